@@ -1,0 +1,1 @@
+"""Where a call goes: pure rules, no IO, no clock. See ARCHITECTURE.md."""

@@ -1,0 +1,136 @@
+"""The hot table: what every decision is made from, all of it in memory.
+
+The table is plain dictionaries. An entry knows only what its own row says and names its flow or campaign by id, so
+that a changed flow is one new dictionary value and not a million new entries. Scheduled updates live inside the
+entry with their times: the switch is exact to the call and needs no timer.
+
+Patches are made from rows away from the call path (`Patch.add`), and applied in one step
+(`RoutingTable.apply`).
+Structs here are untracked by the garbage collector (`gc=False`): they hold no cycles, and there may be millions.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from dialplan.model import Assignment as RowAssignment
+from dialplan.model import (
+    CallFlow,
+    Campaign,
+    Company,
+    Number,
+    ParameterValue,
+    Row,
+    RowKind,
+    Status,
+    assignments,
+)
+
+
+class Assigned(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a number is assigned to: a call flow with values, or an inbound campaign. Compared by identity."""
+
+    flow: str | None
+    campaign: str | None
+    values: tuple[tuple[str, ParameterValue], ...]
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A number as the call path needs it. `updates`: (epoch seconds UTC, what holds from then on), in order."""
+
+    company: str | None
+    active: bool
+    base: Assigned | None
+    updates: tuple[tuple[float, Assigned | None], ...]
+
+
+class Patch:
+    """A change of the table being made ready: new rows by kind, and the keys of those that go.
+
+    With `whole` the patch is the complete set, and what it does not have is gone.
+    """
+
+    def __init__(self, version: int, *, whole: bool) -> None:
+        self.version = version
+        self.whole = whole
+        self.numbers: dict[str, Entry] = {}
+        self.flows: dict[str, CallFlow] = {}
+        self.campaigns: dict[str, Campaign] = {}
+        self.companies: dict[str, Company] = {}
+        self.gone: list[tuple[RowKind, str]] = []
+        self._shared: dict[tuple[str | None, str | None], Assigned] = {}
+
+    def __len__(self) -> int:
+        """How many rows it changes."""
+        return len(self.numbers) + len(self.flows) + len(self.campaigns) + len(self.companies) + len(self.gone)
+
+    def add(self, rows: Iterable[tuple[RowKind, str, Row | None]]) -> None:
+        """Take rows into the patch: kind, key, and the new row, None where it goes."""
+        for kind, key, row in rows:
+            if isinstance(row, Number):
+                self.numbers[key] = self._entry(row)
+            elif isinstance(row, CallFlow):
+                self.flows[key] = row
+            elif isinstance(row, Campaign):
+                self.campaigns[key] = row
+            elif isinstance(row, Company):
+                self.companies[key] = row
+            else:
+                self.gone.append((kind, key))
+
+    def _entry(self, row: Number) -> Entry:
+        updates: tuple[tuple[float, Assigned | None], ...] = ()
+        if row.updates:
+            times = [update.at.timestamp() for update in row.updates]
+            updates = tuple(zip(times, map(self._assigned, assignments(row)[1:]), strict=True))
+        base = RowAssignment(row.call_flow, row.inbound_campaign, row.parameters)
+        return Entry(row.company, row.status is Status.ACTIVE, self._assigned(base), updates)
+
+    def _assigned(self, assignment: RowAssignment) -> Assigned | None:
+        """The same object for all numbers with the same flow and no values of their own."""
+        flow, campaign = assignment.call_flow, assignment.inbound_campaign
+        if flow is None and campaign is None:
+            return None
+        if assignment.parameters:
+            return Assigned(flow, campaign, tuple(assignment.parameters.items()))
+        shared = self._shared.get((flow, campaign))
+        if shared is None:
+            shared = self._shared[flow, campaign] = Assigned(flow, campaign, ())
+        return shared
+
+
+class RoutingTable:
+    """The table in one version. Reading needs no lock: `apply` changes it between two turns of the event loop."""
+
+    def __init__(self, version: int = 0) -> None:
+        self.version = version
+        self.numbers: dict[str, Entry] = {}
+        self.flows: dict[str, CallFlow] = {}
+        self.campaigns: dict[str, Campaign] = {}
+        self.companies: dict[str, Company] = {}
+
+    def apply(self, patch: Patch) -> None:
+        """Take over a patch that follows on this table's version, in one turn: 0.1 µs a row, no more."""
+        self.companies.update(patch.companies)
+        self.campaigns.update(patch.campaigns)
+        self.flows.update(patch.flows)
+        self.numbers.update(patch.numbers)
+        sections: dict[RowKind, dict[str, Any]] = {
+            RowKind.COMPANY: self.companies,
+            RowKind.CALL_FLOW: self.flows,
+            RowKind.CAMPAIGN: self.campaigns,
+            RowKind.NUMBER: self.numbers,
+        }
+        for kind, key in patch.gone:
+            sections[kind].pop(key, None)
+        self.version = patch.version
+
+    def patched(self, patch: Patch) -> "RoutingTable":
+        """A new table, this one with the patch applied. For large patches, made away from the call path."""
+        table = RoutingTable(self.version)
+        if not patch.whole:
+            table.companies, table.campaigns = dict(self.companies), dict(self.campaigns)
+            table.flows, table.numbers = dict(self.flows), dict(self.numbers)
+        table.apply(patch)
+        return table

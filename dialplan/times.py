@@ -1,0 +1,74 @@
+"""Times of scheduled updates (S6): read with their offset, or in the company's own time zone."""
+
+import datetime as dt
+import re
+import zoneinfo
+
+from dialplan.problems import Fault, quote
+
+_LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?")
+_EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+_LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+
+
+def zone(name: str) -> zoneinfo.ZoneInfo | None:
+    """The IANA time zone called `name`, None where there is none."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a folder
+        return None
+
+
+def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Fault:
+    """Read a moment, in UTC.
+
+    `value` is a datetime (as TOML gives it) or text after RFC 3339; where it has no offset it is local time in
+    `local_zone` (None: such a time cannot be read). A local time that a clock change skips or shows twice is
+    refused with the exact times to choose from: which one was meant is not ours to guess.
+    """
+    moment = value if isinstance(value, dt.datetime) else _parse(value)
+    if moment is None:
+        return Fault(f"{quote(value)} is not a date and time", "write it like 2026-12-24T17:00:00Z")
+    if moment.tzinfo is None:
+        if local_zone is None:
+            return Fault(
+                f"{quote(value)} has no offset, and there is no company whose time zone would tell",
+                f"write {moment.isoformat()}Z or with an offset such as +01:00",
+            )
+        placed = _place(moment, local_zone)
+        if isinstance(placed, Fault):
+            return placed
+        moment = placed
+    moment = moment.astimezone(dt.UTC)
+    if not _EARLIEST <= moment < _LATEST:
+        return Fault(f"{quote(value)} is not between the years 2000 and 2200", "check the year")
+    return moment
+
+
+def _parse(value: object) -> dt.datetime | None:
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if not (_LOCAL.fullmatch(text) or _LOCAL.match(text)):
+        return None
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _place(local: dt.datetime, local_zone: dt.tzinfo) -> dt.datetime | Fault:
+    """Give a local time its offset, or say which moments it may mean."""
+    earlier = local.replace(tzinfo=local_zone, fold=0)
+    later = local.replace(tzinfo=local_zone, fold=1)
+    if earlier.utcoffset() == later.utcoffset():
+        return earlier
+    skipped = earlier.astimezone(dt.UTC).astimezone(local_zone).replace(tzinfo=None) != local
+    choices = sorted({_fixed(earlier), _fixed(later)})
+    what = "does not exist: clocks skip it" if skipped else "happens twice: clocks go back then"
+    return Fault(f"{local.isoformat()} {what} in {local_zone}", f"write {choices[0]} or {choices[1]}")
+
+
+def _fixed(moment: dt.datetime) -> str:
+    """The same moment with the offset that really holds then, as the clock on the wall shows it."""
+    return moment.astimezone(dt.UTC).astimezone(moment.tzinfo).isoformat()

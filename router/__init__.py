@@ -1,0 +1,1 @@
+"""The Ringway router: AGI server, store, metrics and commands around `dialplan`."""

@@ -1,0 +1,1 @@
+"""FastAGI: messages, the sans-IO session, the server and the handler."""

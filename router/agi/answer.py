@@ -1,0 +1,71 @@
+"""A decision -> the command that tells Asterisk (contract: "The AGI side").
+
+What is the same for every call to a flow with the same values is prepared once and kept; a call adds its numbers,
+the reason and the table's version, none of which needs an escape.
+"""
+
+from typing import NamedTuple
+
+from dialplan.decide import Decision
+from dialplan.model import CallFlow
+from dialplan.parameters import delivered
+from router.agi.messages import mset, pair, split_pairs
+from router.limits import ANSWER_CACHE_MAX
+
+# Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
+_VARIABLE_BYTES = 84
+
+
+class _Prepared(NamedTuple):
+    """`ahead`: commands to be sent before; the last command is head + number + caller + reason + version + tail."""
+
+    target: object  # held, so that its identity stays its own as long as it is a key
+    ahead: tuple[bytes, ...]
+    head: str
+    tail: str
+
+
+class Answers:
+    """Makes answers; keeps what it prepared, up to ANSWER_CACHE_MAX."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[tuple[object, ...], _Prepared] = {}
+
+    def commands(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
+        """The commands that go ahead (none, but for very many parameters) and the last one.
+
+        `with_names` adds ROUTE_PARAMS, the names of the parameters that are set, for a dialplan that keeps answers.
+        """
+        key = (id(decision.target), decision.kind, decision.company, decision.values, with_names)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            if len(self._prepared) >= ANSWER_CACHE_MAX:
+                self._prepared.clear()
+            prepared = self._prepared[key] = _prepare(decision, with_names=with_names)
+        line = (
+            f"{prepared.head}{decision.number},ROUTE_CALLER={decision.caller},ROUTE_REASON={decision.reason},"
+            f"ROUTE_VERSION={decision.version}{prepared.tail}"
+        )
+        return prepared.ahead, line.encode("utf-8", "replace")
+
+
+def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
+    target, destination = decision.target, decision.destination
+    parameters = delivered(target, dict(decision.values)) if isinstance(target, CallFlow) else []
+    first = [
+        pair("ROUTE_CONTEXT", destination.context),
+        pair("ROUTE_EXTEN", destination.exten),
+        pair("ROUTE_PRIORITY", str(destination.priority)),
+        pair("ROUTE_KIND", decision.kind),
+        pair("ROUTE_ID", target.id if target is not None else ""),
+        pair("ROUTE_COMPANY", decision.company),
+    ]
+    variable = ["ROUTE_NUMBER=", "ROUTE_CALLER=", "ROUTE_REASON=", "ROUTE_VERSION="]
+    last = ["ROUTE_STATUS=OK"]
+    if with_names:
+        last.insert(0, pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters)))
+    given = [pair(f"PARAM_{name}", value) for name, value in parameters]
+    groups, fitting = split_pairs(given, [*first, *variable, *last], _VARIABLE_BYTES)
+    head = f'EXEC MSet "{",".join(first)},ROUTE_NUMBER='
+    tail = "".join(f",{each}" for each in [*fitting, *last]) + '"\n'
+    return _Prepared(target, tuple(map(mset, groups)), head, tail)

@@ -1,0 +1,307 @@
+"""The FastAGI server: sockets, the deadline, caps and the orderly end around the sans-IO session.
+
+A connection is one call. It has one deadline for all of it, kept by one timer for the whole server: deadlines are
+equal, so the connection that was accepted first is always the next to expire.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from router.agi.handler import Answer, UnknownScriptError
+from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
+from router.agi.session import AgiSession, State
+from router.limits import AGI_BACKLOG, AGI_MAX_CONNECTIONS, DIALLED_LOG_MAX_CHARS, PEER_CACHE_MAX
+from router.observe.log import CallRecord, mask
+from router.observe.metrics import Metrics
+
+_DONE = 200
+# Causes of agi_rejected_total besides those of router.agi.messages.Refused.
+_PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _REPLY, _INTERNAL = (
+    "peer",
+    "capacity",
+    "deadline",
+    "unknown-script",
+    "forged",
+    "bad-reply",
+    "internal",
+)
+CAUSES = (*Refused, _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _INTERNAL)
+
+
+class Handler(Protocol):
+    """What the server asks for answers; see router.agi.handler."""
+
+    def answer(self, request: AgiRequest, now: float) -> Answer:
+        """Decide a call. Raises UnknownScriptError."""
+        ...
+
+    def safe_answer(self) -> Answer:
+        """Answer a call whose data cannot be trusted."""
+        ...
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What this server allows: peers' networks, the deadline of a call, connections at a time."""
+
+    allow: tuple[str, ...]
+    deadline_seconds: float
+    max_connections: int = AGI_MAX_CONNECTIONS
+    mask_callers: bool = False
+
+
+class AgiServer:
+    """Serves FastAGI on one or more listening sockets."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: Limits,
+        metrics: Metrics,
+        log: structlog.typing.FilteringBoundLogger,
+        record: Callable[[CallRecord], None],
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.log = log
+        self.record = record
+        self.observe_seconds = metrics.decision_seconds.observe
+        self.decided = metrics.decided
+        self.connections: dict[AgiConnection, None] = {}  # in the order in which they were accepted
+        self._rejected = {str(cause): metrics.agi_rejected.labels(str(cause)) for cause in CAUSES}
+        self._networks = [ipaddress.ip_network(network) for network in limits.allow]
+        self._peers: dict[str, bool] = {}
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+        self._draining = False
+        metrics.agi_connections.set_function(lambda: float(len(self.connections)))
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to accept on sockets that are bound already."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._servers.append(await loop.create_server(self._connection, sock=each, backlog=AGI_BACKLOG))
+
+    def _connection(self) -> "AgiConnection":
+        return AgiConnection(self)
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets: a new connection is refused at once, and Asterisk fails over."""
+        self._draining = True
+        for server in self._servers:
+            server.close()
+
+    async def drain(self, seconds: float) -> int:
+        """Wait until the calls in flight have ended, at most `seconds`; returns how many had to be cut off."""
+        self.stop_accepting()
+        if self.connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
+        cut = len(self.connections)
+        for connection in list(self.connections):
+            connection.abort(_DEADLINE)
+        if self._timer is not None:
+            self._timer.cancel()
+        return cut
+
+    def admits(self, peer: object) -> str | None:
+        """The cause for which a peer's connection is turned away, None where it is welcome."""
+        host = peer[0] if isinstance(peer, tuple) else ""
+        allowed = self._peers.get(host)
+        if allowed is None:
+            if len(self._peers) >= PEER_CACHE_MAX:
+                self._peers.clear()
+            allowed = self._peers[host] = self._is_allowed(host)
+        if not allowed:
+            return _PEER
+        return _CAPACITY if len(self.connections) >= self.limits.max_connections else None
+
+    def _is_allowed(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+    def add(self, connection: "AgiConnection") -> None:
+        """Take a connection in, and see to its deadline."""
+        self.connections[connection] = None
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.limits.deadline_seconds, self._expire)
+
+    def remove(self, connection: "AgiConnection") -> None:
+        """Forget a connection that has ended."""
+        self.connections.pop(connection, None)
+        if self._draining and not self.connections:
+            self._empty.set()
+
+    def _expire(self) -> None:
+        """Cut off what is past its deadline, and sleep until the next one may be."""
+        self._timer = None
+        latest = time.perf_counter() - self.limits.deadline_seconds
+        while self.connections:
+            oldest = next(iter(self.connections))
+            if oldest.accepted_at > latest:
+                wait = oldest.accepted_at - latest
+                self._timer = asyncio.get_running_loop().call_later(wait, self._expire)
+                return
+            oldest.abort(_DEADLINE)
+            self.remove(oldest)
+
+    def reject(self, cause: str, **details: object) -> None:
+        """Count a connection that got no ordinary answer, and say so."""
+        self._rejected[cause].inc()
+        say = self.log.info if cause == Refused.EOF else self.log.warning  # a health check connects and goes
+        say("agi_rejected", cause=cause, **details)
+
+
+class AgiConnection(asyncio.Protocol):
+    """One call's connection: bytes between a transport and a session."""
+
+    __slots__ = ("_answer", "_duration", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, server: AgiServer) -> None:
+        self._server = server
+        self._session = AgiSession()
+        self._answer: Answer | None = None
+        self._unsent: list[bytes] = []
+        self._duration = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept, unless the peer is not welcome."""
+        self.accepted_at = time.perf_counter()
+        self._started_at = time.time()
+        self._transport = transport  # type: ignore[assignment] # a stream's transport is a Transport
+        server = self._server
+        cause = server.admits(transport.get_extra_info("peername"))
+        if cause is None:
+            server.add(self)
+            return
+        self._session.state = State.CLOSED
+        server.reject(cause, peer=str(transport.get_extra_info("peername")))
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the session and act on what comes out."""
+        session = self._session
+        if session.state is State.CLOSED:
+            return
+        session.receive(data)
+        try:
+            while (event := session.next_event()) is not None:
+                if type(event) is AgiRequest:
+                    self._decide(event)
+                elif type(event) is AgiReply:
+                    self._replied(event)
+        except AgiError as error:
+            self._refuse(error)
+
+    def eof_received(self) -> None:
+        """The peer has closed its side; the transport closes ours."""
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the connection, whoever ended it."""
+        self._server.remove(self)
+        try:
+            self._session.receive_eof()
+        except AgiError as refused:
+            if self._answer is None:
+                self._server.reject(refused.cause)
+            else:
+                self._finish(hung_up=True)
+
+    def abort(self, cause: str) -> None:
+        """Cut the connection off."""
+        if self._session.state is not State.CLOSED:
+            self._session.state = State.CLOSED
+            self._server.reject(cause, answered=self._answer is not None)
+        self._transport.abort()
+
+    def _decide(self, request: AgiRequest) -> None:
+        try:
+            answer = self._server.handler.answer(request, self._started_at)
+        except UnknownScriptError:
+            self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], mend="use agi://HOST:PORT/route")
+            return
+        except Exception:  # whatever it is: this call gets the safe answer, and the others go on
+            self._server.log.exception("decision_failed", unique_id=request.unique_id)
+            self._server.reject(_INTERNAL, unique_id=request.unique_id)
+            answer = self._server.handler.safe_answer()
+        self._send(answer, request.unique_id)
+
+    def _send(self, answer: Answer, unique_id: str) -> None:
+        self._answer = answer
+        commands = answer.commands
+        self._transport.write(self._session.send(commands[0]))
+        if len(commands) > 1:
+            self._unsent = list(commands[1:])
+        duration = time.perf_counter() - self.accepted_at
+        server = self._server
+        decision = answer.decision
+        server.observe_seconds(duration)
+        server.decided[decision.reason, decision.kind].inc()
+        target, destination = decision.target, decision.destination
+        masked = server.limits.mask_callers
+        server.record(
+            CallRecord(
+                dt.datetime.fromtimestamp(self._started_at, dt.UTC),
+                unique_id,
+                answer.call.dialled[:DIALLED_LOG_MAX_CHARS],
+                decision.number,
+                mask(decision.caller) if masked else decision.caller,
+                decision.reason,
+                decision.kind,
+                target.id if target is not None else "",
+                decision.company,
+                f"{destination.context},{destination.exten},{destination.priority}",
+                decision.version,
+                round(duration * 1000, 3),
+            )
+        )
+
+    def _replied(self, reply: AgiReply) -> None:
+        answer = self._answer
+        if reply.forged and answer is not None and answer.decision.reason != "error":
+            # What we answered was asked by forged lines: take it back before Asterisk goes on.
+            self._server.reject(_FORGED)
+            self._unsent = []
+            self._send(self._server.handler.safe_answer(), "")
+            return
+        if reply.code != _DONE or reply.text.startswith("result=-"):
+            self._close(_REPLY, code=reply.code, text=reply.text[:DIALLED_LOG_MAX_CHARS])
+        elif self._unsent:
+            self._transport.write(self._session.send(self._unsent.pop(0)))
+        else:
+            self._finish()
+
+    def _refuse(self, error: AgiError) -> None:
+        """Hostile or broken bytes: one that speaks AGI gets the safe answer, never a guess."""
+        if error.cause in (Refused.NOT_AGI, Refused.TOO_LONG, Refused.BAD_REPLY):
+            self._close(error.cause)
+            return
+        self._server.reject(error.cause)
+        self._send(self._server.handler.safe_answer(), "")
+
+    def _finish(self, *, hung_up: bool = False) -> None:
+        self._session.state = State.CLOSED
+        if not hung_up:
+            self._transport.close()
+
+    def _close(self, cause: str, **details: object) -> None:
+        self._session.state = State.CLOSED
+        self._server.reject(cause, **details)
+        self._transport.close()

@@ -1,0 +1,143 @@
+"""One FastAGI connection as a state machine: bytes in, events and bytes out, no IO.
+
+    ENVIRONMENT --request--> ANSWERING --send()--> WAITING --reply--> ANSWERING ...
+         |                                            |
+         +--refused--> REFUSED (send() still works) <-+  CLOSED after EOF
+
+Feed what arrives, in pieces of any size, with `receive`, and take events with `next_event` until it gives None.
+A peer's bytes never raise anything but AgiError, and each byte that is kept is bounded by `router.limits`.
+"""
+
+from enum import Enum, auto
+from typing import TypeAlias
+
+from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
+from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+
+Event: TypeAlias = AgiRequest | AgiReply | Hangup
+
+_FIRST_KEY = b"agi_"
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    ENVIRONMENT = auto()  # the peer sends its agi_* block
+    ANSWERING = auto()  # it is our turn to send a command, or to close
+    WAITING = auto()  # a command is out, its reply is due
+    REFUSED = auto()  # the environment was hostile; only a safe answer may still be sent
+    CLOSED = auto()
+
+
+class AgiSession:
+    """The state of one connection. `forged` tells that lines came which no Asterisk sends by itself."""
+
+    __slots__ = ("_buffer", "_searched", "forged", "state")
+
+    def __init__(self) -> None:
+        self.state = State.ENVIRONMENT
+        self.forged = False
+        self._buffer = b""
+        self._searched = 0  # bytes of the buffer known to hold no blank line
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the peer. An empty `data` changes nothing; EOF is `receive_eof`."""
+        self._buffer += data
+
+    def receive_eof(self) -> None:
+        """The peer has closed its side. Raises AgiError where its call had not been answered yet."""
+        before, self.state = self.state, State.CLOSED
+        if before in (State.ENVIRONMENT, State.WAITING):
+            raise AgiError(Refused.EOF)
+
+    def next_event(self) -> Event | None:
+        """The next whole event in what was received, None when more bytes are needed.
+
+        Raises AgiError: for a hostile or broken environment (the state is REFUSED then, and the peer may still be
+        sent the safe answer), or for a reply without an end.
+        """
+        if self.state is State.ENVIRONMENT:
+            return self._environment()
+        if self.state is State.WAITING:
+            return self._reply()
+        if self._buffer and self.state is not State.CLOSED:
+            self._forged_line()
+        return None
+
+    def send(self, command: bytes) -> bytes:
+        """Declare that `command`, one whole line, is being sent; gives the bytes back for the transport.
+
+        Asterisk does not take a second command before it has replied to the first. Raises RuntimeError for that.
+        """
+        if self.state not in (State.ANSWERING, State.REFUSED):
+            raise RuntimeError(f"a command is sent in {self.state}; wait for the reply first")
+        self.state = State.WAITING
+        return command
+
+    def _environment(self) -> AgiRequest | None:
+        buffer = self._buffer
+        end = buffer.find(b"\n\n", self._searched)
+        if end < 0:
+            if len(buffer) > ENVIRONMENT_MAX_BYTES:
+                raise self._refuse(Refused.TOO_LONG)
+            if not _FIRST_KEY.startswith(buffer[:4]):
+                raise self._refuse(Refused.NOT_AGI)
+            self._searched = max(len(buffer) - 1, 0)
+            return None
+        self._buffer = b""
+        if end > ENVIRONMENT_MAX_BYTES:
+            raise self._refuse(Refused.TOO_LONG)
+        if not buffer.startswith(_FIRST_KEY):
+            raise self._refuse(Refused.NOT_AGI)
+        if len(buffer) > end + 2:
+            self.forged = True
+            raise self._refuse(Refused.AFTER_ENVIRONMENT)
+        try:
+            request = parse_environment(buffer[:end])
+        except AgiError as error:
+            raise self._refuse(error.cause) from None
+        self.state = State.ANSWERING
+        return request
+
+    def _refuse(self, cause: Refused) -> AgiError:
+        self.state = State.REFUSED
+        self._buffer = b""
+        return AgiError(cause)
+
+    def _reply(self) -> AgiReply | Hangup | None:
+        while True:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if not newline:
+                if len(self._buffer) > REPLY_MAX_BYTES:
+                    raise self._refuse(Refused.BAD_REPLY)
+                return None
+            if line == b"HANGUP":
+                self._buffer = rest
+                return Hangup()
+            reply = parse_reply(line)
+            if reply is None:
+                # What follows a forged end of the environment: it came before our command and is no reply.
+                self._buffer = rest
+                self.forged = True
+                continue
+            if line[3:4] == b"-":  # a block of usage text; its last line has the same code and a space
+                last = self._buffer.find(b"\n" + line[:3] + b" ", len(line))
+                end = self._buffer.find(b"\n", last + 1) if last >= 0 else -1
+                if end < 0:
+                    if len(self._buffer) > REPLY_MAX_BYTES:
+                        raise self._refuse(Refused.BAD_REPLY)
+                    return None
+                rest = self._buffer[end + 1 :]
+            self._buffer = rest
+            self.state = State.ANSWERING
+            return AgiReply(reply.code, reply.text, self.forged)
+
+    def _forged_line(self) -> None:
+        """Bytes that nobody asked for: a HANGUP notice is Asterisk's own, anything else is not."""
+        while self._buffer:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if not newline and len(line) <= REPLY_MAX_BYTES:
+                return
+            self._buffer = rest
+            if line != b"HANGUP":
+                self.forged = True

@@ -1,0 +1,171 @@
+"""The composition root: makes the parts of a running router, starts them in order, and ends them in order."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from wsgiref.simple_server import WSGIServer
+
+import prometheus_client
+import structlog
+import uvloop
+
+from router import systemd
+from router.agi.handler import Reading, RouteHandler
+from router.agi.server import AgiServer, Limits
+from router.limits import DRAIN_MARGIN_SECONDS, THREAD_SWITCH_SECONDS
+from router.observe.log import LogWriter, make_logger
+from router.observe.metrics import Metrics
+from router.settings import Endpoint, Settings, SettingsError
+from router.store.sqlite import from_url
+from router.store.sync import TableSync
+
+_LOG_STOP_SECONDS = 2.0
+
+
+def serve(settings: Settings) -> None:
+    """Run the router until SIGTERM or SIGINT.
+
+    Raises SettingsError or StoreError where it cannot start; says so before it accepts a single call.
+    """
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    metrics = Metrics()
+    writer = LogWriter(settings.log.format, sys.stdout.buffer, on_dropped=metrics.log_dropped.inc)
+    writer.start()
+    try:
+        await _Router(settings, metrics, writer, make_logger(writer, settings.log.level)).run()
+    finally:
+        writer.stop(_LOG_STOP_SECONDS)
+
+
+class _Router:
+    """One running router."""
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, writer: LogWriter, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._log = log
+        self._store = from_url(settings.store.url)
+        self._sync = TableSync(self._store, log, metrics)
+        reading = Reading(settings.numbering.region, settings.numbering.bare, settings.defaults.destination)
+        limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
+        handler = RouteHandler(lambda: self._sync.table, reading)
+        self._agi = AgiServer(handler, limits, metrics, log, writer.add)
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, drain, end."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = systemd.listening_sockets(os.environ) or _bind(
+                "agi", self._settings.agi.host, self._settings.agi.port
+            )
+            for each in sockets:
+                stack.callback(each.close)
+            stack.enter_context(_metrics_server(self._settings.metrics, self._metrics))
+            await self._store.open()
+            stack.push_async_callback(self._store.close)
+            await self._sync.load()
+            gc.collect()
+            gc.freeze()  # what stands now stays: later collections need not look at it
+            await self._agi.start(sockets)
+            self._ready(sockets)
+            async with asyncio.TaskGroup() as tasks:
+                followers = [tasks.create_task(self._sync.run()), tasks.create_task(_watchdog())]
+                await stop.wait()
+                await self._stop()
+                for task in followers:
+                    task.cancel()
+
+    def _ready(self, sockets: Sequence[socket.socket]) -> None:
+        systemd.notify(os.environ, "READY=1", f"STATUS={len(self._sync.table.numbers)} numbers")
+        metrics = self._settings.metrics
+        self._log.info(
+            "ready",
+            agi=", ".join(_shown(each) for each in sockets),
+            metrics=f"http://{metrics.host}:{metrics.port}/metrics" if metrics.port else "off",
+            store=self._settings.store.url,
+            numbers=len(self._sync.table.numbers),
+        )
+        if self._settings.ami:
+            names = ", ".join(each.name for each in self._settings.ami)
+            self._log.warning("ami_not_used", configured=names, why="this version does not watch outbound calls yet")
+
+    async def _stop(self) -> None:
+        systemd.notify(os.environ, "STOPPING=1")
+        self._log.info("draining", calls=len(self._agi.connections))
+        cut = await self._agi.drain(self._settings.agi.deadline_ms / 1000 + DRAIN_MARGIN_SECONDS)
+        self._log.info("stopped", cut_off=cut)
+
+
+def _bind(section: str, host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to all addresses of a host, not listening yet. Raises SettingsError."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            each = socket.socket(family, kind, protocol)
+            sockets.append(each)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            each.bind(address)
+            each.setblocking(False)
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        raise _cannot_listen(section, host, port, error) from error
+    return sockets
+
+
+def _cannot_listen(section: str, host: str, port: int, error: OSError) -> SettingsError:
+    variable = f"RINGWAY_{section.upper()}__PORT"
+    text = f"[{section}] host, port: cannot listen on {host}:{port}: {error.strerror or error}"
+    return SettingsError(f"{text}; stop what has it, or set another port ({variable})")
+
+
+@contextlib.contextmanager
+def _metrics_server(endpoint: Endpoint, metrics: Metrics) -> Iterator[None]:
+    """Serve /metrics from a thread of its own. Raises SettingsError."""
+    if endpoint.port == 0:
+        yield
+        return
+    server: WSGIServer
+    thread: threading.Thread
+    try:
+        server, thread = prometheus_client.start_http_server(endpoint.port, endpoint.host, metrics.registry)
+    except OSError as error:
+        raise _cannot_listen("metrics", endpoint.host, endpoint.port, error) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def _watchdog() -> None:
+    """Tell systemd, twice in its interval, that the event loop turns."""
+    seconds = systemd.watchdog_seconds(os.environ)
+    while seconds is not None:
+        systemd.notify(os.environ, "WATCHDOG=1")
+        await asyncio.sleep(seconds / 2)
+
+
+def _shown(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

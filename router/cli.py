@@ -1,0 +1,96 @@
+"""The command line (contract: "Commands"): what may be asked, and which command answers.
+
+Exit status: 0 done, 1 refused or failed with one clear line on standard error, 2 wrong usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from router.commands import data, live, route
+from router.settings import SettingsError, from_process
+from router.store.base import StoreError
+
+Command = Callable[[argparse.Namespace], int]
+
+_FAILURES = (SettingsError, StoreError, route.Refused, live.Unreachable)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command that the words name; returns the exit status."""
+    arguments = _parser().parse_args(words)
+    command: Command = arguments.command
+    try:
+        return command(arguments)
+    except _FAILURES as error:
+        print(f"ringway: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `ringway dump | head`: the reader has had enough
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the router until it is told to stop."""
+    from router import app  # noqa: PLC0415 - only this command needs the whole house
+
+    app.serve(from_process(arguments.config))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ringway", description="Inbound call router for Asterisk.")
+    parser.add_argument("--version", action="version", version=f"ringway {version('ringway')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        sub.set_defaults(command=command)
+        return sub
+
+    def configured(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("-c", dest="config", metavar="FILE", help="the configuration (else the defaults)")
+
+    def printing(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add("serve", serve, "run the router: AGI and metrics")
+    configured(sub)
+
+    sub = add("check", data.check, "validate data files and say every problem; change nothing")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
+    printing(sub)
+
+    sub = add("load", data.load, "validate data files, then apply all of them or nothing")
+    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
+    sub.add_argument("--replace", action="store_true", help="the files are the whole set: what they lack is removed")
+    sub.add_argument("--as-company", metavar="ID", help="refuse what the admin of that company may not change")
+    configured(sub)
+    printing(sub)
+
+    sub = add("dump", data.dump, "print the whole data set as a data file")
+    configured(sub)
+    printing(sub)
+
+    sub = add("route", route.route, "show the decision that the store gives, with every step; uses up nothing")
+    sub.add_argument("did", metavar="DID", help="the dialled number")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
+    sub.add_argument("--at", metavar="TIME", help="another moment, such as 2026-12-24T17:00:00Z")
+    sub.add_argument("--region", metavar="CC", help="the country that reads national numbers")
+    configured(sub)
+    printing(sub)
+
+    sub = add("call", live.call, "ask a running router over FastAGI, as Asterisk would")
+    sub.add_argument("did", metavar="DID", help="the dialled number")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
+    sub.add_argument("--agi", metavar="HOST:PORT", help="another router than the configured one")
+    configured(sub)
+    printing(sub)
+
+    sub = add("status", live.status, "show table, store and ages of a running router")
+    configured(sub)
+    printing(sub)
+    return parser

@@ -1,0 +1,93 @@
+"""`ringway call` and `ringway status`: what a running router says."""
+
+import argparse
+import os
+import time
+import urllib.error
+import urllib.request
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from dialplan.problems import quote
+from router.agi.client import AgiClientError, ask
+from router.limits import STATUS_TIMEOUT_SECONDS
+from router.settings import Settings, from_process
+
+
+class Unreachable(Exception):  # noqa: N818 - nobody answered; the text says who
+    """A running router did not answer; the text says where it was looked for."""
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Ask over FastAGI, as Asterisk would, and show the variables that it would get."""
+    settings = from_process(arguments.config)
+    host, port = _address(arguments.agi, settings)
+    unique_id = f"{time.time():.0f}.{os.getpid()}"
+    started = time.perf_counter()
+    try:
+        variables = ask(host, port, arguments.did, arguments.caller or "", unique_id, STATUS_TIMEOUT_SECONDS)
+    except (OSError, AgiClientError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
+    milliseconds = (time.perf_counter() - started) * 1000
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(variables), indent=2).decode())
+    else:
+        for name, value in variables.items():
+            print(f"{name} = {quote(value)}")
+        print(f"answered by {host}:{port} in {milliseconds:.1f} ms")
+    return 0
+
+
+def _address(text: str | None, settings: Settings) -> tuple[str, int]:
+    if text is None:
+        host = settings.agi.host
+        return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), settings.agi.port  # noqa: S104
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Unreachable(f"--agi {quote(text)} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Table version and size, links and ages, from the router's own metrics."""
+    settings = from_process(arguments.config)
+    if settings.metrics.port == 0:
+        raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status")
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.metrics.host, settings.metrics.host)  # noqa: S104
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}/metrics"
+    try:
+        with urllib.request.urlopen(address, timeout=STATUS_TIMEOUT_SECONDS) as answer:
+            text = answer.read().decode()
+    except (TimeoutError, urllib.error.URLError, OSError) as error:
+        why = getattr(error, "reason", error)
+        raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
+    state = _state(text)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(state), indent=2).decode())
+    else:
+        for name, value in state.items():
+            print(f"{name:<20} {value}")
+    return 0
+
+
+def _state(text: str) -> dict[str, object]:
+    """The answer of `status` out of a metrics page."""
+    state: dict[str, object] = {}
+    decisions = 0.0
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name.removeprefix("ringway_")
+            if name in ("table_version", "table_numbers", "agi_connections"):
+                state[name] = int(sample.value)
+            elif name == "table_age_seconds":
+                state[name] = round(sample.value, 3)
+            elif name == "store_up":
+                state["store"] = f"{sample.labels['store']}, {'up' if sample.value else 'DOWN'}"
+            elif name == "ami_connected":
+                state[f"ami {sample.labels['asterisk']}"] = "connected" if sample.value else "DOWN"
+            elif name == "decisions_total":
+                decisions += sample.value
+    state["decisions"] = int(decisions)
+    return state

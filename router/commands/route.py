@@ -1,0 +1,126 @@
+"""`ringway route`: the decision that the store gives for a call, offline, with every step that led to it."""
+
+import argparse
+import datetime as dt
+import time
+
+import msgspec
+
+from dialplan.decide import Call, Decision, decide
+from dialplan.explain import Explanation, Step
+from dialplan.model import CallFlow, Company, Number, Row, RowKind, assignments
+from dialplan.numbers import Unreadable, is_region, normalise
+from dialplan.parameters import delivered
+from dialplan.problems import Fault, quote
+from dialplan.table import Patch, RoutingTable
+from dialplan.times import read_time, zone
+from dialplan.validate import Stored
+from router.commands.data import with_store
+from router.settings import Settings, from_process
+from router.store.base import Store
+
+
+class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours
+    """The question cannot be answered; the text says why."""
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """What `ringway route --json` prints."""
+
+    number: str
+    caller: str
+    at: str
+    reason: str
+    kind: str
+    id: str
+    company: str
+    destination: dict[str, str | int]
+    parameters: dict[str, str]
+    version: int
+    steps: list[Step]
+
+
+def route(arguments: argparse.Namespace) -> int:
+    """Decide and explain. Uses up nothing, changes nothing."""
+    settings = from_process(arguments.config)
+    region = (arguments.region or settings.numbering.region).upper()
+    if not is_region(region):
+        raise Refused(f"--region {quote(region)} is not a country; use its ISO 3166 code, such as GB")
+    call = Call(arguments.did, arguments.caller or "", region, settings.numbering.bare)
+    table = RoutingTable()
+
+    async def look(store: Store) -> int:
+        return await store.view(lambda stored: table.apply(_what_concerns(call, stored)))
+
+    table.version = with_store(arguments.config, look)
+    at = _moment(arguments.at, call, table, settings)
+    explanation = Explanation()
+    decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
+    routed = _routed(decision, at, explanation.steps)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(routed), indent=2).decode())
+    else:
+        _print(routed)
+    return 0
+
+
+def _what_concerns(call: Call, stored: Stored) -> Patch:
+    """The rows that this call's decision may need: the number's, its owner's, and those that they name."""
+    patch = Patch(0, whole=True)
+    number = normalise(call.dialled, call.region, call.bare)
+    row = stored.get(RowKind.NUMBER, number) if not isinstance(number, Unreadable) else None
+    if not isinstance(row, Number):
+        return patch
+    wanted: set[tuple[RowKind, str | None]] = {(RowKind.COMPANY, row.company)}
+    for assignment in assignments(row):
+        wanted |= {(RowKind.CALL_FLOW, assignment.call_flow), (RowKind.CAMPAIGN, assignment.inbound_campaign)}
+    company = stored.get(RowKind.COMPANY, row.company) if row.company else None
+    if isinstance(company, Company):
+        wanted.add((RowKind.CALL_FLOW, company.default_flow))
+    rows: list[tuple[RowKind, str, Row | None]] = [(RowKind.NUMBER, row.number, row)]
+    rows += [(kind, key, stored.get(kind, key)) for kind, key in wanted if key is not None]
+    patch.add(rows)
+    return patch
+
+
+def _moment(text: str | None, call: Call, table: RoutingTable, _settings: Settings) -> dt.datetime:
+    """`--at`, without an offset in the time zone of the number's company."""
+    if text is None:
+        return dt.datetime.fromtimestamp(time.time(), dt.UTC)
+    number = normalise(call.dialled, call.region, call.bare)
+    entry = table.numbers.get(str(number))
+    company = table.companies.get(entry.company or "") if entry is not None else None
+    moment = read_time(text, zone(company.timezone) if company is not None else None)
+    if isinstance(moment, Fault):
+        raise Refused(f"--at: {moment.text}; {moment.mend}")
+    return moment
+
+
+def _routed(decision: Decision, at: dt.datetime, steps: list[Step]) -> Routed:
+    target, destination = decision.target, decision.destination
+    parameters = dict(delivered(target, dict(decision.values))) if isinstance(target, CallFlow) else {}
+    return Routed(
+        decision.number,
+        decision.caller,
+        at.isoformat().replace("+00:00", "Z"),
+        decision.reason,
+        decision.kind,
+        target.id if target is not None else "",
+        decision.company,
+        msgspec.to_builtins(destination),
+        parameters,
+        decision.version,
+        steps,
+    )
+
+
+def _print(routed: Routed) -> None:
+    width = max(len(step.step) for step in routed.steps)
+    outcome_width = max(len(step.outcome) for step in routed.steps)
+    for step in routed.steps:
+        print(f"{step.step:<{width}}  {step.outcome:<{outcome_width}}  {step.detail}")
+    destination = ",".join(str(part) for part in routed.destination.values())
+    what = f"{routed.kind} {routed.id}".strip()
+    print(f"=> {destination}  {what}, reason {routed.reason}, at {routed.at}, version {routed.version}")
+    for name, value in routed.parameters.items():
+        print(f"   PARAM_{name} = {quote(value)}")

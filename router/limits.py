@@ -1,0 +1,39 @@
+"""Every bound of the router, once, with its reason. Those of the data set itself stand in `dialplan.model`."""
+
+# --- FastAGI, from the wire ---------------------------------------------------------------------------------------
+ENVIRONMENT_MAX_BYTES = 16 * 1024  # a real Asterisk sends about 510 bytes; arguments may add a few long ones
+ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
+REPLY_MAX_BYTES = 16 * 1024  # a reply is one short line; the longest usage text of a 520 block has 3 KiB
+DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
+
+# --- FastAGI, to the wire -----------------------------------------------------------------------------------------
+COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191
+MSET_MAX_PAIRS = 24  # pbx_variables.c: MSet takes no more
+
+# --- FastAGI, connections -----------------------------------------------------------------------------------------
+AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
+AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each costs some 4 KiB and a descriptor
+DEADLINE_MAX_MS = 60_000  # more than a minute of silence is no deadline
+PEER_CACHE_MAX = 1024  # peers that were looked up in the allow-list
+
+# --- answers ------------------------------------------------------------------------------------------------------
+ANSWER_CACHE_MAX = 16_384  # prepared answers, about 600 bytes each
+
+# --- logs ---------------------------------------------------------------------------------------------------------
+LOG_LINES_MAX = 50_000  # waiting to be written; 30 s of a busy router. What is over is dropped and counted
+LOG_FLUSH_SECONDS = 0.1  # how long a call's line may wait for its batch
+
+# --- the store ----------------------------------------------------------------------------------------------------
+STORE_POLL_SECONDS = 0.04  # a committed change is to be live within 200 ms; one look costs a few microseconds
+STORE_BUSY_SECONDS = 30.0  # how long a load waits for another one's transaction
+STORE_BATCH_ROWS = 2_000  # rows read in one go: about 4 ms of work away from the event loop
+STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling
+STORE_RETRY_MAX_SECONDS = 5.0
+TOMBSTONES_MAX = 100_000  # removed rows that a reader may still have to hear of; beyond, readers compare in full
+PATCH_IN_PLACE_ROWS = 2_000  # larger patches are built aside and swapped in: 2,000 rows take under a millisecond
+DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of that
+
+# --- the process --------------------------------------------------------------------------------------------------
+THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter
+DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
+STATUS_TIMEOUT_SECONDS = 3.0  # `ringway status` and `ringway call`

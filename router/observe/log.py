@@ -1,0 +1,176 @@
+"""Logs: what happens to the router through structlog, one structured line a call.
+
+Every line goes over one bounded queue to a thread that writes in batches, so that a slow disk or a full pipe never
+holds up a call. What does not fit is dropped and counted.
+"""
+
+import collections
+import datetime as dt
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+import msgspec
+import structlog
+
+from router.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
+
+Format: TypeAlias = Literal["json", "console"]
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+_LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class CallRecord(msgspec.Struct, frozen=True, gc=False):
+    """One decided call, as its log line has it. Numbers are E.164 or empty, `dialled` is what the trunk sent."""
+
+    timestamp: dt.datetime
+    unique_id: str
+    dialled: str
+    number: str
+    caller: str
+    reason: str
+    kind: str
+    id: str
+    company: str
+    destination: str  # context,exten,priority
+    version: int
+    duration_ms: float
+    level: str = "info"
+    event: str = "call"
+
+
+class LogWriter:
+    """Writes lines and calls' records to a stream, from a thread of its own.
+
+    `on_dropped` is told how many lines were lost, from whichever thread notices.
+    """
+
+    def __init__(self, form: Format, stream: BinaryIO, *, on_dropped: Callable[[int], None]) -> None:
+        self.form = form
+        self.colours = form == "console" and stream.isatty()
+        self._queue: collections.deque[CallRecord | bytes] = collections.deque()
+        self._stream = stream
+        self._render = _encode_json if form == "json" else _Console(colours=self.colours)
+        self._on_dropped = on_dropped
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def start(self) -> None:
+        """Start writing."""
+        self._thread.start()
+
+    def add(self, line: CallRecord | bytes) -> None:
+        """Queue a record, or a line without its line feed. Never waits."""
+        if len(self._queue) >= LOG_LINES_MAX:
+            self._on_dropped(1)
+            return
+        self._queue.append(line)
+
+    def stop(self, seconds: float) -> None:
+        """Write what is queued and end, within that time; a stream that takes nothing is left behind."""
+        self._stopping.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(LOG_FLUSH_SECONDS)
+            batch = [self._queue.popleft() for _ in range(len(self._queue))]
+            if batch:
+                self._write(batch)
+
+    def _write(self, batch: list[CallRecord | bytes]) -> None:
+        try:
+            self._stream.write(b"".join(self._lines(batch)))
+            self._stream.flush()
+        except OSError as error:  # the pipe's reader has gone, the disk is full: calls go on, the loss is counted
+            self._on_dropped(len(batch))
+            os.write(sys.stderr.fileno(), f"ringway: cannot write the log: {error}\n".encode())
+
+    def _lines(self, batch: list[CallRecord | bytes]) -> Iterable[bytes]:
+        records: list[CallRecord] = []
+        for line in batch:
+            if isinstance(line, CallRecord):
+                records.append(line)
+                continue
+            yield self._render(records)
+            records = []
+            yield line + b"\n"
+        yield self._render(records)
+
+
+_encode_json = msgspec.json.Encoder().encode_lines
+
+
+class _Console:
+    """Calls' records for people: the same fields in one coloured line."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._renderer = _console_renderer(colours=colours)
+
+    def __call__(self, records: list[CallRecord]) -> bytes:
+        lines = []
+        for record in records:
+            event = msgspec.structs.asdict(record)
+            event["timestamp"] = record.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            lines.append(f"{self._renderer(None, '', _escape_controls(None, '', event))}\n")
+        return "".join(lines).encode("utf-8", "backslashreplace")
+
+
+class _QueueLogger:
+    """Hands structlog's finished lines to a writer, whatever the level's method is called."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self._add = writer.add
+
+    def __getattr__(self, _level: str) -> Callable[[bytes], None]:
+        return self._add
+
+
+def make_logger(writer: LogWriter, level: Level) -> structlog.typing.FilteringBoundLogger:
+    """The logger for what happens to the router itself. It is handed around; nothing is configured globally."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    if writer.form == "json":
+        processors.append(structlog.processors.JSONRenderer(serializer=_to_json))
+    else:
+        processors += [_escape_controls, _console_renderer(colours=writer.colours), _to_bytes]
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        _QueueLogger(writer),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+    return logger
+
+
+def mask(number: str) -> str:
+    """A caller's number with all but its last two digits hidden; empty stays empty."""
+    return f"…{number[-2:]}" if number else ""
+
+
+def _console_renderer(*, colours: bool) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=12)
+
+
+def _escape_controls(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Callers choose some of what is logged: nothing of it may move a terminal's cursor or begin a line."""
+    return {key: _printable(value) for key, value in event.items()}
+
+
+def _printable(value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+
+
+def _to_json(event: Any, **_: Any) -> bytes:
+    return msgspec.json.encode(event, enc_hook=str)
+
+
+def _to_bytes(_logger: Any, _name: str, line: Any) -> bytes:
+    return str(line).encode("utf-8", "backslashreplace")

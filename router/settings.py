@@ -1,0 +1,207 @@
+"""The configuration: one TOML file, and RINGWAY_ environment variables over it. Every error names its key."""
+
+import ipaddress
+import os
+import pathlib
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from dialplan.model import Destination
+from dialplan.numbers import Bare, is_region
+from dialplan.problems import quote
+from router.limits import DEADLINE_MAX_MS
+from router.observe.log import Format, Level
+
+PREFIX = "RINGWAY_"
+_PORT_MAX = 65_535
+_NOT_KEYS = frozenset({"CACHE", "ASTERISK"})  # variables of the test suite, which share the prefix
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the text names the key, the file and the mend."""
+
+
+class Agi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[agi]: where Asterisk connects."""
+
+    host: str = "127.0.0.1"
+    port: int = 4573
+    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    deadline_ms: int = 1000
+
+
+class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[store]: where the data set lives."""
+
+    url: str = "sqlite:///var/lib/ringway/ringway.db"
+
+
+class Numbering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[numbering]: how numbers are read where the trunk says nothing else."""
+
+    region: str = "GB"
+    bare: Bare = Bare.E164
+
+
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[defaults]: where a call goes that nothing else takes."""
+
+    destination: Destination = Destination("ringway-default")
+
+
+class Callbacks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[callbacks]: what a callback gets while the store cannot say."""
+
+    store_down: Literal["own-flow", "campaign"] = "own-flow"
+
+
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[metrics] and [admin]: an HTTP port, 0 for none."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[log]: what is written to standard output."""
+
+    format: Format = "json"
+    level: Level = "info"
+    mask_callers: bool = False
+
+
+class Ami(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[[ami]]: an Asterisk whose dialling is watched."""
+
+    name: str
+    host: str = "127.0.0.1"
+    port: int = 5038
+    username: str = "ringway"
+    secret_file: str = "/etc/ringway/ami.secret"  # noqa: S105 - a path
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    agi: Agi = Agi()
+    store: Store = Store()
+    numbering: Numbering = Numbering()
+    defaults: Defaults = Defaults()
+    callbacks: Callbacks = Callbacks()
+    metrics: Endpoint = Endpoint(port=9173)
+    admin: Endpoint = Endpoint(port=8173)
+    log: Log = Log()
+    ami: tuple[Ami, ...] = ()
+
+
+def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
+    """Read the configuration: the file (None: the defaults alone), then `RINGWAY_<SECTION>__<KEY>` over it.
+
+    Raises SettingsError.
+    """
+    values: dict[str, Any] = {}
+    source = "the defaults"
+    if path is not None:
+        source = str(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}; name the configuration with -c FILE") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: {error}; correct the TOML") from error
+    overlaid = _overlay(values, environment)
+    try:
+        settings = msgspec.convert(overlaid, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_say(str(error), source, environment)) from None
+    _check(settings, source)
+    return settings
+
+
+def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The file's values with the environment's over them. Raises SettingsError."""
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in _NOT_KEYS:
+            continue
+        keys = name.removeprefix(PREFIX).lower().split("__")
+        target: Any = result
+        wanted: Any = Settings
+        for key in keys:
+            fields = {field.name: field.type for field in msgspec.structs.fields(wanted)} if _is_struct(wanted) else {}
+            if key not in fields:
+                raise SettingsError(f"{name}: there is no such setting; it is read as {_dotted(keys)}")
+            wanted = fields[key]
+        for key in keys[:-1]:
+            below = target.get(key)
+            target[key] = target = dict(below) if isinstance(below, dict) else {}
+        try:
+            target[keys[-1]] = _read(text, wanted)
+        except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+            raise SettingsError(f"{name}: {quote(text)} does not fit {_dotted(keys)}: {error}") from None
+    return result
+
+
+def _is_struct(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, msgspec.Struct)
+
+
+def _read(text: str, wanted: Any) -> Any:
+    """A variable's text as its setting wants it: tables and lists as TOML values, or lists as words with commas."""
+    if get_origin(wanted) is tuple and not text.lstrip().startswith("["):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    if get_origin(wanted) is tuple or _is_struct(wanted):
+        return tomllib.loads(f"value = {text}")["value"]
+    return msgspec.to_builtins(msgspec.convert(text, wanted, strict=False))
+
+
+def _dotted(keys: list[str]) -> str:
+    return f"[{'.'.join(keys[:-1])}] {keys[-1]}" if len(keys) > 1 else f"[{keys[0]}]"
+
+
+def _say(error: str, source: str, environment: Mapping[str, str]) -> str:
+    """The message of msgspec with the key as the file has it, and where it may have come from."""
+    text, _, path = error.partition(" - at `$")
+    keys = [key for key in path.rstrip("`").split(".") if key]
+    if "unknown field" in text and "`" in text:
+        keys.append(text.split("`")[1])
+        text = "there is no such setting"
+    where = _dotted(keys) if keys else "the configuration"
+    variable = PREFIX + "__".join(keys).upper()
+    return f"{variable if variable in environment else source}: {where}: {text}; see config/ringway.toml"
+
+
+def _check(settings: Settings, source: str) -> None:
+    """What types cannot say. Raises SettingsError."""
+    ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
+    for section, port in ports.items():
+        if not 0 <= port <= _PORT_MAX:
+            raise SettingsError(f"{source}: [{section}] port: {port} is no port; use 1 to {_PORT_MAX}")
+    for network in settings.agi.allow:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"{source}: [agi] allow: {error}; write it like 192.0.2.0/24") from None
+    if not 1 <= settings.agi.deadline_ms <= DEADLINE_MAX_MS:
+        text = f"{settings.agi.deadline_ms} is out of bounds; use 1 to {DEADLINE_MAX_MS}"
+        raise SettingsError(f"{source}: [agi] deadline_ms: {text}")
+    if not is_region(settings.numbering.region):
+        text = f"{quote(settings.numbering.region)} is not a country; use its ISO 3166 code, such as GB"
+        raise SettingsError(f"{source}: [numbering] region: {text}")
+    scheme = settings.store.url.partition(":")[0]
+    if scheme != "sqlite":
+        text = f"{quote(scheme)} is not a store of this version; use sqlite:///path"
+        raise SettingsError(f"{source}: [store] url: {text}")
+
+
+def levels() -> tuple[str, ...]:
+    """The words that [log] level takes."""
+    return get_args(Level)
+
+
+def from_process(path: str | None) -> Settings:
+    """The configuration of this process: `-c FILE`, else the defaults, and its environment. Raises SettingsError."""
+    return load(pathlib.Path(path) if path is not None else None, os.environ)

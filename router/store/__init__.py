@@ -1,0 +1,1 @@
+"""The store: the truth about numbers, and how the table follows it."""

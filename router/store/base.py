@@ -1,0 +1,74 @@
+"""What a store promises, whichever it is. The same tests run against each."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from dialplan.model import Row, RowKind
+from dialplan.validate import ChangeSet, Stored
+
+ChangedRow: TypeAlias = tuple[RowKind, str, Row | None]
+Prepare: TypeAlias = Callable[[Stored], ChangeSet]
+
+
+class StoreError(Exception):
+    """The store cannot do it now; the text says what and where. Nothing was changed."""
+
+
+class Reading(msgspec.Struct):
+    """Rows that changed since a version, or all of them.
+
+    `whole`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
+    """
+
+    version: int
+    epoch: str  # names the data set's history: another one means that versions cannot be compared
+    whole: bool
+    batches: AsyncIterator[list[ChangedRow]]
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What a commit did. Nothing to change: the version stays."""
+
+    version: int
+    changed: int
+
+
+class Store(Protocol):
+    """The truth about companies, flows, campaigns and numbers.
+
+    Each commit is whole or absent, durable once it is acknowledged, and has a version one above the last.
+    """
+
+    name: str
+
+    async def open(self) -> None:
+        """Connect, and make what is missing. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; never raises."""
+        ...
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Wait for something newer than `version` of `epoch`: True as soon as there is, False after `seconds`.
+
+        Either way the store has answered. Raises StoreError where it does not.
+        """
+        ...
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError."""
+        ...
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Let `prepare` see what is stored and say what to change, and do that in the same transaction.
+
+        Raises StoreError, and whatever `prepare` raises; nothing is changed then.
+        """
+        ...
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Show what is stored, in one consistent state, to `use`; returns its version. Raises StoreError."""
+        ...

@@ -1,0 +1,291 @@
+"""The embedded store: SQLite in WAL mode, for one machine.
+
+Every row carries the version of the commit that wrote it, so that "what has changed since version v" is one indexed
+query, and a gap is nothing special. A removed row stays as a tombstone (no body) for readers who have not heard of it
+yet. SQLite's own work runs in threads of the store's, one a connection: the event loop never waits for a disk.
+"""
+
+import asyncio
+import os
+import pathlib
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from dialplan.model import ROW_TYPES, Row, RowKind
+from dialplan.validate import ChangeSet, Stored
+from router.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
+from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
+
+T = TypeVar("T")
+
+_SCHEMA_VERSION = 1
+_SCHEMA = (
+    # floor: tombstones up to this version are gone
+    "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL, "
+    "floor INTEGER NOT NULL)",
+    # body: the row as JSON, NULL where it was removed
+    "CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB, "
+    "PRIMARY KEY (kind, key)) WITHOUT ROWID",
+    "CREATE INDEX rows_by_version ON rows (version)",
+)
+# As stored: never renumber.
+_CODES = {RowKind.COMPANY: 1, RowKind.CALL_FLOW: 2, RowKind.CAMPAIGN: 3, RowKind.NUMBER: 4}
+_DECODERS: dict[int, tuple[RowKind, msgspec.json.Decoder[Any]]] = {
+    code: (kind, msgspec.json.Decoder(ROW_TYPES[kind])) for kind, code in _CODES.items()
+}
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_UPSERT = (
+    "INSERT INTO rows (kind, key, version, body) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body"
+)
+
+
+@contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Turn what SQLite raises into a StoreError that names the file and the mend."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            mend = "the disk is full; free some space and try again"
+        elif "locked" in text:
+            mend = f"somebody else has written to it for more than {STORE_BUSY_SECONDS:.0f} s; try again"
+        elif "unable to open" in text or "readonly" in text:
+            mend = "see that the folder is there and that this user may write to it"
+        elif "malformed" in text or "not a database" in text:
+            mend = "the file is damaged; put a backup in its place, or move it away and load the data again"
+        else:
+            mend = "nothing was changed"
+        raise StoreError(f"store {path}: {text}; {mend}") from error
+    except OSError as error:
+        raise StoreError(f"store {path}: {error.strerror}; see that the folder is there and writable") from error
+    except msgspec.DecodeError as error:
+        raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
+
+
+class _Connection:
+    """A connection and the one thread that may use it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._database: sqlite3.Connection | None = None
+        self._inode = 0
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in the thread, on the open database."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with _named(self._path):
+            return work(self._open())
+
+    def _open(self) -> sqlite3.Connection:
+        """The database; opened again where the file has been put in place of the one that was open."""
+        if self._database is not None:
+            if self._path.stat().st_ino == self._inode:
+                return self._database
+            self._database.close()
+            self._database = None
+        database = sqlite3.connect(self._path, timeout=STORE_BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._inode = database, self._path.stat().st_ino
+        return database
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+        self._executor.shutdown()
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    """Set what has to be set on every connection, and make the tables of a new file."""
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
+    (schema,) = database.execute("PRAGMA user_version").fetchone()
+    if schema == 0:
+        with _transaction(database):
+            (schema,) = database.execute("PRAGMA user_version").fetchone()
+            if schema == 0:  # nobody else was faster
+                for statement in _SCHEMA:
+                    database.execute(statement)
+                database.execute("INSERT INTO meta VALUES (1, ?, 0, 0)", (uuid.uuid4().hex,))
+                database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                schema = _SCHEMA_VERSION
+    if schema != _SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"its schema is {schema}, this version of Ringway knows {_SCHEMA_VERSION}")
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    database.execute(f"BEGIN {kind}")
+    try:
+        yield
+    except BaseException:
+        if database.in_transaction:  # a full disk rolls back by itself
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+class _StoredRows:
+    """What is stored, as a check sees it: inside the transaction that is open on the database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._few: dict[tuple[RowKind, str], Row | None] = {}  # all but numbers are few, and asked for often
+
+    def get(self, kind: RowKind, key: str) -> Row | None:
+        if (kind, key) in self._few:
+            return self._few[kind, key]
+        found = self._database.execute(
+            "SELECT body FROM rows WHERE kind = ? AND key = ?", (_CODES[kind], key)
+        ).fetchone()
+        row: Row | None = None
+        if found is not None and found[0] is not None:
+            row = _DECODERS[_CODES[kind]][1].decode(found[0])
+        if kind is not RowKind.NUMBER:
+            self._few[kind, key] = row
+        return row
+
+    def rows(self, kind: RowKind) -> Iterator[Row]:
+        decode = _DECODERS[_CODES[kind]][1].decode
+        query = "SELECT body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
+        for (body,) in self._database.execute(query, (_CODES[kind],)):
+            yield decode(body)
+
+
+class SqliteStore:
+    """The store in the file `path`; see `router.store.base.Store` for what each method promises."""
+
+    name = "sqlite"
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self._reading = _Connection(path)
+        self._writing = _Connection(path)
+        self._seen: tuple[int, int] | None = None  # SQLite's own change counter, the inode
+
+    async def open(self) -> None:
+        """Make the folder and the file where they are missing. Raises StoreError."""
+        with _named(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        await self._writing.run(lambda _: None)
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._reading.close()
+        await self._writing.close()
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Look at the file every STORE_POLL_SECONDS. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            if await self._reading.run(lambda database: self._is_newer(database, version, epoch)):
+                return True
+            if loop.time() >= end:
+                return False
+            await asyncio.sleep(STORE_POLL_SECONDS)
+
+    def _is_newer(self, database: sqlite3.Connection, version: int, epoch: str) -> bool:
+        """Look at SQLite's change counter first: it is in shared memory, and costs a few microseconds."""
+        seen = (database.execute("PRAGMA data_version").fetchone()[0], id(database))
+        if seen == self._seen:
+            return False
+        newer = bool(database.execute("SELECT version, epoch FROM meta").fetchone() != (version, epoch))
+        if not newer:
+            self._seen = seen
+        return newer
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """Read inside one transaction, which the last batch ends. Raises StoreError."""
+
+        def begin(database: sqlite3.Connection) -> tuple[int, str, bool, sqlite3.Cursor]:
+            if database.in_transaction:  # a reader before us was cancelled in the middle
+                database.execute("ROLLBACK")
+            database.execute("BEGIN")
+            now, its_epoch, floor = database.execute("SELECT version, epoch, floor FROM meta").fetchone()
+            whole = version is None or epoch != its_epoch or not floor <= version <= now
+            if whole:
+                cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
+            else:
+                cursor = database.execute("SELECT kind, key, body FROM rows WHERE version > ?", (version,))
+            return now, its_epoch, whole, cursor
+
+        now, its_epoch, whole, cursor = await self._reading.run(begin)
+        return Reading(now, its_epoch, whole, self._batches(cursor))
+
+    async def _batches(self, cursor: sqlite3.Cursor) -> AsyncIterator[list[ChangedRow]]:
+        def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
+            rows: list[ChangedRow] = []
+            for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
+                kind, decoder = _DECODERS[code]
+                rows.append((kind, key, None if body is None else decoder.decode(body)))
+            return rows
+
+        while rows := await self._reading.run(fetch):
+            yield rows
+        await self._reading.run(lambda database: database.execute("COMMIT"))
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Show what is stored inside one transaction. Raises StoreError."""
+
+        def look(database: sqlite3.Connection) -> int:
+            with _transaction(database, "DEFERRED"):
+                version: int = database.execute("SELECT version FROM meta").fetchone()[0]
+                use(_StoredRows(database))
+            return version
+
+        return await self._writing.run(look)
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Prepare and write inside one transaction. Raises StoreError, and what `prepare` raises."""
+
+        def change(database: sqlite3.Connection) -> Commit:
+            with _transaction(database):
+                changes = prepare(_StoredRows(database))
+                (version,) = database.execute("SELECT version FROM meta").fetchone()
+                if len(changes):
+                    version += 1
+                    _write(database, changes, version)
+            return Commit(version, len(changes))
+
+        return await self._writing.run(change)
+
+
+def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> None:
+    for kind, rows in changes.rows.items():
+        code = _CODES[kind]
+        database.executemany(
+            _UPSERT,
+            ((code, key, version, None if row is None else _encode(row)) for key, row in rows.items()),
+        )
+    database.execute("UPDATE meta SET version = ?", (version,))
+    (tombstones,) = database.execute("SELECT count(*) FROM rows WHERE body IS NULL").fetchone()
+    if tombstones > TOMBSTONES_MAX:
+        database.execute("DELETE FROM rows WHERE body IS NULL AND version < ?", (version,))
+        database.execute("UPDATE meta SET floor = ?", (version - 1,))
+
+
+def from_url(url: str) -> SqliteStore:
+    """The store that `sqlite:///absolute/path` (or `sqlite:relative`) names. Raises StoreError."""
+    path = url.removeprefix("sqlite://").removeprefix("sqlite:")
+    if not path or path.endswith("/") or os.path.isdir(path):  # noqa: PTH112 - a text so far
+        raise StoreError(f'"{url}" names no file; write sqlite:///var/lib/ringway/ringway.db')
+    return SqliteStore(pathlib.Path(os.path.normpath(path.replace("//", "/"))))
