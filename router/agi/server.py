@@ -198,9 +198,8 @@ class AgiConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Feed the session and act on what comes out."""
         session = self._session
-        if session.state is State.CLOSED:
+        if not session.receive(data) or session.state is State.CLOSED:
             return
-        session.receive(data)
         try:
             while (event := session.next_event()) is not None:
                 if type(event) is AgiRequest:

@@ -40,9 +40,22 @@ class AgiSession:
         self._buffer = b""
         self._searched = 0  # bytes of the buffer known to hold no blank line
 
-    def receive(self, data: bytes) -> None:
-        """Take bytes from the peer. An empty `data` changes nothing; EOF is `receive_eof`."""
-        self._buffer += data
+    def receive(self, data: bytes) -> bool:
+        """Take bytes from the peer; False when they cannot make an event yet, and `next_event` need not be asked.
+
+        An empty `data` changes nothing; EOF is `receive_eof`.
+        """
+        buffer = self._buffer = self._buffer + data
+        # Asterisk's block comes in about ten pieces: nine of them end here.
+        if (
+            self.state is State.ENVIRONMENT
+            and len(buffer) <= ENVIRONMENT_MAX_BYTES
+            and buffer.find(b"\n\n", self._searched) < 0
+            and buffer.startswith(_FIRST_KEY)
+        ):
+            self._searched = len(buffer) - 1
+            return False
+        return True
 
     def receive_eof(self) -> None:
         """The peer has closed its side. Raises AgiError where its call had not been answered yet."""
