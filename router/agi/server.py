@@ -80,6 +80,7 @@ class AgiServer:
         self._networks = [ipaddress.ip_network(network) for network in limits.allow]
         self._peers: dict[str, bool] = {}
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[socket.socket] = []
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._draining = False
@@ -88,21 +89,34 @@ class AgiServer:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Begin to accept on sockets that are bound already."""
         loop = asyncio.get_running_loop()
+        self._sockets = list(sockets)
         for each in sockets:
+            each.setblocking(False)
             self._servers.append(await loop.create_server(self._connection, sock=each, backlog=AGI_BACKLOG))
 
     def _connection(self) -> "AgiConnection":
         return AgiConnection(self)
 
-    def stop_accepting(self) -> None:
-        """Close the listening sockets: a new connection is refused at once, and Asterisk fails over."""
+    async def stop_accepting(self) -> None:
+        """Close the listening sockets: a new connection is refused at once, and Asterisk fails over.
+
+        Who is in the kernel's queue already has been told that he is connected: he is taken in first.
+        """
         self._draining = True
-        for server in self._servers:
+        loop = asyncio.get_running_loop()
+        waiting: list[socket.socket] = []
+        for listener, server in zip(self._sockets, self._servers, strict=True):
+            with contextlib.suppress(BlockingIOError):
+                while len(waiting) < AGI_BACKLOG:
+                    waiting.append(listener.accept()[0])
             server.close()
+        for each in waiting:
+            each.setblocking(False)
+            await loop.connect_accepted_socket(self._connection, each)
 
     async def drain(self, seconds: float) -> int:
         """Wait until the calls in flight have ended, at most `seconds`; returns how many had to be cut off."""
-        self.stop_accepting()
+        await self.stop_accepting()
         if self.connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
