@@ -21,6 +21,7 @@ $(READY): requirements-dev.lock pyproject.toml
 run: env
 	@mkdir -p var
 	@RINGWAY_STORE__URL=$(RUN_STORE) $(BIN)/ringway load $(DEMO)
+	@echo "Try it from a second shell:  .venv/bin/ringway call 02079460000 --from 07700900123"
 	@RINGWAY_STORE__URL=$(RUN_STORE) RINGWAY_LOG__FORMAT=console exec $(BIN)/ringway serve
 
 # What the tests need beside Python: Asterisk 22 and SIPp. Installs them as root on Debian, names them elsewhere.
