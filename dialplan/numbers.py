@@ -3,23 +3,26 @@
 The order in which digits are read, for a region (its *plan*) and the trunk's setting for bare digits:
 
 1. `+…`: calling code and significant number. What stands between them by habit (`+44 (0)20 …`) is dropped
-   where the number does not fit its plan as it stands and fits it without; so never in Italy.
+   where the number does not fit its plan as it stands but fits it without; so never in Italy.
 2. Without a `+`, the first of these that *fits*, that is, begins and counts as the plan's numbers do:
    a. an international prefix of the region (`00`, `011`, `8~10`, …) and an international number;
    b. a national prefix of the region (`0`, `06`, `8`, `1`, a carrier's `0…`) and a significant number, the
       longest prefix first;
-   c. a significant number that begins with 0 itself (Italy), unless an international prefix begins it;
+   c. a significant number that begins with 0 itself (Italy), unless what marks it is no more than an
+      international prefix;
    d. `0` and a significant number, whatever the country's own trunk prefix is;
    e. bare digits, by the setting. NATIONAL takes local forms (`2921234` in Bermuda), a significant
       number, and the region's own calling code before one; E164 takes what would do after a `+`.
-3. Where none fits, the same again for numbers of a range that the metadata does not know, by length alone:
-   an international prefix, bare E.164, the plain national prefix, bare national digits.
+3. Where none fits, the number may be of a range that the metadata does not know. Then a possible length
+   will do, in the order: `+…` or an international prefix, bare E.164, the plain national prefix, bare
+   national digits.
 
 So a prefix of the region's own wins over the bare reading in every mode, where what follows fits. It matters
 in regions whose prefix is a digit that calling codes begin with: in RU and KZ `8 495 123 45 67` is Moscow
 and not Vietnam (+84 951 234 567), in LT `8 612 34567` is a Lithuanian mobile. In the countries of +1 both
-readings are one number. Carrier selection that begins otherwise (`12593` in China) is read as such by
-NATIONAL only: elsewhere it would swallow bare numbers from abroad.
+readings of `1 212 555 0123` are one number; but a trunk there that sends ten digits needs NATIONAL, since
+bare E.164 makes Egypt of `202 555 0123`. Carrier selection that begins otherwise (`12593` in China) is read
+as such by NATIONAL only: elsewhere it would swallow bare numbers from abroad.
 
 A digit string is checked against the plan's lengths, never for being assigned. Reading does dictionary and
 string work alone: no expression is matched here, see `dialplan.plans`.
@@ -95,11 +98,8 @@ def _fits_abroad(digits: str, world: Numbering) -> str | None:
     significant = digits[code.size :]
     if significant.startswith(code.heads.get(len(significant), _NOTHING)):
         return "+" + digits
-    rewritten = code.prefixes.rewritten(significant, code.heads)
-    # A length that only a smaller region of the code has (310 1234 in Canada) is no sign of a prefix.
-    if rewritten is None or len(rewritten) not in code.lengths:
-        return None
-    return "+" + code.digits + rewritten
+    rewritten = code.prefixes.rewritten(significant, code.main_heads)
+    return None if rewritten is None else "+" + code.digits + rewritten
 
 
 def _abroad(digits: str, world: Numbering) -> str | Unreadable:
@@ -128,13 +128,13 @@ def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Non
             abroad = _fits_abroad(digits[size:], world)
             if abroad is not None:
                 return abroad
-    significant = plan.own.rewritten(digits, plan.code.heads)
+    significant = plan.own.rewritten(digits, plan.within)
     if significant is None:
         if digits[0] == "0":
             significant = _after_zero(digits, plan)
-        elif bare is Bare.E164:
+        elif bare == Bare.E164:
             return _fits_abroad(digits, world)
-        elif bare is Bare.NATIONAL:
+        elif bare == Bare.NATIONAL:
             significant = plan.other.rewritten(digits, plan.heads)
             if significant is None and digits.startswith(plan.heads.get(len(digits), _NOTHING)):
                 significant = digits
@@ -146,11 +146,11 @@ def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Non
 def _after_zero(digits: str, plan: Plan) -> str | None:
     """Rules 2c and 2d: the significant number that a leading 0 begins, or stands in front of."""
     if plan.leading_zero:
-        heads = plan.bold_heads if _abroad_readings(digits, plan) else plan.code.heads
+        heads = plan.bold_heads if _abroad_readings(digits, plan) else plan.within
         if digits.startswith(heads.get(len(digits), _NOTHING)):
             return digits
     # A number that begins with 0 gets no second one, so that two zeros are never this form.
-    if digits[1:2] != "0" and digits.startswith(plan.code.heads.get(len(digits) - 1, _NOTHING), 1):
+    if digits[1:2] != "0" and digits.startswith(plan.within.get(len(digits) - 1, _NOTHING), 1):
         return digits[1:]
     return None
 
@@ -164,10 +164,10 @@ def _possible(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Un
     """Rule 3 of the order: the first reading of possible length, or why there is none."""
     bare_digits = digits[0] != "0"
     readings = _abroad_readings(digits, plan)
-    if bare_digits and bare is Bare.E164:
+    if bare_digits and bare == Bare.E164:
         readings.append(digits)
     national_numbers = [digits[len(prefix) :] for prefix in plan.plain if digits.startswith(prefix)]
-    if bare_digits and bare is Bare.NATIONAL:
+    if bare_digits and bare == Bare.NATIONAL:
         national_numbers.append(digits)
     readings += [
         plan.code.digits + significant
@@ -187,9 +187,9 @@ def _possible(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Un
 
 def _without_region(digits: str, bare: Bare, world: Numbering) -> str | Unreadable:
     """Read what needs no region."""
-    if digits[0] == "0" or bare is Bare.NATIONAL:
+    if digits[0] == "0" or bare == Bare.NATIONAL:
         return Unreadable.UNKNOWN_REGION
-    return _abroad(digits, world) if bare is Bare.E164 else Unreadable.BARE_NUMBER
+    return _abroad(digits, world) if bare == Bare.E164 else Unreadable.BARE_NUMBER
 
 
 def _length_reason(significant: str, lengths: frozenset[int]) -> Unreadable:

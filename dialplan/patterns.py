@@ -24,6 +24,8 @@ Shape = tuple[int, ...]
 MAX_SHAPES: Final = 20_000
 
 _DIGITS: Final = "0123456789"
+# More digits than any text has that is looked at: a rewrite without an upper bound.
+_UNBOUNDED: Final = 99
 # What stands for a digit that may be any, when a prefix is tried out.
 _SOME_DIGIT: Final = "5"
 
@@ -96,7 +98,7 @@ def rewrites(pattern: str, transform: str | None) -> list[Rewrite]:
                 continue
             whole = match.expand(transform) if transform and match.groups()[-1] is not None else ""
             instead = whole[: len(whole) - kept] if whole else ""
-            found[Rewrite(prefix, instead, kept, kept if ended else 99)] = None
+            found[Rewrite(prefix, instead, kept, kept if ended else _UNBOUNDED)] = None
     return list(found)
 
 
@@ -149,9 +151,8 @@ class _Reader:
         found: list[Shape] = [()]
         while self.rest() and self.rest()[0] not in "|)":
             item = self._quantified(self._atom())
+            self._bound(len(found) * len(item))
             found = [before + after for before in found for after in item]
-            if len(found) > MAX_SHAPES:
-                raise PatternError(f"numbering pattern {self._pattern!r}: more than {MAX_SHAPES} shapes")
         return found
 
     def _atom(self) -> list[Shape]:
@@ -186,6 +187,7 @@ class _Reader:
         if self._take(","):
             most = self._number()
         self._need("}")
+        self._bound(len(item) ** most + most)
         # The most first, as an expression is greedy.
         return [sum(parts, ()) for times in range(most, least - 1, -1) for parts in product(item, repeat=times)]
 
@@ -201,6 +203,10 @@ class _Reader:
             raise PatternError(f"numbering pattern {self._pattern!r}: cannot read {self.rest()!r}")
         self._at += 1
         return int(digit)
+
+    def _bound(self, count: int) -> None:
+        if count > MAX_SHAPES:
+            raise PatternError(f"numbering pattern {self._pattern!r}: more than {MAX_SHAPES} shapes")
 
     def _take(self, text: str) -> bool:
         taken = self._pattern.startswith(text, self._at)
