@@ -4,6 +4,7 @@ Exit status: 0 done, 1 refused or failed with one clear line on standard error, 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -22,15 +23,26 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
     try:
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
     except _FAILURES as error:
         print(f"ringway: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `ringway dump | head`: the reader has had enough
-        sys.stderr.close()
+    except OSError as error:
+        if command is serve:
+            raise
+        _give_up_printing(error)
         return 1
     except KeyboardInterrupt:
         return 1
+    return status
+
+
+def _give_up_printing(error: OSError) -> None:
+    """Say why, unless a pipe's reader has had enough (`ringway dump | head`), and let nothing more be tried."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"ringway: cannot print: {error.strerror}; nothing is wrong with the store", file=sys.stderr)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import tomli_w
 
 from dialplan.model import Row, RowKind
 from dialplan.problems import Place, Problem, quote
@@ -50,6 +49,9 @@ class _FileError(Exception):
         return Problem(_called(name), self.entry, "", self.text, self.mend)
 
 
+_HUGE_INTEGER = _FileError("a number of thousands of digits", "put phone numbers and texts in quotes")
+
+
 def _called(name: str) -> str:
     return "standard input" if name == STANDARD_INPUT else name
 
@@ -83,6 +85,8 @@ def _parse_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
         raise _FileError(f"{error.msg} (line {error.lineno}, column {error.colno})", "correct the JSON") from None
+    except ValueError:
+        raise _HUGE_INTEGER from None
     except RecursionError:
         raise _FileError("nested too deeply", "correct the JSON") from None
 
@@ -101,6 +105,8 @@ def _parse_toml(text: str) -> Any:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _FileError(str(error), "correct the TOML") from None
+    except ValueError:
+        raise _HUGE_INTEGER from None
     except RecursionError:
         raise _FileError("nested too deeply", "correct the TOML") from None
 
@@ -172,8 +178,21 @@ def write(rows: Iterator[tuple[RowKind, Row]], *, as_json: bool) -> Iterator[str
 
 
 def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
+    """Field by field. What a field holds is written inline: a header of its own would end the entry."""
     for kind, row in rows:
-        yield f"[[{kind}]]\n{tomli_w.dumps(_plain(row))}\n"
+        fields = "".join(f"{name} = {_toml(value)}\n" for name, value in _plain(row).items())
+        yield f"[[{kind}]]\n{fields}\n"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it inline. Scalars are written as in JSON, which TOML reads alike."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, dict) for item in value):
+            return "[\n" + "".join(f"  {_toml(item)},\n" for item in value) + "]"
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return msgspec.json.encode(value).decode()
 
 
 def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:

@@ -4,14 +4,15 @@ import ipaddress
 import os
 import pathlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from dialplan.model import Destination
 from dialplan.numbers import Bare, is_region
-from dialplan.problems import quote
+from dialplan.problems import printable, quote
+from dialplan.rows import check_destination
 from router.limits import DEADLINE_MAX_MS
 from router.observe.log import Format, Level
 
@@ -117,7 +118,8 @@ def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(overlaid, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_say(str(error), source, environment)) from None
-    _check(settings, source)
+    for keys, text in _faults(settings):
+        raise SettingsError(f"{_source(keys, source, environment)}: {_dotted(keys)}: {text}")
     return settings
 
 
@@ -158,43 +160,48 @@ def _read(text: str, wanted: Any) -> Any:
     return msgspec.to_builtins(msgspec.convert(text, wanted, strict=False))
 
 
-def _dotted(keys: list[str]) -> str:
+def _dotted(keys: Sequence[str]) -> str:
     return f"[{'.'.join(keys[:-1])}] {keys[-1]}" if len(keys) > 1 else f"[{keys[0]}]"
 
 
 def _say(error: str, source: str, environment: Mapping[str, str]) -> str:
     """The message of msgspec with the key as the file has it, and where it may have come from."""
     text, _, path = error.partition(" - at `$")
-    keys = [key for key in path.rstrip("`").split(".") if key]
+    keys = [key.partition("[")[0] for key in path.rstrip("`").split(".") if key]
     if "unknown field" in text and "`" in text:
         keys.append(text.split("`")[1])
         text = "there is no such setting"
     where = _dotted(keys) if keys else "the configuration"
-    variable = PREFIX + "__".join(keys).upper()
-    return f"{variable if variable in environment else source}: {where}: {text}; see config/ringway.toml"
+    return f"{_source(keys, source, environment)}: {where}: {text}; see config/ringway.toml"
 
 
-def _check(settings: Settings, source: str) -> None:
-    """What types cannot say. Raises SettingsError."""
+def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) -> str:
+    """Where a key's value comes from: the variable that sets it, or the table around it, else the file."""
+    variables = [PREFIX + "__".join(keys[:count]).upper() for count in range(len(keys), 0, -1)]
+    return next((variable for variable in variables if variable in environment), source)
+
+
+def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
+    """What types cannot say: the keys, and what is wrong with their value and how to mend it."""
     ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
     for section, port in ports.items():
         if not 0 <= port <= _PORT_MAX:
-            raise SettingsError(f"{source}: [{section}] port: {port} is no port; use 1 to {_PORT_MAX}")
+            yield [section, "port"], f"{quote(port)} is no port; use 1 to {_PORT_MAX}"
     for network in settings.agi.allow:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise SettingsError(f"{source}: [agi] allow: {error}; write it like 192.0.2.0/24") from None
+            yield ["agi", "allow"], f"{printable(str(error))}; write it like 192.0.2.0/24"
     if not 1 <= settings.agi.deadline_ms <= DEADLINE_MAX_MS:
-        text = f"{settings.agi.deadline_ms} is out of bounds; use 1 to {DEADLINE_MAX_MS}"
-        raise SettingsError(f"{source}: [agi] deadline_ms: {text}")
+        yield ["agi", "deadline_ms"], f"{quote(settings.agi.deadline_ms)} is out of bounds; use 1 to {DEADLINE_MAX_MS}"
     if not is_region(settings.numbering.region):
         text = f"{quote(settings.numbering.region)} is not a country; use its ISO 3166 code, such as GB"
-        raise SettingsError(f"{source}: [numbering] region: {text}")
+        yield ["numbering", "region"], text
+    for field, fault in check_destination(settings.defaults.destination):
+        yield ["defaults", *field.split(".")], f"{fault.text}; {fault.mend}"
     scheme = settings.store.url.partition(":")[0]
     if scheme != "sqlite":
-        text = f"{quote(scheme)} is not a store of this version; use sqlite:///path"
-        raise SettingsError(f"{source}: [store] url: {text}")
+        yield ["store", "url"], f"{quote(scheme)} is not a store of this version; use sqlite:///path"
 
 
 def levels() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ What is the same for every call to a flow with the same values is prepared once 
 the reason and the table's version, none of which needs an escape.
 """
 
+import hashlib
 from typing import NamedTuple
 
 from dialplan.decide import Decision
@@ -14,6 +15,7 @@ from router.limits import ANSWER_CACHE_MAX
 
 # Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
 _VARIABLE_BYTES = 84
+_DIGEST_BYTES = 8
 
 
 class _Prepared(NamedTuple):
@@ -34,7 +36,8 @@ class Answers:
     def commands(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
         """The commands that go ahead (none, but for very many parameters) and the last one.
 
-        `with_names` adds ROUTE_PARAMS, the names of the parameters that are set, for a dialplan that keeps answers.
+        `with_names` (`agi://…/route?params`) adds what a dialplan needs that keeps answers: ROUTE_PARAMS, the names of
+        the parameters that are set, and ROUTE_DIGEST, the same for two answers that send calls the same way.
         """
         key = (id(decision.target), decision.kind, decision.company, decision.values, with_names)
         prepared = self._prepared.get(key)
@@ -62,9 +65,11 @@ def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
     ]
     variable = ["ROUTE_NUMBER=", "ROUTE_CALLER=", "ROUTE_REASON=", "ROUTE_VERSION="]
     last = ["ROUTE_STATUS=OK"]
-    if with_names:
-        last.insert(0, pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters)))
     given = [pair(f"PARAM_{name}", value) for name, value in parameters]
+    if with_names:
+        digest = hashlib.blake2s("\n".join([*first, *given]).encode("utf-8", "replace"), digest_size=_DIGEST_BYTES)
+        names = pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters))
+        last = [names, f"ROUTE_DIGEST={digest.hexdigest()}", *last]
     groups, fitting = split_pairs(given, [*first, *variable, *last], _VARIABLE_BYTES)
     head = f'EXEC MSet "{",".join(first)},ROUTE_NUMBER='
     tail = "".join(f",{each}" for each in [*fitting, *last]) + '"\n'

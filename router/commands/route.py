@@ -16,7 +16,7 @@ from dialplan.table import Patch, RoutingTable
 from dialplan.times import read_time, zone
 from dialplan.validate import Stored
 from router.commands.data import with_store
-from router.settings import Settings, from_process
+from router.settings import from_process
 from router.store.base import Store
 
 
@@ -53,7 +53,7 @@ def route(arguments: argparse.Namespace) -> int:
         return await store.view(lambda stored: table.apply(_what_concerns(call, stored)))
 
     table.version = with_store(arguments.config, look)
-    at = _moment(arguments.at, call, table, settings)
+    at = _moment(arguments.at, call, table)
     explanation = Explanation()
     decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
     routed = _routed(decision, at, explanation.steps)
@@ -83,7 +83,7 @@ def _what_concerns(call: Call, stored: Stored) -> Patch:
     return patch
 
 
-def _moment(text: str | None, call: Call, table: RoutingTable, _settings: Settings) -> dt.datetime:
+def _moment(text: str | None, call: Call, table: RoutingTable) -> dt.datetime:
     """`--at`, without an offset in the time zone of the number's company."""
     if text is None:
         return dt.datetime.fromtimestamp(time.time(), dt.UTC)

@@ -27,11 +27,11 @@ T = TypeVar("T")
 _SCHEMA_VERSION = 1
 _SCHEMA = (
     # floor: tombstones up to this version are gone
-    "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL, "
-    "floor INTEGER NOT NULL)",
+    """CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL,
+    floor INTEGER NOT NULL)""",
     # body: the row as JSON, NULL where it was removed
-    "CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB, "
-    "PRIMARY KEY (kind, key)) WITHOUT ROWID",
+    """CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB,
+    PRIMARY KEY (kind, key)) WITHOUT ROWID""",
     "CREATE INDEX rows_by_version ON rows (version)",
 )
 # As stored: never renumber.
@@ -64,44 +64,86 @@ def _named(path: pathlib.Path) -> Iterator[None]:
         else:
             mend = "nothing was changed"
         raise StoreError(f"store {path}: {text}; {mend}") from error
-    except OSError as error:
-        raise StoreError(f"store {path}: {error.strerror}; see that the folder is there and writable") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
 
 
+@contextmanager
+def _reached(path: pathlib.Path) -> Iterator[None]:
+    """Turn what the file system raises into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        mend = "see that the folder is there, and that this user may write to it"
+        raise StoreError(f"store {path}: {error.strerror}; {mend}") from error
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Say of content that SQLite can read, but that none of us has written, that it is damaged."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"malformed content ({error})") from error
+
+
 class _Connection:
-    """A connection and the one thread that may use it."""
+    """A connection and the one thread that may use it. `opened` counts how often it was opened."""
 
     def __init__(self, path: pathlib.Path) -> None:
+        self.opened = 0
         self._path = path
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._database: sqlite3.Connection | None = None
-        self._inode = 0
+        self._file = (0, 0)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in the thread, on the open database."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
 
+    async def make(self) -> None:
+        """Open the database, and make the folder, the file and its tables where they are missing."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._make)
+
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with _named(self._path):
             return work(self._open())
 
+    def _make(self) -> None:
+        with _named(self._path):
+            with _reached(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if not self._path.exists():
+                    self._path.touch()
+            self._database = self._connect(make_tables=True)
+
     def _open(self) -> sqlite3.Connection:
-        """The database; opened again where the file has been put in place of the one that was open."""
+        """The database; opened again where another file stands in place of the one that was open."""
         if self._database is not None:
-            if self._path.stat().st_ino == self._inode:
+            if self._present() == self._file:
                 return self._database
             self._database.close()
             self._database = None
+        self._database = self._connect(make_tables=False)
+        return self._database
+
+    def _connect(self, *, make_tables: bool) -> sqlite3.Connection:
+        file = self._present()  # sqlite3 by itself would make a file that is missing
         database = sqlite3.connect(self._path, timeout=STORE_BUSY_SECONDS, isolation_level=None)
         try:
-            _prepare(database)
+            _prepare(database, make_tables=make_tables)
         except BaseException:
             database.close()
             raise
-        self._database, self._inode = database, self._path.stat().st_ino
+        self._file = file
+        self.opened += 1
         return database
+
+    def _present(self) -> tuple[int, int]:
+        """Which file stands there now."""
+        with _reached(self._path):
+            state = self._path.stat()
+        return state.st_dev, state.st_ino
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
@@ -113,12 +155,15 @@ class _Connection:
             self._database = None
 
 
-def _prepare(database: sqlite3.Connection) -> None:
-    """Set what has to be set on every connection, and make the tables of a new file."""
+def _prepare(database: sqlite3.Connection, *, make_tables: bool) -> None:
+    """Set what has to be set on every connection, and make the tables of a new file where that was asked for.
+
+    A file that comes to be under a running router is somebody's who is still making it, or a mistake.
+    """
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
     (schema,) = database.execute("PRAGMA user_version").fetchone()
-    if schema == 0:
+    if schema == 0 and make_tables:
         with _transaction(database):
             (schema,) = database.execute("PRAGMA user_version").fetchone()
             if schema == 0:  # nobody else was faster
@@ -128,7 +173,7 @@ def _prepare(database: sqlite3.Connection) -> None:
                 database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
                 schema = _SCHEMA_VERSION
     if schema != _SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"its schema is {schema}, this version of Ringway knows {_SCHEMA_VERSION}")
+        raise sqlite3.DatabaseError(f"its schema is {schema or 'missing'}, this version of Ringway knows {_SCHEMA_VERSION}")
 
 
 @contextmanager
@@ -136,11 +181,19 @@ def _transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Itera
     database.execute(f"BEGIN {kind}")
     try:
         yield
+        database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:  # a full disk rolls back by itself
             database.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")
+
+
+def _meta(database: sqlite3.Connection) -> tuple[int, str, int]:
+    """The version, the epoch, and the version up to which tombstones are gone."""
+    found: tuple[int, str, int] | None = database.execute("SELECT version, epoch, floor FROM meta").fetchone()
+    if found is None:
+        raise sqlite3.DatabaseError("malformed content (no version)")
+    return found
 
 
 class _StoredRows:
@@ -179,13 +232,11 @@ class SqliteStore:
         self.path = path
         self._reading = _Connection(path)
         self._writing = _Connection(path)
-        self._seen: tuple[int, int] | None = None  # SQLite's own change counter, the inode
+        self._seen: tuple[int, int] | None = None  # SQLite's own change counter, and of which opening it is
 
     async def open(self) -> None:
         """Make the folder and the file where they are missing. Raises StoreError."""
-        with _named(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        await self._writing.run(lambda _: None)
+        await self._writing.make()
 
     async def close(self) -> None:
         """Close both connections."""
@@ -205,10 +256,10 @@ class SqliteStore:
 
     def _is_newer(self, database: sqlite3.Connection, version: int, epoch: str) -> bool:
         """Look at SQLite's change counter first: it is in shared memory, and costs a few microseconds."""
-        seen = (database.execute("PRAGMA data_version").fetchone()[0], id(database))
+        seen = (database.execute("PRAGMA data_version").fetchone()[0], self._reading.opened)
         if seen == self._seen:
             return False
-        newer = bool(database.execute("SELECT version, epoch FROM meta").fetchone() != (version, epoch))
+        newer = _meta(database)[:2] != (version, epoch)
         if not newer:
             self._seen = seen
         return newer
@@ -220,8 +271,9 @@ class SqliteStore:
             if database.in_transaction:  # a reader before us was cancelled in the middle
                 database.execute("ROLLBACK")
             database.execute("BEGIN")
-            now, its_epoch, floor = database.execute("SELECT version, epoch, floor FROM meta").fetchone()
-            whole = version is None or epoch != its_epoch or not floor <= version <= now
+            now, its_epoch, floor = _meta(database)
+            with _understood():
+                whole = version is None or epoch != its_epoch or not floor <= version <= now
             if whole:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
             else:
@@ -234,9 +286,10 @@ class SqliteStore:
     async def _batches(self, cursor: sqlite3.Cursor) -> AsyncIterator[list[ChangedRow]]:
         def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
             rows: list[ChangedRow] = []
-            for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
-                kind, decoder = _DECODERS[code]
-                rows.append((kind, key, None if body is None else decoder.decode(body)))
+            with _understood():
+                for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
+                    kind, decoder = _DECODERS[code]
+                    rows.append((kind, key, None if body is None else decoder.decode(body)))
             return rows
 
         while rows := await self._reading.run(fetch):
@@ -248,7 +301,7 @@ class SqliteStore:
 
         def look(database: sqlite3.Connection) -> int:
             with _transaction(database, "DEFERRED"):
-                version: int = database.execute("SELECT version FROM meta").fetchone()[0]
+                version = _meta(database)[0]
                 use(_StoredRows(database))
             return version
 
@@ -260,7 +313,7 @@ class SqliteStore:
         def change(database: sqlite3.Connection) -> Commit:
             with _transaction(database):
                 changes = prepare(_StoredRows(database))
-                (version,) = database.execute("SELECT version FROM meta").fetchone()
+                version = _meta(database)[0]
                 if len(changes):
                     version += 1
                     _write(database, changes, version)
