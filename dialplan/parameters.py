@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from dialplan.model import (
     CHOICES_PER_PARAMETER,
+    PARAMETER_INTEGER_MAX,
     PARAMETER_NAME_MAX_CHARS,
     PARAMETER_TEXT_MAX_CHARS,
     CallFlow,
@@ -53,8 +54,12 @@ def check_declaration(parameter: Parameter, region: str) -> Iterator[tuple[str, 
 def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     if parameter.max_length is not None and not 1 <= parameter.max_length <= PARAMETER_TEXT_MAX_CHARS:
         mend = f"choose 1 to {PARAMETER_TEXT_MAX_CHARS} characters"
-        yield "max_length", Fault(f"{parameter.max_length} is out of bounds", mend)
+        yield "max_length", Fault(f"{quote(parameter.max_length)} is out of bounds", mend)
     low, high = parameter.minimum, parameter.maximum
+    for field, bound in (("minimum", low), ("maximum", high)):
+        if bound is not None and abs(bound) > PARAMETER_INTEGER_MAX:
+            yield field, Fault(f"{quote(bound)} is out of bounds", "use at most 18 digits")
+            return
     if low is not None and high is not None and low > high:
         yield "minimum", Fault(f"the minimum {low} is above the maximum {high}", "swap them")
     if parameter.type is not ParameterType.CHOICE:
@@ -90,9 +95,13 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
             return Fault(f"{quote(value)} is not a choice", f"use one of {', '.join(map(quote, parameter.choices))}")
         case ParameterType.NUMBER:
             number = normalise(value, region, Bare.REFUSE) if isinstance(value, str) else Unreadable.EMPTY
-            if isinstance(number, Unreadable):
-                return Fault(f"{quote(value)} is not a phone number: {number.text}", "write it with 0 or + in front")
-            return number
+            return number_fault(value, number) if isinstance(number, Unreadable) else number
+
+
+def number_fault(value: object, reason: Unreadable) -> Fault:
+    """The fault of a value that is no phone number; the reason's sentence says what is wrong, then how to mend it."""
+    what, _, mend = reason.text.rstrip(".").partition("; ")
+    return Fault(f"{quote(value)} is not a phone number: {what}", mend or "write it with 0 or + in front")
 
 
 def _read_text(parameter: Parameter, value: ParameterValue) -> str | Fault:
@@ -109,6 +118,8 @@ def _read_integer(parameter: Parameter, value: ParameterValue) -> int | Fault:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         return Fault(f"{quote(value)} is not a whole number", "write digits")
+    if abs(value) > PARAMETER_INTEGER_MAX:
+        return Fault(f"{quote(value)} is out of bounds", "use at most 18 digits")
     if parameter.minimum is not None and value < parameter.minimum:
         return Fault(f"{value} is too small", f"use at least {parameter.minimum}")
     if parameter.maximum is not None and value > parameter.maximum:

@@ -1,11 +1,13 @@
 """What is wrong with a data set, said so that the reader can mend it: the thing, the place, the mend."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 _QUOTE_MAX_CHARS = 60
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Fault(NamedTuple):
@@ -55,13 +57,19 @@ def quote(value: object) -> str:
 
     Data comes from files and pages of other people: what is not printable is shown as an escape.
     """
-    text = value if isinstance(value, str) else str(value)
-    shown = "".join(
-        char
-        if char.isprintable() and char not in '"\\'
-        else char.encode("unicode_escape").decode()
-        if not char.isprintable()
-        else f"\\{char}"
-        for char in text[:_QUOTE_MAX_CHARS]
-    )
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
+        text = f"a very large {type(value).__name__}"
+    shown = printable(re.sub(r'["\\]', r"\\\g<0>", text[:_QUOTE_MAX_CHARS]))
     return f'"{shown}…"' if len(text) > _QUOTE_MAX_CHARS else f'"{shown}"'
+
+
+def printable(text: str) -> str:
+    """Text on one line: what is not printable as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def field_name(name: str) -> str:
+    """A name that somebody else chose, as a part of a field's path: quoted where it is more than a plain word."""
+    return name if _WORD.fullmatch(name) else quote(name)

@@ -14,8 +14,8 @@ import msgspec
 
 from dialplan import model, numbers, times
 from dialplan.model import RowKind
-from dialplan.parameters import check_declaration, control_characters, read_value
-from dialplan.problems import Fault, Place, Problem, problem, quote
+from dialplan.parameters import check_declaration, control_characters, number_fault, read_value
+from dialplan.problems import Fault, Place, Problem, field_name, printable, problem, quote
 
 _ID = re.compile(rf"[a-z0-9-]{{1,{model.ID_MAX_CHARS}}}")
 _CONTEXT = re.compile(rf"[A-Za-z0-9_.@:-]{{1,{model.CONTEXT_MAX_CHARS}}}")
@@ -71,7 +71,7 @@ def _convert(values: dict[str, Any], row_type: type[model.Row], faults: list[tup
     """Types alone. The good row costs one call; only a bad one is looked at field by field."""
     try:
         row: model.Row = msgspec.convert(values, row_type)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeError):
         faults.extend(_type_faults(values, row_type))
         return None
     return row
@@ -83,7 +83,7 @@ def _type_faults(values: dict[str, Any], row_type: type[msgspec.Struct]) -> Iter
         if name not in fields:
             close = difflib.get_close_matches(str(name), fields, n=1)
             mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
-            yield quote(name), Fault("is not known here", mend)
+            yield field_name(name), Fault("is not known here", mend)
     for name, field in fields.items():
         if name not in values:
             if field.required:
@@ -91,7 +91,7 @@ def _type_faults(values: dict[str, Any], row_type: type[msgspec.Struct]) -> Iter
             continue
         try:
             msgspec.convert(values[name], field.type)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:
             yield name, _type_fault(values[name], field.type, str(error))
 
 
@@ -100,7 +100,7 @@ def _type_fault(value: object, wanted: Any, error: str) -> Fault:
         return Fault(f"{quote(value)} is not one of its values", f"use {', '.join(wanted)}")
     text, _, path = error.partition(" - at `$")
     where = f" at {path.rstrip('`').lstrip('.')}" if path else ""
-    return Fault(f"{text}{where}", "correct it")
+    return Fault(f"{printable(text)}{where}", "correct it")
 
 
 def _check_id(value: str, field: str, faults: list[tuple[str, Fault]]) -> None:
@@ -116,17 +116,17 @@ def _check_text(value: str, field: str, limit: int, faults: list[tuple[str, Faul
         faults.append((field, fault))
 
 
-def _check_destination(destination: model.Destination, faults: list[tuple[str, Fault]]) -> None:
-    """What Asterisk can go to, and nothing that its dialplan would take for more than a name."""
+def check_destination(destination: model.Destination) -> Iterator[tuple[str, Fault]]:
+    """What Asterisk cannot go to, or its dialplan would take for more than a name: (field, fault) pairs."""
     if not _CONTEXT.fullmatch(destination.context):
         mend = f"use letters, digits and _ . @ : -, at most {model.CONTEXT_MAX_CHARS}"
-        faults.append(("destination.context", Fault(f"{quote(destination.context)} is not a context", mend)))
+        yield "destination.context", Fault(f"{quote(destination.context)} is not a context", mend)
     if not _EXTEN.fullmatch(destination.exten):
         mend = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
-        faults.append(("destination.exten", Fault(f"{quote(destination.exten)} is not an extension", mend)))
+        yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", mend)
     if not 1 <= destination.priority <= model.PRIORITY_MAX:
         mend = f"use 1 to {model.PRIORITY_MAX}"
-        faults.append(("destination.priority", Fault(f"{destination.priority} is not a priority", mend)))
+        yield "destination.priority", Fault(f"{quote(destination.priority)} is not a priority", mend)
 
 
 def _read_number(text: str, home: Home, field: str, faults: list[tuple[str, Fault]]) -> str:
@@ -136,7 +136,7 @@ def _read_number(text: str, home: Home, field: str, faults: list[tuple[str, Faul
     if number is numbers.Unreadable.UNKNOWN_REGION:
         fault = Fault(f"{quote(text)} is national, and there is no company to tell its country", "write it with +")
     else:
-        fault = Fault(f"{quote(text)} is not a number: {number.text}", "write it with 0 or + in front")
+        fault = number_fault(text, number)
     faults.append((field, fault))
     return ""
 
@@ -158,9 +158,13 @@ def _check_company(row: model.Company, _home: Home, faults: list[tuple[str, Faul
 def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fault]]) -> model.CallFlow:
     _check_id(row.id, "id", faults)
     _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
-    _check_destination(row.destination, faults)
+    faults.extend(check_destination(row.destination))
     if len(row.parameters) > model.PARAMETERS_PER_FLOW:
         fault = Fault(f"{len(row.parameters)} parameters", f"use at most {model.PARAMETERS_PER_FLOW}")
+        faults.append(("parameters", fault))
+    names_chars = sum(len(parameter.name) + 1 for parameter in row.parameters)
+    if names_chars > model.PARAMETER_NAMES_MAX_CHARS:
+        fault = Fault(f"names of {names_chars} characters in all", f"use at most {model.PARAMETER_NAMES_MAX_CHARS}")
         faults.append(("parameters", fault))
     parameters: list[model.Parameter] = []
     seen: set[str] = set()
@@ -181,9 +185,9 @@ def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fa
 def _check_campaign(row: model.Campaign, home: Home, faults: list[tuple[str, Fault]]) -> model.Campaign:
     _check_id(row.id, "id", faults)
     _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
-    _check_destination(row.destination, faults)
+    faults.extend(check_destination(row.destination))
     if not 1 <= row.callback_window_hours <= model.CALLBACK_WINDOW_MAX_HOURS:
-        fault = Fault(f"{row.callback_window_hours} hours", f"use 1 to {model.CALLBACK_WINDOW_MAX_HOURS}")
+        fault = Fault(f"{quote(row.callback_window_hours)} hours", f"use 1 to {model.CALLBACK_WINDOW_MAX_HOURS}")
         faults.append(("callback_window_hours", fault))
     if row.direction is model.Direction.INBOUND:
         for field in ("accept_incoming", "caller_ids"):
@@ -240,7 +244,7 @@ def _read_updates(
             continue
         try:
             update = msgspec.convert(each, _RawUpdate)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeError):
             faults.extend((f"{path}.{field}", fault) for field, fault in _type_faults(each, _RawUpdate))
             continue
         at = times.read_time(update.at, zone)

@@ -39,17 +39,17 @@ def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Faul
         if isinstance(placed, Fault):
             return placed
         moment = placed
-    moment = moment.astimezone(dt.UTC)
+    # Compared before it is converted: the first and last day of the calendar cannot be, in every zone.
     if not _EARLIEST <= moment < _LATEST:
         return Fault(f"{quote(value)} is not between the years 2000 and 2200", "check the year")
-    return moment
+    return moment.astimezone(dt.UTC)
 
 
 def _parse(value: object) -> dt.datetime | None:
     if not isinstance(value, str):
         return None
     text = value.strip()
-    if not (_LOCAL.fullmatch(text) or _LOCAL.match(text)):
+    if not _LOCAL.match(text):
         return None
     try:
         return dt.datetime.fromisoformat(text)

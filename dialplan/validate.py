@@ -25,9 +25,9 @@ from dialplan.model import (
     assignments,
     key_of,
 )
-from dialplan.numbers import is_region
-from dialplan.problems import DataProblems, Fault, Place, Problem, problem, quote
-from dialplan.rows import Home, RawRow, read_row
+from dialplan.numbers import Bare, is_region, normalise
+from dialplan.problems import DataProblems, Fault, Place, Problem, field_name, problem, quote
+from dialplan.rows import NO_HOME, Home, RawRow, read_row
 
 R = TypeVar("R")
 
@@ -142,7 +142,11 @@ class _Check:
         self._places[raw.kind, key] = raw.place
 
     def _remember_unread(self, raw: RawRow) -> None:
-        key = raw.values.get("id")
+        key = raw.values.get("number" if raw.kind is RowKind.NUMBER else "id")
+        company = raw.values.get("company")
+        if raw.kind is RowKind.NUMBER and isinstance(key, str):
+            home = (self._home(company) if isinstance(company, str) else None) or NO_HOME
+            key = normalise(key, home.region, Bare.REFUSE)
         if isinstance(key, str):
             self._unread.add((raw.kind, key))
         region = raw.values.get("region")
@@ -241,7 +245,8 @@ class _Check:
         self._company(place, row.company)
         values = dict[int, dict[str, ParameterValue]]()
         for position, assignment in enumerate(assignments(row)):
-            path = "" if position == 0 else f"updates[{position}]."
+            # By its time: the file may list updates in any order.
+            path = f"updates[{row.updates[position - 1].at:%Y-%m-%dT%H:%M:%SZ}]." if position else ""
             if assignment.inbound_campaign is not None:
                 self._inbound_campaign(row, place, f"{path}inbound_campaign", assignment.inbound_campaign)
             if assignment.call_flow is None:
@@ -252,10 +257,10 @@ class _Check:
             flow = self._flow(place, f"{path}call_flow", assignment.call_flow, row.company)
             if flow is None:
                 continue
-            region = (self._home(row.company) if row.company else None) or Home("", "UTC")
-            values[position], faults = parameters.read_values(flow, assignment.parameters, region.region)
+            home = (self._home(row.company) if row.company else None) or NO_HOME
+            values[position], faults = parameters.read_values(flow, assignment.parameters, home.region)
             for name, fault in faults:
-                self._add(place, f"{path}parameters.{name}", fault)
+                self._add(place, f"{path}parameters.{field_name(name)}", fault)
         typed = _with_values(row, values)
         if typed != row:
             self.new[RowKind.NUMBER][row.number] = typed

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ import uvloop
 from router import systemd
 from router.agi.handler import Reading, RouteHandler
 from router.agi.server import AgiServer, Limits
-from router.limits import DRAIN_MARGIN_SECONDS, THREAD_SWITCH_SECONDS
+from router.limits import AGI_MAX_CONNECTIONS, DRAIN_MARGIN_SECONDS, OTHER_DESCRIPTORS, THREAD_SWITCH_SECONDS
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
 from router.settings import Endpoint, Settings, SettingsError
@@ -34,12 +35,23 @@ def serve(settings: Settings) -> None:
     Raises SettingsError or StoreError where it cannot start; says so before it accepts a single call.
     """
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    _allow_descriptors(AGI_MAX_CONNECTIONS + OTHER_DESCRIPTORS)
     uvloop.run(_serve(settings))
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raise this process's soft limit of open files to what the cap on connections needs, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 async def _serve(settings: Settings) -> None:
     metrics = Metrics()
-    writer = LogWriter(settings.log.format, sys.stdout.buffer, on_dropped=metrics.log_dropped.inc)
+    out = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: ASYNC230, SIM115 - it is open already
+    writer = LogWriter(settings.log.format, out, on_dropped=metrics.log_dropped.inc)
     writer.start()
     try:
         await _Router(settings, metrics, writer, make_logger(writer, settings.log.level)).run()
@@ -81,7 +93,10 @@ class _Router:
             await self._sync.load()
             gc.collect()
             gc.freeze()  # what stands now stays: later collections need not look at it
-            await self._agi.start(sockets)
+            try:
+                await self._agi.start(sockets)
+            except OSError as error:  # bound at the same time as another process, which listens first
+                raise _cannot_listen("agi", self._settings.agi.host, self._settings.agi.port, error) from error
             self._ready(sockets)
             async with asyncio.TaskGroup() as tasks:
                 followers = [tasks.create_task(self._sync.run()), tasks.create_task(_watchdog())]

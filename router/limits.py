@@ -4,11 +4,13 @@
 ENVIRONMENT_MAX_BYTES = 16 * 1024  # a real Asterisk sends about 510 bytes; arguments may add a few long ones
 ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
 REPLY_MAX_BYTES = 16 * 1024  # a reply is one short line; the longest usage text of a 520 block has 3 KiB
+STRAY_LINES_MAX = 200  # before a reply: a HANGUP notice, and the rest of an environment whose end was forged
+UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
 
 # --- FastAGI, to the wire -----------------------------------------------------------------------------------------
 COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191
-MSET_MAX_PAIRS = 24  # pbx_variables.c: MSet takes no more
+MSET_MAX_PAIRS = 24  # pbx_variables.c; what is over goes into the last one's value (22.10 takes 99, older ones 24)
 
 # --- FastAGI, connections -----------------------------------------------------------------------------------------
 AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
@@ -28,12 +30,13 @@ STORE_POLL_SECONDS = 0.04  # a committed change is to be live within 200 ms; one
 STORE_BUSY_SECONDS = 30.0  # how long a load waits for another one's transaction
 STORE_BATCH_ROWS = 2_000  # rows read in one go: about 4 ms of work away from the event loop
 STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling
-STORE_RETRY_MAX_SECONDS = 5.0
+STORE_RETRY_MAX_SECONDS = 5.0  # how long a store may be back before anybody notices
 TOMBSTONES_MAX = 100_000  # removed rows that a reader may still have to hear of; beyond, readers compare in full
 PATCH_IN_PLACE_ROWS = 2_000  # larger patches are built aside and swapped in: 2,000 rows take under a millisecond
 DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of that
 
 # --- the process --------------------------------------------------------------------------------------------------
+OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections
 THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
 STATUS_TIMEOUT_SECONDS = 3.0  # `ringway status` and `ringway call`

@@ -27,7 +27,7 @@ def listening_sockets(environment: Mapping[str, str]) -> list[socket.socket]:
 
 
 def notify(environment: Mapping[str, str], *lines: str) -> None:
-    """Tell systemd something (`READY=1`, `WATCHDOG=1`, `STATUS=…`), where it wants to hear it."""
+    """Tell systemd something (`READY=1`, `WATCHDOG=1`, `STATUS=…`), where it wants to hear it. Never waits."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -35,6 +35,7 @@ def notify(environment: Mapping[str, str], *lines: str) -> None:
         address = "\0" + address[1:]
     # systemd's socket may be gone while the machine goes down; there is nobody to tell then.
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+        out.setblocking(False)  # a systemd that does not read must not hold up calls
         out.connect(address)
         out.sendall("\n".join(lines).encode())
 

@@ -36,7 +36,7 @@ def environment(did: str, caller: str, unique_id: str) -> bytes:
         "agi_priority": "1",
         "agi_enhanced": "0.0",
     }
-    return ("".join(f"{key}: {value}\n" for key, value in values.items()) + "\n").encode()
+    return ("".join(f"{key}: {value}\n" for key, value in values.items()) + "\n").encode("utf-8", "surrogateescape")
 
 
 def ask(host: str, port: int, did: str, caller: str, unique_id: str, seconds: float) -> dict[str, str]:

@@ -40,6 +40,7 @@ ENVIRONMENT_KEYS = (
 _RANKS = {key: rank for rank, key in enumerate(ENVIRONMENT_KEYS)}
 _USED = ("agi_network_script", "agi_uniqueid", "agi_callerid", "agi_callingpres", "agi_dnid", "agi_extension")
 _ARGUMENT = "agi_arg_"
+_CODE_DIGITS = 3
 # The usual block, a call without arguments, in one match; anything else is looked at key by key.
 _USUAL = re.compile(r"\n".join(f"{key}: ([^\\n]*)" if key in _USED else f"{key}: [^\\n]*" for key in ENVIRONMENT_KEYS))
 
@@ -148,8 +149,8 @@ def _check_keys(fields: dict[str, str]) -> tuple[str, ...]:
 
 def parse_reply(line: bytes) -> AgiReply | None:
     """Read a reply's line, None where it is none."""
-    code, rest = line[:3], line[3:4]
-    if not (code.isdigit() and rest in (b" ", b"-", b"")):
+    code, rest = line[:_CODE_DIGITS], line[3:4]
+    if not (len(code) == _CODE_DIGITS and code.isdigit() and rest in (b" ", b"-", b"")):
         return None
     return AgiReply(int(code), line[4:].decode("utf-8", "replace"))
 
@@ -187,6 +188,9 @@ def split_pairs(ahead: Sequence[str], last: Sequence[str], room: int) -> tuple[l
     `ahead` are the pairs that may go in earlier commands, `last` those that have to be in the last one, `room` the
     bytes that the last one needs besides. Returns the groups of the earlier commands, and of `ahead` those (its
     first ones) that still fit into the last.
+
+    Asterisk does not unescape the pair in MSet's last place (main/app.c, __ast_app_separate_args): the last command
+    has one there that needs no escape, the earlier ones leave it free.
     """
     frame = len(b'EXEC MSet ""\n')
     size = frame + room + sum(len(each.encode()) + 1 for each in last)
@@ -202,7 +206,7 @@ def split_pairs(ahead: Sequence[str], last: Sequence[str], room: int) -> tuple[l
     size = COMMAND_MAX_BYTES
     for each in ahead[taken:]:
         length = len(each.encode()) + 1
-        if not groups or size + length > COMMAND_MAX_BYTES or len(groups[-1]) == MSET_MAX_PAIRS:
+        if not groups or size + length > COMMAND_MAX_BYTES or len(groups[-1]) == MSET_MAX_PAIRS - 1:
             groups.append([])
             size = frame
         groups[-1].append(each)

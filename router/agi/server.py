@@ -19,7 +19,13 @@ import structlog
 from router.agi.handler import Answer, UnknownScriptError
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
 from router.agi.session import AgiSession, State
-from router.limits import AGI_BACKLOG, AGI_MAX_CONNECTIONS, DIALLED_LOG_MAX_CHARS, PEER_CACHE_MAX
+from router.limits import (
+    AGI_BACKLOG,
+    AGI_MAX_CONNECTIONS,
+    DIALLED_LOG_MAX_CHARS,
+    PEER_CACHE_MAX,
+    UNIQUE_ID_LOG_MAX_CHARS,
+)
 from router.observe.log import CallRecord, mask
 from router.observe.metrics import Metrics
 
@@ -113,6 +119,7 @@ class AgiServer:
         for each in waiting:
             each.setblocking(False)
             await loop.connect_accepted_socket(self._connection, each)
+        await asyncio.sleep(0)  # uvloop tells of what it accepted itself one turn later
 
     async def drain(self, seconds: float) -> int:
         """Wait until the calls in flight have ended, at most `seconds`; returns how many had to be cut off."""
@@ -129,6 +136,8 @@ class AgiServer:
 
     def admits(self, peer: object) -> str | None:
         """The cause for which a peer's connection is turned away, None where it is welcome."""
+        if peer is None:
+            return Refused.EOF  # reset before it was accepted: the kernel knows no peer any more
         host = peer[0] if isinstance(peer, tuple) else ""
         allowed = self._peers.get(host)
         if allowed is None:
@@ -212,7 +221,7 @@ class AgiConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Feed the session and act on what comes out."""
         session = self._session
-        if not session.receive(data) or session.state is State.CLOSED:
+        if not session.receive(data):
             return
         try:
             while (event := session.next_event()) is not None:
@@ -272,7 +281,7 @@ class AgiConnection(asyncio.Protocol):
         server.record(
             CallRecord(
                 dt.datetime.fromtimestamp(self._started_at, dt.UTC),
-                unique_id,
+                unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
                 answer.call.dialled[:DIALLED_LOG_MAX_CHARS],
                 decision.number,
                 mask(decision.caller) if masked else decision.caller,

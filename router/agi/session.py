@@ -12,11 +12,12 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
-from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES, STRAY_LINES_MAX
 
 Event: TypeAlias = AgiRequest | AgiReply | Hangup
 
 _FIRST_KEY = b"agi_"
+_HANGUP = b"HANGUP\n"
 
 
 class State(Enum):
@@ -32,19 +33,22 @@ class State(Enum):
 class AgiSession:
     """The state of one connection. `forged` tells that lines came which no Asterisk sends by itself."""
 
-    __slots__ = ("_buffer", "_searched", "forged", "state")
+    __slots__ = ("_buffer", "_searched", "_strays", "forged", "state")
 
     def __init__(self) -> None:
         self.state = State.ENVIRONMENT
         self.forged = False
         self._buffer = b""
         self._searched = 0  # bytes of the buffer known to hold no blank line
+        self._strays = 0  # lines that are no reply
 
     def receive(self, data: bytes) -> bool:
         """Take bytes from the peer; False when they cannot make an event yet, and `next_event` need not be asked.
 
         An empty `data` changes nothing; EOF is `receive_eof`.
         """
+        if self.state is State.CLOSED:
+            return False
         buffer = self._buffer = self._buffer + data
         # Asterisk's block comes in about ten pieces: nine of them end here.
         if (
@@ -74,7 +78,7 @@ class AgiSession:
         if self.state is State.WAITING:
             return self._reply()
         if self._buffer and self.state is not State.CLOSED:
-            self._forged_line()
+            self._unasked()
         return None
 
     def send(self, command: bytes) -> bytes:
@@ -97,12 +101,13 @@ class AgiSession:
                 raise self._refuse(Refused.NOT_AGI)
             self._searched = max(len(buffer) - 1, 0)
             return None
-        self._buffer = b""
+        self._buffer = buffer[end + 2 :]
         if end > ENVIRONMENT_MAX_BYTES:
             raise self._refuse(Refused.TOO_LONG)
         if not buffer.startswith(_FIRST_KEY):
             raise self._refuse(Refused.NOT_AGI)
-        if len(buffer) > end + 2:
+        # A caller who has gone already is told of at once; nothing else comes before our command.
+        if self._buffer and not _HANGUP.startswith(self._buffer):
             self.forged = True
             raise self._refuse(Refused.AFTER_ENVIRONMENT)
         try:
@@ -119,15 +124,17 @@ class AgiSession:
 
     def _reply(self) -> AgiReply | Hangup | None:
         while True:
+            if len(self._buffer) > REPLY_MAX_BYTES or self._strays > STRAY_LINES_MAX:
+                raise self._refuse(Refused.BAD_REPLY)
             line, newline, rest = self._buffer.partition(b"\n")
             if not newline:
-                if len(self._buffer) > REPLY_MAX_BYTES:
-                    raise self._refuse(Refused.BAD_REPLY)
                 return None
+            reply = parse_reply(line)
+            if reply is None:
+                self._strays += 1
             if line == b"HANGUP":
                 self._buffer = rest
                 return Hangup()
-            reply = parse_reply(line)
             if reply is None:
                 # What follows a forged end of the environment: it came before our command and is no reply.
                 self._buffer = rest
@@ -137,20 +144,18 @@ class AgiSession:
                 last = self._buffer.find(b"\n" + line[:3] + b" ", len(line))
                 end = self._buffer.find(b"\n", last + 1) if last >= 0 else -1
                 if end < 0:
-                    if len(self._buffer) > REPLY_MAX_BYTES:
-                        raise self._refuse(Refused.BAD_REPLY)
                     return None
                 rest = self._buffer[end + 1 :]
             self._buffer = rest
             self.state = State.ANSWERING
+            if rest:
+                self._unasked()  # a forged reply is followed by what really came next
             return AgiReply(reply.code, reply.text, self.forged)
 
-    def _forged_line(self) -> None:
+    def _unasked(self) -> None:
         """Bytes that nobody asked for: a HANGUP notice is Asterisk's own, anything else is not."""
-        while self._buffer:
-            line, newline, rest = self._buffer.partition(b"\n")
-            if not newline and len(line) <= REPLY_MAX_BYTES:
-                return
-            self._buffer = rest
-            if line != b"HANGUP":
-                self.forged = True
+        *lines, begun = self._buffer.split(b"\n")
+        if not _HANGUP.startswith(begun) or any(line != b"HANGUP" for line in lines):
+            self.forged = True
+            begun = b""
+        self._buffer = begun

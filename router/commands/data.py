@@ -66,7 +66,7 @@ def load(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json({"version": done.version, "changed": done.changed})
     elif done.changed:
-        print(f"{done.changed} rows changed, version {done.version}")
+        print(f"{done.changed} row{'s' if done.changed > 1 else ''} changed, version {done.version}")
     else:
         print(f"nothing to change, version {done.version}")
     return 0

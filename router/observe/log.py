@@ -5,10 +5,12 @@ holds up a call. What does not fit is dropped and counted.
 """
 
 import collections
+import contextlib
 import datetime as dt
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -44,7 +46,8 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False):
 class LogWriter:
     """Writes lines and calls' records to a stream, from a thread of its own.
 
-    `on_dropped` is told how many lines were lost, from whichever thread notices.
+    `stream` is best an unbuffered one: the lock of a buffered stream, held by a thread that cannot go on writing,
+    would keep the process from ending. `on_dropped` is told how many lines were lost, from whichever thread notices.
     """
 
     def __init__(self, form: Format, stream: BinaryIO, *, on_dropped: Callable[[int], None]) -> None:
@@ -83,11 +86,17 @@ class LogWriter:
 
     def _write(self, batch: list[CallRecord | bytes]) -> None:
         try:
-            self._stream.write(b"".join(self._lines(batch)))
+            rest = memoryview(b"".join(self._lines(batch)))
+            while rest:
+                written = self._stream.write(rest)
+                if not written:  # a pipe that somebody set to non-blocking is full
+                    time.sleep(LOG_FLUSH_SECONDS)
+                rest = rest[written or 0 :]
             self._stream.flush()
         except OSError as error:  # the pipe's reader has gone, the disk is full: calls go on, the loss is counted
             self._on_dropped(len(batch))
-            os.write(sys.stderr.fileno(), f"ringway: cannot write the log: {error}\n".encode())
+            with contextlib.suppress(OSError):
+                os.write(sys.stderr.fileno(), f"ringway: cannot write the log: {error}\n".encode())
 
     def _lines(self, batch: list[CallRecord | bytes]) -> Iterable[bytes]:
         records: list[CallRecord] = []

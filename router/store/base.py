@@ -48,7 +48,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of everything; never raises."""
+        """Let go of everything, once or twice; never raises."""
         ...
 
     async def wait(self, version: int, epoch: str, seconds: float) -> bool:
@@ -59,7 +59,10 @@ class Store(Protocol):
         ...
 
     async def read(self, version: int | None, epoch: str) -> Reading:
-        """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError."""
+        """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError.
+
+        One reader at a time: another `read`, or a `wait`, ends a reading that was not finished.
+        """
         ...
 
     async def commit(self, prepare: Prepare) -> Commit:

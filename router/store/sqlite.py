@@ -6,13 +6,13 @@ yet. SQLite's own work runs in threads of the store's, one a connection: the eve
 """
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -46,12 +46,12 @@ _UPSERT = (
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
     """Turn what SQLite raises into a StoreError that names the file and the mend."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
         text = str(error)
         if "full" in text:
             mend = "the disk is full; free some space and try again"
@@ -59,7 +59,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
             mend = f"somebody else has written to it for more than {STORE_BUSY_SECONDS:.0f} s; try again"
         elif "unable to open" in text or "readonly" in text:
             mend = "see that the folder is there and that this user may write to it"
-        elif "malformed" in text or "not a database" in text:
+        elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
             mend = "the file is damaged; put a backup in its place, or move it away and load the data again"
         else:
             mend = "nothing was changed"
@@ -68,7 +68,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
         raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def _reached(path: pathlib.Path) -> Iterator[None]:
     """Turn what the file system raises into a StoreError."""
     try:
@@ -76,15 +76,6 @@ def _reached(path: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         mend = "see that the folder is there, and that this user may write to it"
         raise StoreError(f"store {path}: {error.strerror}; {mend}") from error
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """Say of content that SQLite can read, but that none of us has written, that it is damaged."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError) as error:
-        raise sqlite3.DatabaseError(f"malformed content ({error})") from error
 
 
 class _Connection:
@@ -96,6 +87,7 @@ class _Connection:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._database: sqlite3.Connection | None = None
         self._file = (0, 0)
+        self._closed = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in the thread, on the open database."""
@@ -146,12 +138,15 @@ class _Connection:
         return state.st_dev, state.st_ino
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-        self._executor.shutdown()
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+            self._executor.shutdown()
 
     def _close(self) -> None:
         if self._database is not None:
-            self._database.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
             self._database = None
 
 
@@ -160,10 +155,13 @@ def _prepare(database: sqlite3.Connection, *, make_tables: bool) -> None:
 
     A file that comes to be under a running router is somebody's who is still making it, or a mistake.
     """
+    (schema,) = database.execute("PRAGMA user_version").fetchone()
+    if schema != _SCHEMA_VERSION and not (schema == 0 and make_tables):
+        known = f"this version of Ringway knows {_SCHEMA_VERSION}"
+        raise sqlite3.DatabaseError(f"its schema is {schema or 'missing'}, {known}")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
-    (schema,) = database.execute("PRAGMA user_version").fetchone()
-    if schema == 0 and make_tables:
+    if schema == 0:
         with _transaction(database):
             (schema,) = database.execute("PRAGMA user_version").fetchone()
             if schema == 0:  # nobody else was faster
@@ -171,12 +169,9 @@ def _prepare(database: sqlite3.Connection, *, make_tables: bool) -> None:
                     database.execute(statement)
                 database.execute("INSERT INTO meta VALUES (1, ?, 0, 0)", (uuid.uuid4().hex,))
                 database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-                schema = _SCHEMA_VERSION
-    if schema != _SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"its schema is {schema or 'missing'}, this version of Ringway knows {_SCHEMA_VERSION}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
     database.execute(f"BEGIN {kind}")
     try:
@@ -190,10 +185,26 @@ def _transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Itera
 
 def _meta(database: sqlite3.Connection) -> tuple[int, str, int]:
     """The version, the epoch, and the version up to which tombstones are gone."""
-    found: tuple[int, str, int] | None = database.execute("SELECT version, epoch, floor FROM meta").fetchone()
-    if found is None:
-        raise sqlite3.DatabaseError("malformed content (no version)")
-    return found
+    found = database.execute("SELECT version, epoch, floor FROM meta").fetchone()
+    match found:
+        case int(version), str(epoch), int(floor):
+            return version, epoch, floor
+    raise sqlite3.DatabaseError(f"malformed content (its version is {found})")
+
+
+def _row(code: int, body: bytes | None) -> tuple[RowKind, Row | None]:
+    """A row out of its columns; None where it was removed. SQLite keeps any type in any column."""
+    try:
+        kind, decoder = _DECODERS[code]
+        return kind, None if body is None else decoder.decode(body)
+    except (KeyError, TypeError) as error:
+        raise sqlite3.DatabaseError(f"malformed content (a row of kind {code})") from error
+
+
+def _end_abandoned(database: sqlite3.Connection) -> None:
+    """End the transaction of a reading that was left in the middle: nothing newer shows inside it."""
+    if database.in_transaction:
+        database.execute("ROLLBACK")
 
 
 class _StoredRows:
@@ -209,18 +220,17 @@ class _StoredRows:
         found = self._database.execute(
             "SELECT body FROM rows WHERE kind = ? AND key = ?", (_CODES[kind], key)
         ).fetchone()
-        row: Row | None = None
-        if found is not None and found[0] is not None:
-            row = _DECODERS[_CODES[kind]][1].decode(found[0])
+        row = None if found is None else _row(_CODES[kind], found[0])[1]
         if kind is not RowKind.NUMBER:
             self._few[kind, key] = row
         return row
 
     def rows(self, kind: RowKind) -> Iterator[Row]:
-        decode = _DECODERS[_CODES[kind]][1].decode
         query = "SELECT body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
         for (body,) in self._database.execute(query, (_CODES[kind],)):
-            yield decode(body)
+            row = _row(_CODES[kind], body)[1]
+            if row is not None:
+                yield row
 
 
 class SqliteStore:
@@ -232,7 +242,7 @@ class SqliteStore:
         self.path = path
         self._reading = _Connection(path)
         self._writing = _Connection(path)
-        self._seen: tuple[int, int] | None = None  # SQLite's own change counter, and of which opening it is
+        self._seen: tuple[object, ...] = ()  # SQLite's own change counter, of which opening it is, what was asked
 
     async def open(self) -> None:
         """Make the folder and the file where they are missing. Raises StoreError."""
@@ -256,7 +266,8 @@ class SqliteStore:
 
     def _is_newer(self, database: sqlite3.Connection, version: int, epoch: str) -> bool:
         """Look at SQLite's change counter first: it is in shared memory, and costs a few microseconds."""
-        seen = (database.execute("PRAGMA data_version").fetchone()[0], self._reading.opened)
+        _end_abandoned(database)
+        seen = (database.execute("PRAGMA data_version").fetchone()[0], self._reading.opened, version, epoch)
         if seen == self._seen:
             return False
         newer = _meta(database)[:2] != (version, epoch)
@@ -268,12 +279,10 @@ class SqliteStore:
         """Read inside one transaction, which the last batch ends. Raises StoreError."""
 
         def begin(database: sqlite3.Connection) -> tuple[int, str, bool, sqlite3.Cursor]:
-            if database.in_transaction:  # a reader before us was cancelled in the middle
-                database.execute("ROLLBACK")
+            _end_abandoned(database)
             database.execute("BEGIN")
             now, its_epoch, floor = _meta(database)
-            with _understood():
-                whole = version is None or epoch != its_epoch or not floor <= version <= now
+            whole = version is None or epoch != its_epoch or not floor <= version <= now
             if whole:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
             else:
@@ -286,10 +295,9 @@ class SqliteStore:
     async def _batches(self, cursor: sqlite3.Cursor) -> AsyncIterator[list[ChangedRow]]:
         def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
             rows: list[ChangedRow] = []
-            with _understood():
-                for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
-                    kind, decoder = _DECODERS[code]
-                    rows.append((kind, key, None if body is None else decoder.decode(body)))
+            for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
+                kind, row = _row(code, body)
+                rows.append((kind, key, row))
             return rows
 
         while rows := await self._reading.run(fetch):

@@ -1,0 +1,112 @@
+import datetime as dt
+import gc
+
+from dialplan.model import Number, Row, RowKind, ScheduledUpdate, Status
+from dialplan.table import Assigned, Entry, Patch, RoutingTable
+from tests.samples import campaign, company, flow, held, number
+
+NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+A, B = "+442079460000", "+442079460001"
+
+
+def rows(*numbers: Number) -> list[tuple[RowKind, str, Row | None]]:
+    return [(RowKind.NUMBER, each.number, each) for each in numbers]
+
+
+def patch(*changes: tuple[RowKind, str, Row | None], version: int = 1, whole: bool = False) -> Patch:
+    made = Patch(version, whole=whole)
+    made.add(changes)
+    return made
+
+
+def test_an_empty_table_has_no_numbers_and_version_zero() -> None:
+    table = RoutingTable()
+    assert (table.version, table.numbers, table.flows, table.campaigns, table.companies) == (0, {}, {}, {}, {})
+
+
+def test_each_kind_of_row_finds_its_place() -> None:
+    store = held(company(), flow("menu"), campaign("offer"), number(call_flow="menu"))
+    table = RoutingTable()
+    table.apply(patch(*[(kind, key, row) for kind, section in store.held.items() for key, row in section.items()]))
+    assert set(table.companies) == {"acme"}
+    assert set(table.flows) == {"menu"}
+    assert set(table.campaigns) == {"offer"}
+    assert set(table.numbers) == {A}
+
+
+def test_an_entry_holds_what_a_call_needs() -> None:
+    base = Number(
+        A,
+        company="acme",
+        status=Status.DISABLED,
+        call_flow="menu",
+        parameters={"P": 1, "Q": "x"},
+        updates=(ScheduledUpdate(NOON, inbound_campaign="offer"), ScheduledUpdate(NOON + dt.timedelta(1), "menu")),
+    )
+    made = patch(*rows(base)).numbers[A]
+    assert (made.company, made.active) == ("acme", False)
+    assert made.base is not None
+    assert (made.base.flow, made.base.campaign, made.base.values) == ("menu", None, (("P", 1), ("Q", "x")))
+    (first, offer), (second, menu) = made.updates
+    assert (first, second) == (NOON.timestamp(), NOON.timestamp() + 86_400)
+    assert offer is not None
+    assert menu is not None
+    assert (offer.flow, offer.campaign, menu.flow, menu.values) == (None, "offer", "menu", ())
+
+
+def test_a_number_without_any_assignment_has_none() -> None:
+    assert patch(*rows(Number(A, company="acme"))).numbers[A] == Entry("acme", True, None, ())
+
+
+def test_numbers_with_the_same_plain_assignment_share_it() -> None:
+    made = patch(*rows(Number(A, call_flow="menu"), Number(B, call_flow="menu")))
+    assert made.numbers[A].base is made.numbers[B].base
+
+
+def test_numbers_with_values_of_their_own_do_not_share() -> None:
+    made = patch(*rows(Number(A, call_flow="menu", parameters={"P": 1}), Number(B, call_flow="menu")))
+    assert made.numbers[A].base is not made.numbers[B].base
+
+
+def test_entries_are_no_business_of_the_garbage_collectors() -> None:
+    made = patch(*rows(Number(A, call_flow="menu", updates=(ScheduledUpdate(NOON, "menu"),)))).numbers[A]
+    assert not gc.is_tracked(made)
+    assert not gc.is_tracked(made.base)
+    assert isinstance(made.base, Assigned)
+
+
+def test_a_patch_counts_every_change() -> None:
+    assert len(patch()) == 0
+    assert len(patch(*rows(Number(A), Number(B)), (RowKind.COMPANY, "acme", None))) == 3
+
+
+def test_applying_replaces_adds_removes_and_takes_the_version() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A, call_flow="old"), Number(B))))
+    table.apply(patch(*rows(Number(A, call_flow="new")), (RowKind.NUMBER, B, None), version=7))
+    assert table.version == 7
+    assert set(table.numbers) == {A}
+    base = table.numbers[A].base
+    assert base is not None
+    assert base.flow == "new"
+
+
+def test_removing_what_is_not_there_is_nothing() -> None:
+    table = RoutingTable()
+    table.apply(patch(*[(kind, "gone", None) for kind in RowKind], version=3))
+    assert table.version == 3
+
+
+def test_a_patched_table_leaves_the_old_one_as_it_was() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A))))
+    newer = table.patched(patch(*rows(Number(B)), (RowKind.NUMBER, A, None), version=2))
+    assert (set(table.numbers), table.version) == ({A}, 1)
+    assert (set(newer.numbers), newer.version) == ({B}, 2)
+
+
+def test_a_whole_patch_is_all_there_is_afterwards() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A))))
+    newer = table.patched(patch(*rows(Number(B)), version=2, whole=True))
+    assert set(newer.numbers) == {B}

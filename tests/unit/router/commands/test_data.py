@@ -1,0 +1,107 @@
+import io
+import pathlib
+import sys
+
+import pytest
+
+from tests.processes import DEMO_DATA
+from tests.unit.router.commands.conftest import Run
+
+BAD = """
+[[companies]]
+id = "acme"
+name = "Acme"
+region = "XX"
+[[numbers]]
+number = "+442079460000"
+company = "acme"
+callback_rule = "always"
+"""
+TINY = '[[companies]]\nid = "acme"\nname = "Acme"\nregion = "GB"\n'
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib.Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    done = run("check", DEMO_DATA)
+    assert (done.status, done.err) == (0, "")
+    assert done.out == "no problems: 2 companies, 4 call_flows, 2 campaigns, 6 numbers\n"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_check_prints_json(run: Run) -> None:
+    found = run("check", DEMO_DATA, "--json").json()
+    assert found == {"problems": [], "rows": {"companies": 2, "call_flows": 4, "campaigns": 2, "numbers": 6}}
+
+
+def test_check_refuses_with_every_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, BAD)
+    done = run("check", "-")
+    assert done.status == 1
+    assert done.out == ""
+    first, second, last = done.err.splitlines()
+    assert first == (
+        'standard input: companies[1] "acme": region: "XX" is not a country; use its ISO 3166 code, such as GB'
+    )
+    assert second.startswith('standard input: numbers[1] "+442079460000": callback_rule: "always" is not')
+    assert last == "ringway: 2 problems; nothing was changed"
+
+
+def test_one_problem_is_not_called_problems(run: Run, tmp_path: pathlib.Path) -> None:
+    done = run("check", tmp_path / "no.toml")
+    assert done.err.splitlines()[-1] == "ringway: 1 problem; nothing was changed"
+
+
+def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, BAD)
+    done = run("check", "-", "--json")
+    assert done.status == 1
+    assert [set(each) for each in done.json()["problems"]] == [{"file", "entry", "field", "text", "mend"}] * 2
+
+
+def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
+    assert run("load", DEMO_DATA).out == "14 rows changed, version 1\n"
+    assert run("load", DEMO_DATA).out == "nothing to change, version 1\n"
+    assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0}
+
+
+def test_load_takes_all_files_together_or_none(run: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "companies.toml").write_text(TINY)
+    (tmp_path / "numbers.csv").write_text("number,company\n02079460000,acme\n02079460001,nobody\n")
+    assert run("load", tmp_path / "companies.toml", tmp_path / "numbers.csv").status == 1
+    assert run("dump").out == ""
+    (tmp_path / "numbers.csv").write_text("number,company\n02079460000,acme\n")
+    assert run("load", tmp_path / "numbers.csv", tmp_path / "companies.toml").out == "2 rows changed, version 1\n"
+
+
+def test_load_leans_on_what_is_stored_and_check_does_not(demo: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "more.csv").write_text("number,company,call_flow\n02079460009,acme,xmas\n")
+    assert demo("check", tmp_path / "more.csv").status == 1
+    assert demo("load", tmp_path / "more.csv").out == "1 row changed, version 2\n"
+
+
+def test_replace_leaves_what_the_files_say_and_nothing_else(demo: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    assert demo("load", tmp_path / "tiny.toml", "--replace").status == 0
+    assert demo("dump", "--json").json() == {"companies": [{"id": "acme", "name": "Acme", "region": "GB"}]}
+
+
+def test_dump_of_nothing_is_nothing(run: Run) -> None:
+    assert run("dump").out == ""
+    assert run("dump", "--json").json() == {}
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_dump_loads_as_no_change(demo: Run, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
+    piped(monkeypatch, demo("dump", *form).out)
+    assert demo("load", "-", "--replace").out == "nothing to change, version 1\n"
+
+
+def test_an_admins_load_is_held_to_what_an_admin_may_do(demo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, '[[numbers]]\nnumber = "+442079460001"\ncompany = "acme"\ncity = "London"\ncall_flow = "xmas"\n')
+    done = demo("load", "-", "--as-company", "acme")
+    assert done.status == 1
+    assert 'call flow "basic-queue" is locked' in done.err

@@ -1,0 +1,115 @@
+import socket
+import threading
+from collections.abc import Iterator
+
+import prometheus_client
+import pytest
+
+from dialplan.decide import Kind, Reason
+from router.commands import live
+from router.observe.metrics import Metrics
+from router.settings import Agi, Settings
+from tests.unit.router.commands.conftest import Run
+
+
+@pytest.fixture
+def router() -> Iterator[int]:
+    """Somebody on a port who answers one FastAGI connection with one command."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as lines:
+                while lines.readline() not in (b"\n", b""):
+                    pass
+                connection.sendall(b'EXEC MSet "ROUTE_CONTEXT=flow\\\\,menu,ROUTE_STATUS=OK"\n')
+                lines.readline()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(30)
+
+
+def test_call_shows_what_asterisk_would_get(run: Run, router: int) -> None:
+    done = run("call", "02079460000", "--agi", f"127.0.0.1:{router}")
+    assert done.status == 0
+    assert done.out.startswith('ROUTE_CONTEXT = "flow,menu"\nROUTE_STATUS = "OK"\n')
+    assert f"answered by 127.0.0.1:{router} in " in done.out
+
+
+def test_call_prints_json(run: Run, router: int) -> None:
+    found = run("call", "02079460000", "--agi", f"127.0.0.1:{router}", "--json").json()
+    assert found == {"ROUTE_CONTEXT": "flow,menu", "ROUTE_STATUS": "OK"}
+
+
+def test_nobody_there_is_one_line_with_where_it_looked(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    done = run("call", "02079460000", "--agi", f"127.0.0.1:{port}")
+    assert (done.status, done.out) == (1, "")
+    assert (
+        done.err
+        == f"ringway: the router at 127.0.0.1:{port} gave no answer: Connection refused; is `ringway serve` running?\n"
+    )
+
+
+@pytest.mark.parametrize("address", ["", "4573", "host:", "host:port", ":4573"])
+def test_an_address_that_is_none_is_refused(run: Run, address: str) -> None:
+    done = run("call", "020", "--agi", address)
+    assert done.status == 1
+    assert "is not HOST:PORT" in done.err
+
+
+@pytest.mark.parametrize(
+    ("host", "text", "address"),
+    [
+        ("127.0.0.1", None, ("127.0.0.1", 4573)),
+        ("", None, ("127.0.0.1", 4573)),
+        ("0.0.0.0", None, ("127.0.0.1", 4573)),
+        ("::", None, ("::1", 4573)),
+        ("x", "[::1]:4600", ("::1", 4600)),
+        ("x", "pbx.example:4600", ("pbx.example", 4600)),
+    ],
+)
+def test_the_router_is_asked_where_it_listens(host: str, text: str | None, address: tuple[str, int]) -> None:
+    assert live._address(text, Settings(agi=Agi(host=host))) == address
+
+
+def test_status_without_metrics_says_why_it_cannot_tell(run: Run) -> None:
+    done = run("status")  # the tests' configuration has its metrics off
+    assert done.status == 1
+    assert "[metrics] port is 0" in done.err
+
+
+def test_status_without_a_router_says_where_it_looked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        monkeypatch.setenv("RINGWAY_METRICS__PORT", str(gone.getsockname()[1]))
+    done = run("status")
+    assert done.status == 1
+    assert "is `ringway serve` running?" in done.err
+
+
+def test_the_state_is_read_off_the_routers_own_page() -> None:
+    metrics = Metrics()
+    metrics.table_numbers.set(6)
+    metrics.table_version.set(3)
+    metrics.store_up.labels("sqlite").set(0)
+    metrics.in_step_at(lambda: 1e12)
+    metrics.decided[Reason.ASSIGNED, Kind.CALL_FLOW].inc(2)
+    metrics.decided[Reason.BAD_NUMBER, Kind.DEFAULT].inc()
+    page = prometheus_client.generate_latest(metrics.registry).decode()
+    assert live._state(page) == {
+        "table_version": 3,
+        "table_numbers": 6,
+        "agi_connections": 0,
+        "table_age_seconds": 0.0,
+        "store": "sqlite, DOWN",
+        "decisions": 3,
+    }
+
+
+def test_links_to_asterisk_are_shown_where_there_are_some() -> None:
+    page = 'ringway_ami_connected{asterisk="pbx1"} 1.0\nringway_ami_connected{asterisk="pbx2"} 0.0\n'
+    state = live._state(page)
+    assert (state["ami pbx1"], state["ami pbx2"]) == ("connected", "DOWN")

@@ -1,0 +1,44 @@
+"""What the tests of stores put in and read back."""
+
+from dialplan.model import CallFlow, Destination, Row, RowKind
+from dialplan.validate import ChangeSet, Stored, prepare
+from router.store.base import Commit, Prepare, Reading, Store
+from tests.samples import Entry, raw
+
+Content = dict[tuple[RowKind, str], Row | None]
+
+
+def of(*entries: Entry, replace: bool = False) -> Prepare:
+    """What `commit` wants: the check of these entries."""
+    return lambda stored: prepare(raw(*entries), stored, replace=replace)
+
+
+def flows(*names: str, context: str = "c") -> Prepare:
+    """Write call flows without a check, for tests that need many rows or odd ones."""
+    rows: dict[str, Row | None] = {name: CallFlow(name, name, Destination(context)) for name in names}
+    return lambda _: ChangeSet({RowKind.CALL_FLOW: rows})
+
+
+def removal(*names: str) -> Prepare:
+    """Remove call flows."""
+    return lambda _: ChangeSet({RowKind.CALL_FLOW: dict.fromkeys(names)})
+
+
+async def content(reading: Reading) -> Content:
+    """All rows of a reading."""
+    return {(kind, key): row async for batch in reading.batches for kind, key, row in batch}
+
+
+async def everything(store: Store) -> Content:
+    """All that is stored."""
+    return await content(await store.read(None, ""))
+
+
+async def commit(store: Store, *entries: Entry, replace: bool = False) -> Commit:
+    """Check and write entries."""
+    return await store.commit(of(*entries, replace=replace))
+
+
+def seen_by(view: Stored) -> Content:
+    """All that a check sees."""
+    return {(kind, getattr(row, "number", getattr(row, "id", ""))): row for kind in RowKind for row in view.rows(kind)}

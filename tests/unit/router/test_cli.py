@@ -1,0 +1,121 @@
+import argparse
+import pathlib
+import re
+
+import pytest
+
+from router import app, cli
+from router.commands import data, live, route
+from router.settings import SettingsError
+from router.store.base import StoreError
+
+COMMANDS = ["serve", "check", "load", "dump", "route", "call", "status"]
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    return cli._parser().parse_args(words)
+
+
+@pytest.mark.parametrize("words", [["-h"], *([command, "-h"] for command in COMMANDS)], ids=" ".join)
+def test_help_is_everywhere(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 0
+    assert "usage: ringway" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["-h"])
+    out = capsys.readouterr().out
+    assert [name for name in COMMANDS if not re.search(rf"^ +{name} ", out, re.MULTILINE)] == []
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"ringway \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["sever"],
+        ["check"],
+        ["load"],
+        ["route"],
+        ["call"],
+        ["dump", "--xml"],
+        ["serve", "--json"],
+        ["status", "now"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2_and_says_how(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert "usage: ringway" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["serve"], cli.serve),
+        (["check", "a", "b"], data.check),
+        (["load", "-"], data.load),
+        (["dump"], data.dump),
+        (["route", "020"], route.route),
+        (["call", "020"], live.call),
+        (["status"], live.status),
+    ],
+)
+def test_each_word_leads_to_its_command(words: list[str], command: object) -> None:
+    assert parsed(*words).command is command
+
+
+def test_options_reach_the_command() -> None:
+    loading = parsed("load", "a", "b", "--replace", "--as-company", "acme", "-c", "x.toml", "--json")
+    assert (loading.files, loading.replace, loading.as_company) == (["a", "b"], True, "acme")
+    assert (loading.config, loading.json) == ("x.toml", True)
+    routing = parsed("route", "020", "--from", "021", "--at", "now", "--region", "US")
+    assert (routing.did, routing.caller, routing.at, routing.region) == ("020", "021", "now", "US")
+    assert parsed("call", "020", "--agi", "h:1").agi == "h:1"
+
+
+@pytest.mark.parametrize("command", ["check", "load", "dump", "route", "call", "status"])
+def test_whatever_prints_data_prints_json_when_asked(command: str) -> None:
+    words = {"check": ["f"], "load": ["f"], "route": ["d"], "call": ["d"]}.get(command, [])
+    assert parsed(command, *words, "--json").json
+
+
+@pytest.mark.parametrize(
+    "error", [SettingsError("a: b"), StoreError("a: b"), route.Refused("a: b"), live.Unreachable("a: b")]
+)
+def test_a_failure_is_one_line_and_status_1(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(app, "serve", fail)
+    assert cli.main(["serve"]) == 1
+    assert capsys.readouterr() == ("", "ringway: a: b\n")
+
+
+def test_an_interrupt_is_status_1_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "serve", interrupt)
+    assert cli.main(["serve"]) == 1
+
+
+def test_a_served_router_ends_with_status_0(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "site.toml").write_text("[agi]\nport = 4600\n")
+    served: list[int] = []
+    monkeypatch.setattr(app, "serve", lambda settings: served.append(settings.agi.port))
+    assert cli.main(["serve", "-c", str(tmp_path / "site.toml")]) == 0
+    assert served == [4600]
