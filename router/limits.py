@@ -18,6 +18,9 @@ AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each cos
 DEADLINE_MAX_MS = 60_000  # more than a minute of silence is no deadline
 PEER_CACHE_MAX = 1024  # peers that were looked up in the allow-list
 
+ACCOUNT_SECONDS = 0.02  # how long a decided call may wait to be counted and logged with others
+ACCOUNT_MAX_CALLS = 500  # counted and logged at once: some 3 ms of work
+
 # --- answers ------------------------------------------------------------------------------------------------------
 ANSWER_CACHE_MAX = 16_384  # prepared answers, about 600 bytes each
 
@@ -26,7 +29,7 @@ LOG_LINES_MAX = 50_000  # waiting to be written; 30 s of a busy router. What is 
 LOG_FLUSH_SECONDS = 0.1  # how long a call's line may wait for its batch
 
 # --- the store ----------------------------------------------------------------------------------------------------
-STORE_POLL_SECONDS = 0.04  # a committed change is to be live within 200 ms; one look costs a few microseconds
+STORE_POLL_SECONDS = 0.04  # a committed change is to be live within 200 ms; a look costs about 3 µs
 STORE_BUSY_SECONDS = 30.0  # how long a load waits for another one's transaction
 STORE_BATCH_ROWS = 2_000  # rows read in one go: about 4 ms of work away from the event loop
 STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling

@@ -131,10 +131,6 @@ def executed(command: bytes, places: int = OLD_MSET_PAIRS) -> list[tuple[str, st
     return variables
 
 
-class Hung(AssertionError):
-    """The other side did not do anything for a long time."""
-
-
 class Call:
     """One call as Asterisk holds it. `variables` are those that were set, `commands` the lines that came."""
 

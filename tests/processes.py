@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import tomli_w
@@ -96,9 +96,10 @@ def ringway(
     stdin: str | bytes = b"",
     environment: Mapping[str, str] | None = None,
     seconds: float = PATIENCE_SECONDS,
+    prefix: Sequence[str] = (),
 ) -> Finished:
-    """Run a `ringway` command to its end. `config` is handed over with -c."""
-    command: list[str | pathlib.Path] = [RINGWAY, *words]
+    """Run a `ringway` command to its end. `config` is handed over with -c, `prefix` stands before all of it."""
+    command: list[str | pathlib.Path] = [*prefix, RINGWAY, *words]
     if config is not None:
         command += ["-c", config]
     done = subprocess.run(
@@ -133,7 +134,9 @@ class Router:
         metrics_port: int,
         environment: Mapping[str, str] | None = None,
         popen: Mapping[str, Any] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
+        self._command = [*prefix, str(RINGWAY), "serve", "-c", str(config)]
         self.config = config
         self.agi_port = agi_port
         self.metrics_port = metrics_port
@@ -166,7 +169,7 @@ class Router:
         """Start, and with `wait` return when the log says ready. May be called again after an end: same ports."""
         seen = len(self.log)
         self._process = subprocess.Popen(
-            [RINGWAY, "serve", "-c", self.config],
+            self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -20,6 +20,8 @@ from router.agi.handler import Answer, UnknownScriptError
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
 from router.agi.session import AgiSession, State
 from router.limits import (
+    ACCOUNT_MAX_CALLS,
+    ACCOUNT_SECONDS,
     AGI_BACKLOG,
     AGI_MAX_CONNECTIONS,
     DIALLED_LOG_MAX_CHARS,
@@ -29,6 +31,10 @@ from router.limits import (
 from router.observe.log import CallRecord, mask
 from router.observe.metrics import Metrics
 
+# A call that has its answer: when it was accepted (epoch seconds), how long it took (seconds), its id, the answer.
+_Decided: TypeAlias = tuple[float, float, str, Answer]
+
+_CLOSED = State.CLOSED
 _DONE = 200
 # Causes of agi_rejected_total besides those of router.agi.messages.Refused.
 _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _REPLY, _INTERNAL = (
@@ -79,8 +85,8 @@ class AgiServer:
         self.limits = limits
         self.log = log
         self.record = record
-        self.observe_seconds = metrics.decision_seconds.observe
-        self.decided = metrics.decided
+        self._observe_seconds = metrics.decision_seconds.observe
+        self._counted = metrics.decided
         self.connections: dict[AgiConnection, None] = {}  # in the order in which they were accepted
         self._rejected = {str(cause): metrics.agi_rejected.labels(str(cause)) for cause in CAUSES}
         self._networks = [ipaddress.ip_network(network) for network in limits.allow]
@@ -90,6 +96,7 @@ class AgiServer:
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._draining = False
+        self._decided: list[_Decided] = []
         metrics.agi_connections.set_function(lambda: float(len(self.connections)))
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
@@ -132,6 +139,7 @@ class AgiServer:
             connection.abort(_DEADLINE)
         if self._timer is not None:
             self._timer.cancel()
+        self.account()
         return cut
 
     def admits(self, peer: object) -> str | None:
@@ -183,6 +191,40 @@ class AgiServer:
             oldest.abort(_DEADLINE)
             self.remove(oldest)
 
+    def decided(self, call: "_Decided") -> None:
+        """Count and log a call that has its answer, a moment later and with others: it costs a third then."""
+        if not self._decided:
+            asyncio.get_running_loop().call_later(ACCOUNT_SECONDS, self.account)
+        self._decided.append(call)
+        if len(self._decided) >= ACCOUNT_MAX_CALLS:
+            self.account()
+
+    def account(self) -> None:
+        """Count and log what has been decided since the last time."""
+        calls, self._decided = self._decided, []
+        masked = self.limits.mask_callers
+        for started_at, duration, unique_id, answer in calls:
+            decision = answer.decision
+            self._observe_seconds(duration)
+            self._counted[decision.reason, decision.kind].inc()
+            target, destination = decision.target, decision.destination
+            self.record(
+                CallRecord(
+                    dt.datetime.fromtimestamp(started_at, dt.UTC),
+                    unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
+                    answer.call.dialled[:DIALLED_LOG_MAX_CHARS],
+                    decision.number,
+                    mask(decision.caller) if masked else decision.caller,
+                    decision.reason,
+                    decision.kind,
+                    target.id if target is not None else "",
+                    decision.company,
+                    f"{destination.context},{destination.exten},{destination.priority}",
+                    decision.version,
+                    round(duration * 1000, 3),
+                )
+            )
+
     def reject(self, cause: str, **details: object) -> None:
         """Count a connection that got no ordinary answer, and say so."""
         self._rejected[cause].inc()
@@ -193,7 +235,7 @@ class AgiServer:
 class AgiConnection(asyncio.Protocol):
     """One call's connection: bytes between a transport and a session."""
 
-    __slots__ = ("_answer", "_duration", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
+    __slots__ = ("_answer", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
 
     _transport: asyncio.Transport
 
@@ -202,7 +244,6 @@ class AgiConnection(asyncio.Protocol):
         self._session = AgiSession()
         self._answer: Answer | None = None
         self._unsent: list[bytes] = []
-        self._duration = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, unless the peer is not welcome."""
@@ -214,7 +255,7 @@ class AgiConnection(asyncio.Protocol):
         if cause is None:
             server.add(self)
             return
-        self._session.state = State.CLOSED
+        self._session.state = _CLOSED
         server.reject(cause, peer=str(transport.get_extra_info("peername")))
         self._transport.abort()
 
@@ -238,6 +279,8 @@ class AgiConnection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection, whoever ended it."""
         self._server.remove(self)
+        if self._session.state is _CLOSED:
+            return
         try:
             self._session.receive_eof()
         except AgiError as refused:
@@ -248,8 +291,8 @@ class AgiConnection(asyncio.Protocol):
 
     def abort(self, cause: str) -> None:
         """Cut the connection off."""
-        if self._session.state is not State.CLOSED:
-            self._session.state = State.CLOSED
+        if self._session.state is not _CLOSED:
+            self._session.state = _CLOSED
             self._server.reject(cause, answered=self._answer is not None)
         self._transport.abort()
 
@@ -272,28 +315,7 @@ class AgiConnection(asyncio.Protocol):
         if len(commands) > 1:
             self._unsent = list(commands[1:])
         duration = time.perf_counter() - self.accepted_at
-        server = self._server
-        decision = answer.decision
-        server.observe_seconds(duration)
-        server.decided[decision.reason, decision.kind].inc()
-        target, destination = decision.target, decision.destination
-        masked = server.limits.mask_callers
-        server.record(
-            CallRecord(
-                dt.datetime.fromtimestamp(self._started_at, dt.UTC),
-                unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
-                answer.call.dialled[:DIALLED_LOG_MAX_CHARS],
-                decision.number,
-                mask(decision.caller) if masked else decision.caller,
-                decision.reason,
-                decision.kind,
-                target.id if target is not None else "",
-                decision.company,
-                f"{destination.context},{destination.exten},{destination.priority}",
-                decision.version,
-                round(duration * 1000, 3),
-            )
-        )
+        self._server.decided((self._started_at, duration, unique_id, answer))
 
     def _replied(self, reply: AgiReply) -> None:
         answer = self._answer
@@ -319,11 +341,11 @@ class AgiConnection(asyncio.Protocol):
         self._send(self._server.handler.safe_answer(), "")
 
     def _finish(self, *, hung_up: bool = False) -> None:
-        self._session.state = State.CLOSED
+        self._session.state = _CLOSED
         if not hung_up:
             self._transport.close()
 
     def _close(self, cause: str, **details: object) -> None:
-        self._session.state = State.CLOSED
+        self._session.state = _CLOSED
         self._server.reject(cause, **details)
         self._transport.close()

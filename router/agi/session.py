@@ -18,6 +18,8 @@ Event: TypeAlias = AgiRequest | AgiReply | Hangup
 
 _FIRST_KEY = b"agi_"
 _HANGUP = b"HANGUP\n"
+_USUAL_REPLY = b"200 result=0\n"
+_SUCCESS = AgiReply(200, "result=0")
 
 
 class State(Enum):
@@ -30,13 +32,17 @@ class State(Enum):
     CLOSED = auto()
 
 
+# Looking a member up in its class costs more than comparing with it, and every call does it some twenty times.
+_ENVIRONMENT, _ANSWERING, _WAITING, _REFUSED, _CLOSED = State
+
+
 class AgiSession:
     """The state of one connection. `forged` tells that lines came which no Asterisk sends by itself."""
 
     __slots__ = ("_buffer", "_searched", "_strays", "forged", "state")
 
     def __init__(self) -> None:
-        self.state = State.ENVIRONMENT
+        self.state = _ENVIRONMENT
         self.forged = False
         self._buffer = b""
         self._searched = 0  # bytes of the buffer known to hold no blank line
@@ -47,24 +53,25 @@ class AgiSession:
 
         An empty `data` changes nothing; EOF is `receive_eof`.
         """
-        if self.state is State.CLOSED:
-            return False
-        buffer = self._buffer = self._buffer + data
-        # Asterisk's block comes in about ten pieces: nine of them end here.
+        buffer = self._buffer = self._buffer + data if self._buffer else data
+        # Asterisk's block comes in several pieces: all but the last end here.
         if (
-            self.state is State.ENVIRONMENT
-            and len(buffer) <= ENVIRONMENT_MAX_BYTES
+            self.state is _ENVIRONMENT
             and buffer.find(b"\n\n", self._searched) < 0
             and buffer.startswith(_FIRST_KEY)
+            and len(buffer) <= ENVIRONMENT_MAX_BYTES
         ):
             self._searched = len(buffer) - 1
+            return False
+        if self.state is _CLOSED:
+            self._buffer = b""
             return False
         return True
 
     def receive_eof(self) -> None:
         """The peer has closed its side. Raises AgiError where its call had not been answered yet."""
-        before, self.state = self.state, State.CLOSED
-        if before in (State.ENVIRONMENT, State.WAITING):
+        before, self.state = self.state, _CLOSED
+        if before in (_ENVIRONMENT, _WAITING):
             raise AgiError(Refused.EOF)
 
     def next_event(self) -> Event | None:
@@ -73,11 +80,11 @@ class AgiSession:
         Raises AgiError: for a hostile or broken environment (the state is REFUSED then, and the peer may still be
         sent the safe answer), or for a reply without an end.
         """
-        if self.state is State.ENVIRONMENT:
+        if self.state is _ENVIRONMENT:
             return self._environment()
-        if self.state is State.WAITING:
+        if self.state is _WAITING:
             return self._reply()
-        if self._buffer and self.state is not State.CLOSED:
+        if self._buffer and self.state is not _CLOSED:
             self._unasked()
         return None
 
@@ -86,9 +93,9 @@ class AgiSession:
 
         Asterisk does not take a second command before it has replied to the first. Raises RuntimeError for that.
         """
-        if self.state not in (State.ANSWERING, State.REFUSED):
+        if self.state not in (_ANSWERING, _REFUSED):
             raise RuntimeError(f"a command is sent in {self.state}; wait for the reply first")
-        self.state = State.WAITING
+        self.state = _WAITING
         return command
 
     def _environment(self) -> AgiRequest | None:
@@ -114,15 +121,19 @@ class AgiSession:
             request = parse_environment(buffer[:end])
         except AgiError as error:
             raise self._refuse(error.cause) from None
-        self.state = State.ANSWERING
+        self.state = _ANSWERING
         return request
 
     def _refuse(self, cause: Refused) -> AgiError:
-        self.state = State.REFUSED
+        self.state = _REFUSED
         self._buffer = b""
         return AgiError(cause)
 
     def _reply(self) -> AgiReply | Hangup | None:
+        if self._buffer == _USUAL_REPLY and not self.forged:
+            self._buffer = b""
+            self.state = _ANSWERING
+            return _SUCCESS
         while True:
             if len(self._buffer) > REPLY_MAX_BYTES or self._strays > STRAY_LINES_MAX:
                 raise self._refuse(Refused.BAD_REPLY)
@@ -147,7 +158,7 @@ class AgiSession:
                     return None
                 rest = self._buffer[end + 1 :]
             self._buffer = rest
-            self.state = State.ANSWERING
+            self.state = _ANSWERING
             if rest:
                 self._unasked()  # a forged reply is followed by what really came next
             return AgiReply(reply.code, reply.text, self.forged)

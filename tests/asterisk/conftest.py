@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from tests.asterisk.parts import MissingPartError, Program, find_asterisk, find_sipp
 from tests.asterisk.pbx import Asterisk
 from tests.asterisk.pbx_conf import Flow
+from tests.asterisk.site import FLOWS, Ground, make_stores
+from tests.asterisk.traffic import Waits
 
 
 class StartAsterisk(Protocol):
@@ -71,3 +74,31 @@ def start_asterisk(asterisk_program: Program) -> Iterator[StartAsterisk]:
             return running.enter_context(asterisk)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def waits() -> Iterator[Waits]:
+    """What calls waited in each scenario; the table is printed at the end (`pytest -s`, or -rA)."""
+    noted = Waits()
+    yield noted
+    print(f"\n{noted.table()}")  # noqa: T201 - it is there to be read
+
+
+@pytest.fixture(scope="session")
+def loaded_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the stores that `ground` copies."""
+    folder = tmp_path_factory.mktemp("stores")
+    make_stores(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def disturbed_asterisk(start_asterisk: StartAsterisk) -> Asterisk:
+    """The Asterisk of `ground`."""
+    return start_asterisk(flows=FLOWS)
+
+
+@pytest.fixture
+def ground(disturbed_asterisk: Asterisk, loaded_stores: Path, tmp_path: Path) -> Ground:
+    """Where sites are put up whose routers a test disturbs."""
+    return Ground(disturbed_asterisk, loaded_stores, tmp_path)

@@ -122,19 +122,28 @@ class Asterisk:
 
     def stop(self) -> None:
         """Stop it cleanly, else kill it; nothing of it stays."""
-        process, self._process = self._process, None
-        if process is not None:
-            if process.poll() is None:
-                with contextlib.suppress(OSError, subprocess.SubprocessError):
-                    subprocess.run(
-                        self._beside(process.pid, "core stop now"), capture_output=True, check=False, timeout=STOP_S
-                    )
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._end()
         shutil.rmtree(self.run, ignore_errors=True)
+
+    def restart(self) -> None:
+        """Stop it cleanly and start it again, with the same ports and all that it keeps on disk."""
+        self._end()
+        self._boot()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                subprocess.run(
+                    self._beside(process.pid, "core stop now"), capture_output=True, check=False, timeout=STOP_S
+                )
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def cli(self, command: str) -> str:
         """Run one command of Asterisk's command line and return what it prints."""

@@ -126,7 +126,10 @@ write = all
 
 
 def pjsip_conf(ports: Ports) -> str:
-    """Return pjsip.conf: one UDP transport, and the trunk made of the shipped templates, known by 127.0.0.1."""
+    """Return pjsip.conf: one UDP transport, and the trunk made of the shipped templates, known by 127.0.0.1.
+
+    A test that needs more than this trunk gives its Asterisk a file `pjsip_more.conf`.
+    """
     return f"""[transport-udp]
 type = transport
 protocol = udp
@@ -145,6 +148,8 @@ qualify_frequency = 0
 [trunk](ringway-trunk-identify)
 endpoint = trunk
 match = 127.0.0.1
+
+#tryinclude "pjsip_more.conf"
 """
 
 

@@ -38,12 +38,16 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one call ended: the final status (0: none came), and times in ms from the INVITE (None: it never was)."""
+    """How one call ended: the final status (0: none came), and times in ms from the INVITE (None: it never was).
+
+    `placed` is False for a call that SIPp did not come to, because it was told to end.
+    """
 
     dial: Dial
     status: int
     setup_ms: int | None
     ended_ms: int | None
+    placed: bool = True
 
     @property
     def answered(self) -> bool:
@@ -186,14 +190,8 @@ def place_calls(
         return []
     with tempfile.TemporaryDirectory(prefix="ringway-sipp-") as folder:
         place = Path(folder)
-        (place / "caller.xml").write_text(_scenario(dials[0], talk_ms, give_up_ms, int(wait_s * 1000)), "utf-8")
-        rows = [
-            f"{user_part(dial.number).replace(';', '%3B')};{_from_header(dial).replace(';', '%3B')};" for dial in dials
-        ]
-        (place / "calls.csv").write_text("\n".join(["SEQUENTIAL", *rows, ""]), "utf-8", "surrogateescape")
-        command = [find_sipp(), f"127.0.0.1:{port}", "-sf", "caller.xml", "-inf", "calls.csv", "-i", "127.0.0.1"]
-        command += ["-m", str(len(dials)), "-r", f"{rate:g}", "-l", str(at_once), "-nostdin", "-trace_logs"]
-        command += ["-log_file", "notes", "-trace_err", "-error_file", "errors", "-nd", "-aa"]
+        command = write_calls(place, port, dials, rate=rate, talk_ms=talk_ms, give_up_ms=give_up_ms, wait_s=wait_s)
+        command += ["-l", str(at_once)]
         limit = wait_s * 2 + len(dials) / rate + 10
         try:
             done = subprocess.run(
@@ -206,7 +204,31 @@ def place_calls(
             raise SippError(
                 f"SIPp ended with {done.returncode}:\n{_errors(place)}\n{done.stderr.decode(errors='replace')}"
             )
-        return _outcomes(dials, (place / "notes").read_text("utf-8", "replace"), _errors(place))
+        return read_outcomes(place, dials)
+
+
+def write_calls(
+    place: Path,
+    port: int,
+    dials: Sequence[Dial],
+    *,
+    rate: float,
+    talk_ms: int | None = None,
+    give_up_ms: int | None = None,
+    wait_s: float = 30,
+) -> list[str]:
+    """Write SIPp's files into the folder `place`; return the command, to be run there, that places the calls."""
+    (place / "caller.xml").write_text(_scenario(dials[0], talk_ms, give_up_ms, int(wait_s * 1000)), "utf-8")
+    rows = [f"{user_part(dial.number).replace(';', '%3B')};{_from_header(dial).replace(';', '%3B')};" for dial in dials]
+    (place / "calls.csv").write_text("\n".join(["SEQUENTIAL", *rows, ""]), "utf-8", "surrogateescape")
+    command = [find_sipp(), f"127.0.0.1:{port}", "-sf", "caller.xml", "-inf", "calls.csv", "-i", "127.0.0.1"]
+    command += ["-m", str(len(dials)), "-r", f"{rate:g}", "-nostdin", "-trace_logs", "-log_file", "notes"]
+    return [*command, "-trace_err", "-error_file", "errors", "-nd", "-aa"]
+
+
+def read_outcomes(place: Path, dials: Sequence[Dial]) -> list[Outcome]:
+    """Return how the calls of an ended SIPp went, in the order of `dials`; `place` is where it ran."""
+    return _outcomes(dials, (place / "notes").read_text("utf-8", "replace"), _errors(place))
 
 
 def place_call(port: int, number: str, caller: str | None = "+15550100", *, wait_s: float = 30) -> Outcome:
@@ -236,6 +258,7 @@ def _outcomes(dials: Sequence[Dial], notes: str, errors: str) -> list[Outcome]:
                 status,
                 None if begin is None or final is None else final - begin,
                 None if begin is None or end is None else end - begin,
+                placed=begin is not None,
             )
         )
     return outcomes

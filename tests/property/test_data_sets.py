@@ -18,7 +18,7 @@ from tests.property.datasets import ANY_ROWS, as_rows, good_sets, tried
 from tests.samples import Entry, Held, held
 
 
-@tried(400)
+@tried(250)
 @given(ANY_ROWS)
 def test_any_rows_are_taken_or_refused_with_what_is_wrong_and_nothing_else_happens(rows: list[RawRow]) -> None:
     changes, problems = outcome(rows, NothingStored())
@@ -40,7 +40,7 @@ def test_any_rows_are_taken_or_refused_with_what_is_wrong_and_nothing_else_happe
             assert msgspec.json.decode(msgspec.json.encode(row), type=type(row)) == row  # it can be stored
 
 
-@tried(100)
+@tried(60)
 @given(ANY_ROWS, good_sets())
 def test_any_rows_against_a_stored_set_leave_it_good(rows: list[RawRow], entries: list[Entry]) -> None:
     store = held(*entries)
@@ -53,7 +53,7 @@ def test_any_rows_against_a_stored_set_leave_it_good(rows: list[RawRow], entries
     assert prepare(again, NothingStored()).rows == {kind: rows for kind, rows in store.held.items() if rows}
 
 
-@tried(100)
+@tried(60)
 @given(good_sets())
 def test_a_good_set_is_taken_and_is_then_no_change(entries: list[Entry]) -> None:
     store = held(*entries)
@@ -63,7 +63,7 @@ def test_a_good_set_is_taken_and_is_then_no_change(entries: list[Entry]) -> None
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["toml", "json"])
-@tried(100)
+@tried(60)
 @given(entries=good_sets())
 def test_what_is_dumped_loads_as_the_same_set(entries: list[Entry], as_json: bool) -> None:
     store = held(*entries)

@@ -1,0 +1,320 @@
+"""A decision as commands, and what Asterisk makes of them (contract: "The AGI side")."""
+
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialplan.decide import Decision, Kind, Reason
+from dialplan.model import (
+    PARAMETER_NAME_MAX_CHARS,
+    PARAMETER_NAMES_MAX_CHARS,
+    PARAMETER_TEXT_MAX_CHARS,
+    PARAMETERS_PER_FLOW,
+    CallFlow,
+    Campaign,
+    Destination,
+    Direction,
+    Parameter,
+    ParameterType,
+    ParameterValue,
+)
+from router.agi import answer
+from router.agi.answer import Answers
+from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
+
+MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
+ROUTE = [
+    "ROUTE_CONTEXT",
+    "ROUTE_EXTEN",
+    "ROUTE_PRIORITY",
+    "ROUTE_KIND",
+    "ROUTE_ID",
+    "ROUTE_COMPANY",
+    "ROUTE_NUMBER",
+    "ROUTE_CALLER",
+    "ROUTE_REASON",
+    "ROUTE_VERSION",
+]
+CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) + "\u2028\u2029"
+TEXTS = st.text(
+    st.sampled_from('\\",()[]=${}; 😀é') | st.characters(exclude_characters=CONTROLS, exclude_categories=["Cs"]),
+    max_size=PARAMETER_TEXT_MAX_CHARS,
+)
+
+
+def decision(target: CallFlow | Campaign | None = MENU, **fields: Any) -> Decision:
+    values: dict[str, Any] = {
+        "reason": Reason.ASSIGNED,
+        "kind": Kind.CALL_FLOW,
+        "destination": target.destination if target is not None else Destination("ringway-default"),
+        "target": target,
+        "values": (),
+        "company": "acme",
+        "number": "+442079460000",
+        "caller": "+447700900123",
+        "version": 17,
+    }
+    return Decision(**(values | fields))
+
+
+def text_flow(values: dict[str, str]) -> tuple[CallFlow, tuple[tuple[str, ParameterValue], ...]]:
+    """A flow with text parameters of these names, and the values that a number gives to them."""
+    parameters = tuple(Parameter(name, ParameterType.TEXT) for name in values)
+    flow = CallFlow("f" * 64, "Flow", Destination("c" * 79, "e" * 79, 10_000), parameters=parameters)
+    return flow, tuple(values.items())
+
+
+def commands(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> list[bytes]:
+    ahead, last = (answers or Answers()).commands(made, with_names=with_names)
+    return [*ahead, last]
+
+
+def variables(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> dict[str, str]:
+    """All that Asterisk sets, each name once."""
+    pairs = [pair for line in commands(made, with_names=with_names, answers=answers) for pair in executed(line)]
+    assert len(dict(pairs)) == len(pairs), "a name is set twice"
+    return dict(pairs)
+
+
+def test_an_answer_is_one_command_with_the_contracts_variables_in_its_order() -> None:
+    (line,) = commands(decision())
+    assert executed(line) == [
+        ("ROUTE_CONTEXT", "flow-menu"),
+        ("ROUTE_EXTEN", "100"),
+        ("ROUTE_PRIORITY", "3"),
+        ("ROUTE_KIND", "call-flow"),
+        ("ROUTE_ID", "menu"),
+        ("ROUTE_COMPANY", "acme"),
+        ("ROUTE_NUMBER", "+442079460000"),
+        ("ROUTE_CALLER", "+447700900123"),
+        ("ROUTE_REASON", "assigned"),
+        ("ROUTE_VERSION", "17"),
+        ("ROUTE_STATUS", "OK"),
+    ]
+
+
+def test_a_parameterless_answer_is_to_the_letter() -> None:
+    (line,) = commands(decision(caller=""))
+    assert line == (
+        b'EXEC MSet "ROUTE_CONTEXT=flow-menu,ROUTE_EXTEN=100,ROUTE_PRIORITY=3,ROUTE_KIND=call-flow,ROUTE_ID=menu,'
+        b"ROUTE_COMPANY=acme,ROUTE_NUMBER=+442079460000,ROUTE_CALLER=,ROUTE_REASON=assigned,ROUTE_VERSION=17,"
+        b'ROUTE_STATUS=OK"\n'
+    )
+
+
+def test_parameters_stand_between_the_version_and_the_status_in_the_flows_order() -> None:
+    flow, values = text_flow({"ZULU": "z", "ALPHA": "a"})
+    (line,) = commands(decision(flow, values=tuple(reversed(values))))
+    assert [name for name, _ in executed(line)] == [*ROUTE, "PARAM_ZULU", "PARAM_ALPHA", "ROUTE_STATUS"]
+
+
+def test_a_parameter_has_its_value_else_its_default_else_nothing() -> None:
+    flow = CallFlow(
+        "queue",
+        "Queue",
+        Destination("flow-queue"),
+        parameters=(
+            Parameter("GIVEN", ParameterType.TEXT, default="default"),
+            Parameter("DEFAULT", ParameterType.INTEGER, default=20),
+            Parameter("EMPTY", ParameterType.NUMBER),
+            Parameter("YES", ParameterType.BOOLEAN, default=True),
+            Parameter("NO", ParameterType.BOOLEAN),
+        ),
+    )
+    said = variables(decision(flow, values=(("GIVEN", "value"), ("NO", False))))
+    assert {name: value for name, value in said.items() if name.startswith("PARAM_")} == {
+        "PARAM_GIVEN": "value",
+        "PARAM_DEFAULT": "20",
+        "PARAM_EMPTY": "",
+        "PARAM_YES": "1",
+        "PARAM_NO": "0",
+    }
+
+
+def test_a_campaign_has_no_parameters() -> None:
+    campaign = Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))
+    said = variables(decision(campaign, kind=Kind.CAMPAIGN))
+    assert list(said) == [*ROUTE, "ROUTE_STATUS"]
+    assert (said["ROUTE_KIND"], said["ROUTE_ID"]) == ("campaign", "offer")
+
+
+def test_the_platforms_default_has_no_id() -> None:
+    said = variables(decision(None, kind=Kind.DEFAULT, reason=Reason.BAD_NUMBER, company="", number="", caller=""))
+    assert said == {
+        "ROUTE_CONTEXT": "ringway-default",
+        "ROUTE_EXTEN": "s",
+        "ROUTE_PRIORITY": "1",
+        "ROUTE_KIND": "default",
+        "ROUTE_ID": "",
+        "ROUTE_COMPANY": "",
+        "ROUTE_NUMBER": "",
+        "ROUTE_CALLER": "",
+        "ROUTE_REASON": "bad-number",
+        "ROUTE_VERSION": "17",
+        "ROUTE_STATUS": "OK",
+    }
+
+
+def test_the_names_of_the_parameters_are_told_where_they_are_asked_for() -> None:
+    flow, values = text_flow({"ZULU": "z", "ALPHA": "", "MIKE": "m"})
+    plain = variables(decision(flow, values=values))
+    named = variables(decision(flow, values=values), with_names=True)
+    assert named["ROUTE_PARAMS"] == "ZULU:ALPHA:MIKE"
+    assert {name: named[name] for name in plain} == plain
+    assert "ROUTE_PARAMS" not in plain
+    assert list(named)[-1] == "ROUTE_STATUS"
+    assert variables(decision(), with_names=True)["ROUTE_PARAMS"] == ""
+
+
+def test_plain_and_named_answers_of_one_decision_do_not_mix() -> None:
+    answers = Answers()
+    flow, values = text_flow({"A": "1"})
+    for with_names in (True, False, True, False):
+        said = variables(decision(flow, values=values), with_names=with_names, answers=answers)
+        assert ("ROUTE_PARAMS" in said) is with_names
+
+
+@pytest.mark.parametrize("places", [OLD_MSET_PAIRS, NEW_MSET_PAIRS])
+@pytest.mark.parametrize("with_names", [False, True])
+@pytest.mark.parametrize("count", [*range(10, 16), 22, 23, 24, 25, 36, 37, 38, 59, 60, PARAMETERS_PER_FLOW])
+@pytest.mark.parametrize("text", ["", 'a,b"c\\d', "x" * 90])
+def test_more_parameters_than_fit_go_ahead_and_all_arrive_once(
+    count: int, text: str, with_names: bool, places: int
+) -> None:
+    flow, values = text_flow({f"P{place}": f"{text}{place}" for place in range(count)})
+    lines = commands(decision(flow, values=values), with_names=with_names)
+    pairs = [pair for line in lines for pair in executed(line, places)]
+    assert len(pairs) == len(dict(pairs))
+    assert {name: value for name, value in pairs if name.startswith("PARAM_")} == {
+        f"PARAM_{name}": value for name, value in values
+    }
+    assert pairs[-1] == ("ROUTE_STATUS", "OK")
+    assert [name for name, _ in executed(lines[-1], places)][: len(ROUTE)] == ROUTE
+    assert all(name.startswith("PARAM_") for line in lines[:-1] for name, _ in executed(line, places))
+
+
+def test_thirteen_short_parameters_still_go_in_one_command_and_fourteen_do_not() -> None:
+    for count, lines in ((13, 1), (14, 2)):
+        flow, values = text_flow({f"P{place}": "x" for place in range(count)})
+        assert len(commands(decision(flow, values=values))) == lines
+
+
+NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=PARAMETER_NAME_MAX_CHARS).map(
+    lambda name: f"X{name}"[:PARAMETER_NAME_MAX_CHARS]
+)
+
+
+@given(
+    values=st.dictionaries(NAMES, TEXTS, max_size=PARAMETERS_PER_FLOW).filter(
+        lambda values: sum(len(name) + 1 for name in values) <= PARAMETER_NAMES_MAX_CHARS
+    ),
+    with_names=st.booleans(),
+    places=st.sampled_from([OLD_MSET_PAIRS, NEW_MSET_PAIRS]),
+)
+def test_every_flow_that_the_data_may_hold_arrives_whole(values: dict[str, str], with_names: bool, places: int) -> None:
+    flow, given_values = text_flow(values)
+    made = decision(flow, values=given_values, company="c" * 64, version=2**63 - 1, number="+" + "1" * 15)
+    lines = commands(made, with_names=with_names)
+    pairs = [pair for line in lines for pair in executed(line, places)]
+    assert len(pairs) == len(dict(pairs))
+    assert pairs[-1] == ("ROUTE_STATUS", "OK")
+    assert {name: value for name, value in pairs if name.startswith("PARAM_")} == {
+        f"PARAM_{name}": value for name, value in values.items()
+    }
+    assert dict(pairs)["ROUTE_VERSION"] == str(2**63 - 1)
+    assert dict(pairs).get("ROUTE_PARAMS") == (":".join(values) if with_names else None)
+
+
+@pytest.mark.parametrize("char", ["x", "\\", '"', ",", "😀", "€"])
+def test_the_largest_flow_that_the_data_may_hold_fits(char: str) -> None:
+    size = PARAMETER_NAMES_MAX_CHARS // PARAMETERS_PER_FLOW - 1
+    names = [f"N{place:03}".ljust(size, "X") for place in range(PARAMETERS_PER_FLOW)]
+    flow, values = text_flow(dict.fromkeys(names, char * PARAMETER_TEXT_MAX_CHARS))
+    said = variables(
+        decision(
+            flow,
+            values=values,
+            company="c" * 64,
+            reason=Reason.NO_DESTINATION,
+            kind=Kind.CALL_FLOW,
+            number="+" + "9" * 15,
+            caller="+" + "9" * 15,
+            version=2**63 - 1,
+        ),
+        with_names=True,
+    )
+    assert said["ROUTE_PARAMS"] == ":".join(names)
+    assert said[f"PARAM_{names[-1]}"] == char * PARAMETER_TEXT_MAX_CHARS
+
+
+def test_what_is_kept_never_outlives_what_it_was_made_from() -> None:
+    """An answer follows the flow's new form, the number's new values and the company, whatever was asked before."""
+    answers = Answers()
+    seen = []
+    for place in range(300):
+        flow = CallFlow("menu", "Menu", Destination(f"flow-{place}"), parameters=(Parameter("A", ParameterType.TEXT),))
+        for value in ("one", "two"):
+            said = variables(decision(flow, values=(("A", value),), company=f"c{place}"), answers=answers)
+            seen.append((said["ROUTE_CONTEXT"], said["PARAM_A"], said["ROUTE_COMPANY"]))
+    expected = [(f"flow-{place}", value, f"c{place}") for place in range(300) for value in ("one", "two")]
+    assert seen == expected
+
+
+def test_a_call_has_its_own_numbers_reason_and_version() -> None:
+    answers = Answers()
+    first = variables(decision(), answers=answers)
+    second = variables(
+        decision(number="+442079460001", caller="", reason=Reason.SCHEDULED, version=18), answers=answers
+    )
+    assert {name for name in first if first[name] != second[name]} == {
+        "ROUTE_NUMBER",
+        "ROUTE_CALLER",
+        "ROUTE_REASON",
+        "ROUTE_VERSION",
+    }
+
+
+def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX", 10)
+    answers = Answers()
+    for place in range(100):
+        flow, values = text_flow({"A": str(place)})
+        assert variables(decision(flow, values=values), answers=answers)["PARAM_A"] == str(place)
+        assert len(answers._prepared) <= 10
+
+
+class TestDigest:
+    """ROUTE_DIGEST: the same for two answers that send calls the same way, so that a dialplan need not keep anew."""
+
+    def digest(self, made: Decision) -> str:
+        return variables(made, with_names=True)["ROUTE_DIGEST"]
+
+    def test_the_call_and_the_tables_version_do_not_change_it(self) -> None:
+        usual = self.digest(decision())
+        assert usual
+        assert self.digest(decision(number="+442079460001", caller="", version=99)) == usual
+        assert self.digest(decision(CallFlow("menu", "Renamed", MENU.destination, company="acme"))) == usual
+
+    def test_a_destination_another_flow_or_another_value_changes_it(self) -> None:
+        flow, values = text_flow({"A": "1", "B": "2"})
+        other, _ = text_flow({"B": "1", "A": "2"})
+        made = [
+            decision(),
+            decision(CallFlow("other", "Menu", MENU.destination, company="acme")),
+            decision(CallFlow("menu", "Menu", Destination("flow-menu", "101", 3), company="acme")),
+            decision(company="globex"),
+            decision(flow, values=values),
+            decision(flow, values=(("A", "1"), ("B", "3"))),
+            decision(other, values=(("B", "1"), ("A", "2"))),
+        ]
+        assert len({self.digest(each) for each in made}) == len(made)
+
+    def test_it_is_the_same_in_another_process(self) -> None:
+        assert self.digest(decision()) == variables(decision(), with_names=True, answers=Answers())["ROUTE_DIGEST"]
+        assert self.digest(decision()).isalnum()
+
+    def test_plain_answers_have_none(self) -> None:
+        assert "ROUTE_DIGEST" not in variables(decision())
