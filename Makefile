@@ -27,6 +27,7 @@ run: env
 # What the tests need beside Python: Asterisk 22 and SIPp. Installs them as root on Debian, names them elsewhere.
 test-parts:
 	@sh tests/parts/prepare
+	@sh tests/parts/prepare-tools
 
 test: env test-parts
 	$(BIN)/pytest -m "not long"

@@ -3,17 +3,13 @@
 import json
 import pathlib
 import re
-import shutil
 import subprocess
 
-import pytest
-
 from router.observe.metrics import Metrics
+from tests.tools import needed
 
 _CONFIG = pathlib.Path(__file__).parents[2] / "config"
 _RULES = _CONFIG / "prometheus"
-
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool: install prometheus")
 
 
 def _known() -> set[str]:
@@ -28,15 +24,19 @@ def _used(text: str) -> set[str]:
     return set(re.findall(r"\b(?:ringway|process)_[a-z_]+", text)) - {"ringway_"}
 
 
-@needs_promtool
 def test_the_alerts_are_sound() -> None:
-    subprocess.run(["promtool", "check", "rules", "ringway.rules.yml"], cwd=_RULES, check=True, capture_output=True)
+    subprocess.run(
+        [needed("promtool"), "check", "rules", "ringway.rules.yml"], cwd=_RULES, check=True, capture_output=True
+    )
 
 
-@needs_promtool
 def test_the_alerts_fire_when_they_have_to_and_not_otherwise() -> None:
     done = subprocess.run(
-        ["promtool", "test", "rules", "ringway.rules.test.yml"], cwd=_RULES, check=False, capture_output=True, text=True
+        [needed("promtool"), "test", "rules", "ringway.rules.test.yml"],
+        cwd=_RULES,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -2,27 +2,24 @@
 
 import pathlib
 import re
-import shutil
 import subprocess
 import tomllib
 
-import pytest
+from tests.tools import needed
 
 _UNITS = pathlib.Path(__file__).parents[2] / "deploy" / "systemd"
-
-pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze: install systemd")
 
 
 def test_the_units_pass_systemds_check() -> None:
     names = [str(path) for path in sorted(_UNITS.iterdir())]
     assert len(names) == 2
-    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+    done = subprocess.run([needed("systemd-analyze"), "verify", *names], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_service_is_exposed_less_than_two_and_a_half() -> None:
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(_UNITS / "ringway.service")],
+        [needed("systemd-analyze"), "security", "--offline=true", "--no-pager", str(_UNITS / "ringway.service")],
         capture_output=True,
         text=True,
         check=True,
