@@ -105,6 +105,7 @@ class AgiServer:
         self._sockets = list(sockets)
         for each in sockets:
             each.setblocking(False)
+            each.listen(AGI_BACKLOG)  # uvloop listens too, but keeps to itself that it could not
             self._servers.append(await loop.create_server(self._connection, sock=each, backlog=AGI_BACKLOG))
 
     def _connection(self) -> "AgiConnection":
@@ -118,7 +119,9 @@ class AgiServer:
         self._draining = True
         loop = asyncio.get_running_loop()
         waiting: list[socket.socket] = []
-        for listener, server in zip(self._sockets, self._servers, strict=True):
+        listening = list(zip(self._sockets, self._servers, strict=True))
+        self._sockets, self._servers = [], []
+        for listener, server in listening:
             with contextlib.suppress(BlockingIOError):
                 while len(waiting) < AGI_BACKLOG:
                     waiting.append(listener.accept()[0])

@@ -19,13 +19,16 @@ from router.store.sqlite import from_url
 T = TypeVar("T")
 
 
-def with_store(config: str | None, use: Callable[[Store], Awaitable[T]]) -> T:
-    """Open the configured store, use it, close it. Raises SettingsError and StoreError."""
+def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make: bool = False) -> T:
+    """Open the configured store, use it, close it; with `make`, make a missing one first.
+
+    Raises SettingsError and StoreError.
+    """
 
     async def run() -> T:
         store = from_url(from_process(config).store.url)
         try:
-            await store.open()
+            await store.open(make=make)
             return await use(store)
         finally:
             await store.close()
@@ -59,7 +62,7 @@ def load(arguments: argparse.Namespace) -> int:
         return await store.commit(prepared)
 
     try:
-        done = with_store(arguments.config, commit)
+        done = with_store(arguments.config, commit, make=True)
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1

@@ -43,8 +43,8 @@ class Store(Protocol):
 
     name: str
 
-    async def open(self) -> None:
-        """Connect, and make what is missing. Raises StoreError."""
+    async def open(self, *, make: bool = True) -> None:
+        """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
         ...
 
     async def close(self) -> None:

@@ -246,8 +246,10 @@ class SqliteStore:
         self._writing = _Connection(path)
         self._closing = threading.Event()
 
-    async def open(self) -> None:
-        """Make the folder and the file where they are missing. Raises StoreError."""
+    async def open(self, *, make: bool = True) -> None:
+        """Make the folder and the file where they are missing, or insist that they are there. Raises StoreError."""
+        if not make and not self.path.exists():
+            raise StoreError(f"store {self.path}: there is none; load data into it first, with ringway load FILE")
         await self._writing.make()
 
     async def close(self) -> None:

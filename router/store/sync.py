@@ -41,9 +41,10 @@ class TableSync:
                 if await self._store.wait(self.table.version, self._epoch, _LOOK_SECONDS):
                     await self._read()
                 self._in_step_at = time.monotonic()
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the last good table goes on serving
                 if retry == STORE_RETRY_MIN_SECONDS:
-                    self._log.error("store_down", error=str(error), table_version=self.table.version)
+                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
+                    say("store_down", error=str(error), table_version=self.table.version)
                 up.set(0)
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)

@@ -62,7 +62,8 @@ class Between:
         with self._lock:
             self._armed = (step, action)
         come = self._hit.wait(PATIENCE_SECONDS)
-        assert come and not self._errors, f"no call came to {step}: {self._errors[:1]}"
+        assert not self._errors, self._errors[:1]
+        assert come, f"no call came to {step}"
         return self._hit_id
 
     def _accept(self) -> None:

@@ -36,7 +36,7 @@ id = "victim"
 company = "globex"
 name = "Victim"
 destination = {{ context = "flow-victim" }}
-parameters = [{{ name = "SECRET", type = "text" }}]
+parameters = [{{ name = "GREETING", type = "text" }}]
 
 [[numbers]]
 number = "{OWN}"
@@ -47,7 +47,7 @@ call_flow = "own"
 number = "{VICTIM}"
 company = "globex"
 call_flow = "victim"
-parameters = {{ SECRET = "of globex alone" }}
+parameters = {{ GREETING = "of globex alone" }}
 """
 OWN_FLOW = {
     "ROUTE_CONTEXT": "flow-own",
@@ -77,10 +77,6 @@ SPECIAL = ("h", "s", "T", "t", "i", "e", "a", "o", "fax", "*", "#", "*97", "#1",
 BROKEN = (
     f"{OWN},1,2",
     f"{OWN}|1|2",
-    f"{OWN}@ringway-default",
-    f"{OWN}\n",
-    f"{OWN}\r\n",
-    f"\n{OWN}",
     "\n",
     "\n\n",
     "0207\x00946",
@@ -126,10 +122,48 @@ REST = (
     f"agi_context: c\nagi_extension: {VICTIM}\nagi_priority: 1\nagi_enhanced: 0.0\nagi_accountcode: \nagi_threadid: 1"
 )
 
+# At most 79 bytes reach the dialplan; whatever they say, lines that Asterisk itself writes come after them.
+FORGED_NUMBERS = (
+    f"{OWN}\nagi_extension: {VICTIM}",
+    f"x\nagi_dnid: {VICTIM}",
+    f"x\nagi_rdnis: x\n{REST}"[:79],
+    f"{VICTIM}\n\nx",
+    f"x\nagi_rdnis: x\nagi_context: c\nagi_extension: {VICTIM}",
+    f"{VICTIM}\nagi_arg_1: {VICTIM}",
+    f"x\nagi_network_script: route\nagi_extension: {VICTIM}",
+    f"x\n200 result=0\nagi_extension: {VICTIM}",
+    f"{VICTIM}\nHANGUP\nx",
+)
+FORGED_CALLERS = (
+    f"1\nagi_extension: {VICTIM}",
+    f"1\nagi_dnid: {VICTIM}",
+    f"1\nagi_dnid: {VICTIM}\nagi_extension: {VICTIM}\n",
+    f"1\nagi_calleridname: x\nagi_dnid: {VICTIM}\n\n",
+    f"1\nagi_arg_1: {VICTIM}",
+    f"1\nagi_arg_1: {VICTIM}\n\n",
+    "1\n",
+    "1\n\n",
+    "1\n\n200 result=0\n",
+    "1\n\nHANGUP\n",
+    "\n\n\n\n",
+)
+NO_CALLERS = (
+    *RUN,
+    '" & SHELL(id) & "',
+    'a"b,c\\d',
+    "0\x001",
+    "é\udcff",
+    "h",
+    "unknown",
+    "%0Aagi_extension: 1",
+    "1" * 300,
+    "x" * 15_000,
+)
+
 
 @pytest.fixture(scope="module")
 def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    flows = (Flow("flow-own"), Flow("flow-victim", params=("SECRET",)))
+    flows = (Flow("flow-own"), Flow("flow-victim", params=("GREETING",)))
     with running_exchange(asterisk_program, tmp_path_factory.mktemp("router"), DATA, flows) as running:
         yield running
 
@@ -154,6 +188,12 @@ def refused(exchange: Exchange) -> dict[str, str]:
     return routed(exchange, PLATFORM, reason="error", caller="")
 
 
+def as_held(text: str) -> str:
+    """Return a dialled text as the dialplan has it: up to NUL, 79 bytes of it, and without blanks around it."""
+    held = text.partition("\0")[0].encode("utf-8", "surrogateescape")[:79] or b"s"
+    return held.strip(bytes(range(33))).decode("utf-8", "surrogateescape")
+
+
 @pytest.mark.parametrize("texts", [RUN, SPECIAL, BROKEN], ids=["functions", "special names", "broken"])
 def test_a_dialled_text_that_is_no_number(exchange: Exchange, texts: tuple[str, ...]) -> None:
     outcomes, calls = exchange.place(*(Dial(text, CALLER) for text in texts), rate=100)
@@ -162,57 +202,31 @@ def test_a_dialled_text_that_is_no_number(exchange: Exchange, texts: tuple[str, 
     for text, call in zip(texts, calls, strict=True):
         assert call.context == DEFAULT, text
         assert call.variables in (unreadable, refused(exchange)), text
-        # Asterisk ends a text at NUL, and gives no more than 79 bytes of it to the dialplan.
-        whole = text.partition("\0")[0].encode("utf-8", "surrogateescape")[:79].decode("utf-8", "surrogateescape")
-        assert call.dialled == (whole or "s"), text
+        assert call.dialled == as_held(text), text
     assert exchange.asterisk.kept() == {}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"{OWN}\nagi_extension: {VICTIM}",
-        f"x\nagi_dnid: {VICTIM}",
-        f"x\nagi_rdnis: x\n{REST}"[:79],
-        f"{VICTIM}\n\n",
-        f"x\nagi_rdnis: x\nagi_context: c\nagi_extension: {VICTIM}",
-        f"{VICTIM}\nagi_arg_1: {VICTIM}",
-        f"x\nagi_network_script: route\nagi_extension: {VICTIM}",
-        f"x\n200 result=0\nagi_extension: {VICTIM}",
-        "HANGUP",
-        "x\nHANGUP\n",
-    ],
-    ids=ascii,
-)
-def test_a_dialled_text_that_forges_lines(exchange: Exchange, text: str) -> None:
-    call = exchange.call(text)
-    assert call.context == DEFAULT
-    unreadable = routed(exchange, PLATFORM, reason="bad-number")
-    assert call.variables == (refused(exchange) if "\n" in text else unreadable)
+def test_a_dialled_text_that_forges_lines(exchange: Exchange) -> None:
+    _, calls = exchange.place(*(Dial(text, CALLER) for text in FORGED_NUMBERS), rate=100)
+    for text, call in zip(FORGED_NUMBERS, calls, strict=True):
+        assert call.context == DEFAULT, text
+        assert call.variables == refused(exchange), text
     assert exchange.asterisk.kept() == {}
 
 
-@pytest.mark.parametrize(
-    "caller",
-    [
-        f"1\nagi_extension: {VICTIM}",
-        f"1\nagi_dnid: {VICTIM}",
-        f"1\nagi_dnid: {VICTIM}\nagi_extension: {VICTIM}\n",
-        f"1\nagi_calleridname: x\nagi_dnid: {VICTIM}\n\n",
-        f"1\nagi_arg_1: {VICTIM}",
-        f"1\nagi_arg_1: {VICTIM}\n\n",
-        "1\n",
-        "1\n\n",
-        "1\n\n200 result=0\n",
-        "1\n\nHANGUP\n",
-        "\n\n\n\n",
-    ],
-    ids=ascii,
-)
-def test_a_caller_who_forges_lines(exchange: Exchange, caller: str) -> None:
-    call = exchange.call(OWN, caller)
-    assert call.context == DEFAULT
-    assert call.variables == refused(exchange)
+def test_what_stands_around_a_number_changes_nothing(exchange: Exchange) -> None:
+    texts = (f"{OWN}\n", f"{OWN}\r\n", f"{OWN}\n\n", f"\n{OWN}", f" {OWN} ", f"{OWN}\0,1", f"{OWN}@ringway-default")
+    _, calls = exchange.place(*(Dial(text, CALLER) for text in texts), rate=100)
+    for text, call in zip(texts, calls, strict=True):
+        assert (call.dialled, call.context) == (as_held(text), "flow-own"), text
+        assert call.variables == own(exchange, CALLER), text
+
+
+def test_a_caller_who_forges_lines(exchange: Exchange) -> None:
+    _, calls = exchange.place(*(Dial(OWN, caller) for caller in FORGED_CALLERS), rate=100)
+    for caller, call in zip(FORGED_CALLERS, calls, strict=True):
+        assert call.context == DEFAULT, caller
+        assert call.variables == refused(exchange), caller
     assert exchange.asterisk.kept() == {}
 
 
@@ -224,9 +238,13 @@ def test_a_caller_who_forges_lines(exchange: Exchange, caller: str) -> None:
 def test_a_caller_who_forges_the_whole_rest_of_the_environment(exchange: Exchange, end: str) -> None:
     # The diverting number is copied at any length, and stands right before the lines that this forges.
     forged = quote(f"x\n{REST}{end}")
-    for _ in range(5):  # how the bytes come, in one piece or in several, is chance
-        call = exchange.call(OWN, headers=[f"Diversion: <sip:{forged}@127.0.0.1>;reason=unconditional"])
+    dial = Dial(OWN, CALLER, headers=(f"Diversion: <sip:{forged}@127.0.0.1>;reason=unconditional",))
+    # How the bytes come, in one piece or in several, is chance. These two ends look whole where they come apart.
+    count = 150 if end in ("\n", "\n\nHANGUP") else 20
+    _, calls = exchange.place(*[dial] * count, rate=300)
+    for call in calls:
         assert call.context == DEFAULT
+        # Where the forgery was seen only after the answer, that one was taken back; the names of parameters stay.
         assert {**call.variables, "ROUTE_PARAMS": ""} == refused(exchange)
     assert exchange.asterisk.kept() == {}
 
@@ -239,35 +257,19 @@ def test_a_caller_who_sends_more_than_any_router_reads(exchange: Exchange) -> No
     assert exchange.call(OWN).variables == own(exchange, CALLER)
 
 
-@pytest.mark.parametrize(
-    "caller",
-    [
-        *RUN,
-        '" & SHELL(id) & "',
-        'a"b,c\\d',
-        "0\x001",
-        "é\udcff",
-        "h",
-        "unknown",
-        "%0Aagi_extension: 1",
-        "1" * 300,
-        "x" * 15_000,
-    ],
-    ids=lambda text: ascii(text)[:40],
-)
-def test_a_caller_that_is_no_number_is_no_caller(exchange: Exchange, caller: str) -> None:
-    call = exchange.call(OWN, caller)
-    assert call.context == "flow-own"
-    assert call.variables == own(exchange)
+def test_a_caller_that_is_no_number_is_no_caller(exchange: Exchange) -> None:
+    _, calls = exchange.place(*(Dial(OWN, caller) for caller in NO_CALLERS), rate=100)
+    for caller, call in zip(NO_CALLERS, calls, strict=True):
+        assert call.context == "flow-own", caller
+        assert call.variables == own(exchange), caller
 
 
-@pytest.mark.parametrize(
-    "name", [*RUN[:4], 'a "quoted" name, \\ and more', "agi_extension: 1", "h", "Ёжик 😀"], ids=ascii
-)
-def test_a_callers_name_is_only_a_name(exchange: Exchange, name: str) -> None:
-    outcomes, (call,) = exchange.place(Dial(OWN, CALLER, caller_name=name))
-    assert outcomes[0].answered
-    assert call.variables == own(exchange, CALLER)
+def test_a_callers_name_is_only_a_name(exchange: Exchange) -> None:
+    names = (*RUN, 'a "quoted" name, \\ and more', f"agi_extension: {VICTIM}", "h", "Ёжик 😀", "x" * 79)
+    outcomes, calls = exchange.place(*(Dial(OWN, CALLER, caller_name=name) for name in names), rate=100)
+    assert all(outcome.answered for outcome in outcomes)
+    for name, call in zip(names, calls, strict=True):
+        assert call.variables == own(exchange, CALLER), name
 
 
 def test_others_who_call_at_the_same_time_notice_nothing(exchange: Exchange) -> None:
@@ -290,6 +292,6 @@ def test_others_who_call_at_the_same_time_notice_nothing(exchange: Exchange) -> 
         assert (call.dialled, call.variables) == (OWN, own(exchange, CALLER))
     for call in victims:
         assert (call.dialled, call.caller) == (VICTIM, CALLER)
-        assert call.variables["PARAM_SECRET"] == "of globex alone"
+        assert call.variables["PARAM_GREETING"] == "of globex alone"
     assert all(call.context == DEFAULT for call in calls if call not in own_calls + victims)
     exchange.asterisk.forget()

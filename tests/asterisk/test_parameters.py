@@ -75,7 +75,10 @@ DELIVERED = {
     "02079460003": (' "Hi", ${EPOCH} ', "999999999999999999", "1", "en", "+390612345678", "given"),
     "02079460004": (' "Hi", ${EPOCH} ', "42", "0", "en", "", "given"),
 }
-MANY = {str(count): many_parameters(count) for count in (14, 15, 24, 25, 40)} | {"most": most_there_can_be()}
+MANY = {str(count): many_parameters(count) for count in (14, 15, 24, 25, 40)} | {
+    "99 short": many_parameters(99, [1]),
+    "most": most_there_can_be(),
+}
 FLOWS = (Flow("flow-types", params=NAMES), TEXT_FLOW, *(flow for flow, _, _ in MANY.values()))
 
 

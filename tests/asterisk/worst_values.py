@@ -1,5 +1,6 @@
 """Parameter values that careless software breaks, and a data set of numbers that have them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tomli_w
@@ -96,15 +97,16 @@ def worst_numbers() -> dict[str, Any]:
     }
 
 
-def many_parameters(count: int) -> tuple[Flow, dict[str, Any], dict[str, str]]:
+def many_parameters(
+    count: int, lengths: Sequence[int] = (1, 30, 380, 120, 3)
+) -> tuple[Flow, dict[str, Any], dict[str, str]]:
     """A flow with so many parameters, one of its numbers (+442079470000 and so many), and the values that it has.
 
-    Long values, short ones and empty ones take turns; no value is like another one's.
+    Values of these lengths take turns, one is empty, and none is like another one.
     """
     names = tuple(f"P{place}" for place in range(count))
     filling = '\\",()[]=${}😀 '
-    lengths = (1, 30, 380, 120, 3)
-    values = {name: f"{name}:{(filling * 40)[: lengths[place % 5]]}" for place, name in enumerate(names)}
+    values = {name: f"{name}:{(filling * 40)[: lengths[place % len(lengths)]]}" for place, name in enumerate(names)}
     values[names[7]] = ""
     flow = Flow(f"flow-of-{count}", params=names)
     return flow, _number_with(f"of-{count}", flow, count, values), values

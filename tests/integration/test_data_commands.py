@@ -284,7 +284,7 @@ def test_wrong_usage_is_status_2(words: list[str]) -> None:
 def test_a_configuration_that_cannot_be_used_is_one_line(
     tmp_path: pathlib.Path, section: dict[str, dict[str, object]], parts: list[str]
 ) -> None:
-    refused(ringway("dump", config=write_config(tmp_path, section)), *parts)
+    refused(ringway("load", "-", config=write_config(tmp_path, section)), *parts)
 
 
 @pytest.mark.parametrize("command", [["serve"], ["load", "-"], ["status"]])
@@ -312,6 +312,7 @@ def test_a_damaged_store_is_named(config: pathlib.Path, tmp_path: pathlib.Path) 
 
 
 def test_the_module_is_the_command(config: pathlib.Path) -> None:
+    load(config, "")
     command: list[str | pathlib.Path] = [sys.executable, "-m", "router", "dump", "-c", config]
     done = subprocess.run(command, capture_output=True, env=clean_environment(), check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

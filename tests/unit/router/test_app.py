@@ -1,66 +1,138 @@
+"""The composition root: what cannot start says which key is to blame, and leaves nothing behind.
+
+How a started router serves, drains and ends is shown with real processes in tests/integration/test_serve.py.
+"""
+
 import contextlib
 import pathlib
+import resource
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from router import app
-from router.observe.metrics import Metrics
-from router.settings import Agi, Endpoint, Settings, SettingsError, Store
+from router.settings import Agi, Endpoint, Settings, SettingsError
+from router.settings import Store as StoreSettings
 from router.store.base import StoreError
+from router.store.sync import TableSync
 
 
-@contextlib.contextmanager
-def taken(host: str = "127.0.0.1") -> Iterator[int]:
-    """A port that somebody listens on."""
-    with socket.socket() as other:
-        other.bind((host, 0))
-        other.listen()
-        yield other.getsockname()[1]
-
-
-def test_a_port_in_use_is_named_with_its_key_and_its_variable() -> None:
-    with taken() as port, pytest.raises(SettingsError) as caught:
-        app._bind("agi", "127.0.0.1", port)
-    assert f"[agi] host, port: cannot listen on 127.0.0.1:{port}" in str(caught.value)
-    assert "RINGWAY_AGI__PORT" in str(caught.value)
-
-
-def test_a_metrics_port_in_use_is_named_too() -> None:
-    with taken() as port, pytest.raises(SettingsError, match=r"\[metrics\] host, port.*RINGWAY_METRICS__PORT"):
-        app._metrics_server(Endpoint(port=port), Metrics()).__enter__()
-
-
-def test_a_host_that_is_none_of_ours_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"\[agi\] host, port: cannot listen on 192\.0\.2\.1:0"):
-        app._bind("agi", "192.0.2.1", 0)
-
-
-def test_sockets_are_bound_and_not_listening_yet() -> None:
-    (each,) = app._bind("agi", "127.0.0.1", 0)
-    with each, socket.socket() as client:
-        assert client.connect_ex(each.getsockname()) != 0
-        assert app._shown(each) == f"127.0.0.1:{each.getsockname()[1]}"
-
-
-def test_no_metrics_port_means_no_metrics_server() -> None:
-    with app._metrics_server(Endpoint(port=0), Metrics()):
-        pass
-
-
-def test_a_router_without_its_store_does_not_start(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "file").touch()
-    settings = Settings(
-        agi=Agi(port=0), metrics=Endpoint(port=0), store=Store(f"sqlite://{tmp_path / 'file' / 'ringway.db'}")
+def settings(folder: pathlib.Path, *, agi: Agi | None = None, metrics_port: int = 0) -> Settings:
+    return Settings(
+        agi=agi or Agi(port=0),
+        metrics=Endpoint(port=metrics_port),
+        store=StoreSettings(url=f"sqlite://{folder / 'ringway.db'}"),
     )
-    with pytest.raises(StoreError, match="see that the folder is there"):
-        app.serve(settings)
 
 
-def test_a_router_whose_port_is_taken_does_not_touch_its_store(tmp_path: pathlib.Path) -> None:
-    with taken() as port:
-        settings = Settings(agi=Agi(port=port), metrics=Endpoint(port=0), store=Store(f"sqlite://{tmp_path / 'r.db'}"))
-        with pytest.raises(SettingsError):
-            app.serve(settings)
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port of loopback that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def test_a_taken_port_is_an_error_that_names_the_key_the_variable_and_the_address(
+    tmp_path: pathlib.Path, taken: int
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        app.serve(settings(tmp_path, agi=Agi(port=taken)))
+    for part in ("[agi]", "port", f"127.0.0.1:{taken}", "in use", "RINGWAY_AGI__PORT"):
+        assert part in str(error.value)
+
+
+def test_a_taken_metrics_port_is_an_error_that_names_it_and_frees_the_agi_port(
+    tmp_path: pathlib.Path, taken: int
+) -> None:
+    agi_port = free_port()
+    with pytest.raises(SettingsError) as error:
+        app.serve(settings(tmp_path, agi=Agi(port=agi_port), metrics_port=taken))
+    for part in ("[metrics]", f"127.0.0.1:{taken}", "RINGWAY_METRICS__PORT"):
+        assert part in str(error.value)
+    assert is_free(agi_port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_this_machines_is_an_error_that_names_the_key(tmp_path: pathlib.Path, host: str) -> None:
+    with pytest.raises(SettingsError, match=r"\[agi\]"):
+        app.serve(settings(tmp_path, agi=Agi(host=host, port=0)))
+    with pytest.raises(SettingsError, match=r"\[metrics\]"):
+        app.serve(msgspec.structs.replace(settings(tmp_path), metrics=Endpoint(host=host, port=free_port())))
+
+
+def test_two_routers_that_start_at_once_do_not_both_serve_and_the_second_says_why(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sockets may be bound to one port as long as none listens: the loser finds out only when it listens."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        load = TableSync.load
+
+        async def slowly(self: TableSync) -> None:
+            await load(self)
+            other.listen()
+
+        monkeypatch.setattr(TableSync, "load", slowly)
+        with pytest.raises(SettingsError, match=r"\[agi\].*in use"):
+            app.serve(settings(tmp_path, agi=Agi(port=other.getsockname()[1])))
+
+
+def test_a_store_that_cannot_be_opened_ends_the_start_and_frees_the_ports(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "ringway.db").write_bytes(b"this is no database, and never was one" * 100)
+    ports = [free_port(), free_port()]
+    with pytest.raises(StoreError):
+        app.serve(settings(tmp_path, agi=Agi(port=ports[0]), metrics_port=ports[1]))
+    assert all(map(is_free, ports))
+
+
+@pytest.fixture
+def descriptor_limit() -> Iterator[int]:
+    """A soft limit of open files that is lower than the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = 300
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    yield low
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_as_many_files_may_be_open_as_the_cap_on_connections_needs(descriptor_limit: int) -> None:
+    app._allow_descriptors(descriptor_limit + 50)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == descriptor_limit + 50
+    app._allow_descriptors(descriptor_limit)  # never fewer than there were
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == descriptor_limit + 50
+
+
+def test_the_hard_limit_is_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limits: wanted.append(limits))
+    for soft, hard in ((100, 200), (100, resource.RLIM_INFINITY), (resource.RLIM_INFINITY,) * 2, (500, 500)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _kind, found=(soft, hard): found)
+        app._allow_descriptors(400)
+    assert wanted == [(200, 200), (400, resource.RLIM_INFINITY)]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:")])
+def test_an_address_is_shown_as_it_is_written(host: str, shown: str) -> None:
+    try:
+        sockets = app._bind("agi", host, 0)
+    except SettingsError:
+        pytest.skip(f"this machine has no {host}")
+    with contextlib.ExitStack() as stack:
+        for each in sockets:
+            stack.callback(each.close)
+        assert [app._shown(each).startswith(shown) for each in sockets] == [True]

@@ -89,7 +89,16 @@ def test_replace_leaves_what_the_files_say_and_nothing_else(demo: Run, tmp_path:
     assert demo("dump", "--json").json() == {"companies": [{"id": "acme", "name": "Acme", "region": "GB"}]}
 
 
-def test_dump_of_nothing_is_nothing(run: Run) -> None:
+def test_a_store_that_is_not_there_is_said_and_not_made(run: Run) -> None:
+    for _ in range(2):
+        done = run("dump")
+        assert (done.status, done.out) == (1, "")
+        assert "there is none; load data into it first" in done.err
+
+
+def test_dump_of_nothing_is_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, "")
+    run("load", "-")
     assert run("dump").out == ""
     assert run("dump", "--json").json() == {}
 

@@ -1,7 +1,10 @@
+import asyncio
+import os
 import pathlib
 import random
 import shutil
 import sqlite3
+import types
 from collections.abc import AsyncIterator
 
 import pytest
@@ -173,6 +176,20 @@ async def test_tombstones_are_cleared_away_and_late_readers_compare_in_full(
 
 
 # --- the file under a running router --------------------------------------------------------------------------------
+
+
+async def test_a_commit_is_noticed_even_where_the_files_times_tell_nothing(
+    store: SqliteStore, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is written, and stamped, before its commit can be seen: who trusts its time may miss the commit."""
+    reading = await store.read(None, "")
+    await data.content(reading)
+    frozen = path.stat()
+    monkeypatch.setattr(sqlite, "os", types.SimpleNamespace(stat=lambda _: frozen, path=os.path))
+    waiting = asyncio.create_task(store.wait(reading.version, reading.epoch, 20))
+    await asyncio.sleep(0)
+    await made(path, "a")
+    assert await waiting
 
 
 async def test_a_store_whose_file_is_gone_says_so_and_makes_none(store: SqliteStore, path: pathlib.Path) -> None:
