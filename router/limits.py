@@ -1,9 +1,11 @@
 """Every bound of the router, once, with its reason. Those of the data set itself stand in `dialplan.model`."""
 
 # --- FastAGI, from the wire ---------------------------------------------------------------------------------------
-ENVIRONMENT_MAX_BYTES = 16 * 1024  # a real Asterisk sends about 510 bytes; arguments may add a few long ones
+# A real Asterisk sends about 510 bytes. But it copies a caller's diverting number whole, and a SIP message may have
+# 65,535 (PJSIP_MAX_PKT_LEN): a shorter bound would let a caller choose to be decided without the router.
+ENVIRONMENT_MAX_BYTES = 66 * 1024
 ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
-REPLY_MAX_BYTES = 16 * 1024  # a reply is one short line; the longest usage text of a 520 block has 3 KiB
+REPLY_MAX_BYTES = ENVIRONMENT_MAX_BYTES  # what follows a forged end of the environment is as long as that may be
 STRAY_LINES_MAX = 200  # before a reply: a HANGUP notice, and the rest of an environment whose end was forged
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line

@@ -292,19 +292,21 @@ def running_router(
     settings: Settings | None = None,
     environment: Mapping[str, str] | None = None,
     popen: Mapping[str, Any] | None = None,
+    prefix: Sequence[str] = (),
     start: bool = True,
 ) -> Iterator[Router]:
     """A router on free ports with its store in `folder`, ready for calls; ended afterwards.
 
     `data`: what is loaded first (a TOML text, a file, several files, None for nothing); `settings`: section -> key ->
     value over the test's own; `environment`: variables besides the inherited ones; `popen`: more arguments for
-    subprocess.Popen, such as `pass_fds`. With `start=False` nothing runs before `start()` is called.
+    subprocess.Popen, such as `pass_fds`; `prefix`: a command that becomes the router. With `start=False` nothing runs
+    before `start()` is called.
     """
     agi_port, metrics_port = free_port(), free_port()
     config = write_config(folder, settings, agi_port=agi_port, metrics_port=metrics_port)
     if data is not None:
         load(config, data)
-    router = Router(config, agi_port, metrics_port, environment, popen)
+    router = Router(config, agi_port, metrics_port, environment, popen, prefix)
     try:
         if start:
             router.start()

@@ -11,7 +11,7 @@ from dialplan.decide import Decision
 from dialplan.model import CallFlow
 from dialplan.parameters import delivered
 from router.agi.messages import mset, pair, split_pairs
-from router.limits import ANSWER_CACHE_MAX
+from router.limits import ANSWER_CACHE_MAX, COMMAND_MAX_BYTES
 
 # Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
 _VARIABLE_BYTES = 84
@@ -52,6 +52,16 @@ class Answers:
         return prepared.ahead, line.encode("utf-8", "replace")
 
 
+def cleared_by(decision: Decision) -> tuple[bytes, ...]:
+    """The commands that empty what only this decision's answer has set, its parameters and their names."""
+    names = (
+        [parameter.name for parameter in decision.target.parameters] if isinstance(decision.target, CallFlow) else []
+    )
+    pairs = [*(pair(f"PARAM_{name}", "") for name in names), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
+    groups, _ = split_pairs(pairs, [], COMMAND_MAX_BYTES)
+    return tuple(map(mset, groups))
+
+
 def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
     target, destination = decision.target, decision.destination
     parameters = delivered(target, dict(decision.values)) if isinstance(target, CallFlow) else []
@@ -66,11 +76,13 @@ def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
     variable = ["ROUTE_NUMBER=", "ROUTE_CALLER=", "ROUTE_REASON=", "ROUTE_VERSION="]
     last = ["ROUTE_STATUS=OK"]
     given = [pair(f"PARAM_{name}", value) for name, value in parameters]
+    names = ""
     if with_names:
         digest = hashlib.blake2s("\n".join([*first, *given]).encode("utf-8", "replace"), digest_size=_DIGEST_BYTES)
+        # In the first command: whoever gets only a part of the answer knows then what to forget.
         names = pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters))
-        last = [names, f"ROUTE_DIGEST={digest.hexdigest()}", *last]
-    groups, fitting = split_pairs(given, [*first, *variable, *last], _VARIABLE_BYTES)
+        last = [f"ROUTE_DIGEST={digest.hexdigest()}", *last]
+    groups, fitting = split_pairs(given, [*first, *variable, *last], _VARIABLE_BYTES, names)
     head = f'EXEC MSet "{",".join(first)},ROUTE_NUMBER='
     tail = "".join(f",{each}" for each in [*fitting, *last]) + '"\n'
     return _Prepared(target, tuple(map(mset, groups)), head, tail)

@@ -12,7 +12,7 @@ from dialplan.decide import Call, Decision, Kind, Reason, decide
 from dialplan.model import Destination
 from dialplan.numbers import Bare
 from dialplan.table import RoutingTable
-from router.agi.answer import Answers
+from router.agi.answer import Answers, cleared_by
 from router.agi.messages import AgiRequest
 
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
@@ -58,13 +58,17 @@ class RouteHandler:
         ahead, last = self._answers.commands(decision, with_names=request.query == "params")
         return Answer((*ahead, last), call, decision)
 
-    def safe_answer(self) -> Answer:
-        """The platform's default with reason `error`: for a call whose data cannot be trusted."""
+    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
+        """The platform's default with reason `error`: for a call whose data cannot be trusted.
+
+        `taken_back` is an answer that was given before that was known; what it set is set to nothing.
+        """
         decision = Decision(
             Reason.ERROR, Kind.DEFAULT, self._reading.default, None, (), "", "", "", self._table().version
         )
         ahead, last = self._answers.commands(decision, with_names=False)
-        return Answer((*ahead, last), _NO_CALL, decision)
+        cleared = cleared_by(taken_back.decision) if taken_back is not None else ()
+        return Answer((*cleared, *ahead, last), _NO_CALL, decision)
 
 
 def _dialled(request: AgiRequest) -> str:

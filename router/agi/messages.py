@@ -182,12 +182,15 @@ def mset(pairs: Sequence[str]) -> bytes:
     return f'EXEC MSet "{",".join(pairs)}"\n'.encode("utf-8", "replace")
 
 
-def split_pairs(ahead: Sequence[str], last: Sequence[str], room: int) -> tuple[list[list[str]], list[str]]:
+def split_pairs(
+    ahead: Sequence[str], last: Sequence[str], room: int, opening: str = ""
+) -> tuple[list[list[str]], list[str]]:
     """Lay out pairs over as few commands as Asterisk's limits allow.
 
     `ahead` are the pairs that may go in earlier commands, `last` those that have to be in the last one, `room` the
-    bytes that the last one needs besides. Returns the groups of the earlier commands, and of `ahead` those (its
-    first ones) that still fit into the last.
+    bytes that the last one needs besides. `opening` is a pair for whichever command goes first. Returns the groups of
+    the earlier commands, and of `ahead` those (its first ones) that still fit into the last; `opening` stands in the
+    first group, or in front of those where there is no group.
 
     Asterisk does not unescape the pair in MSet's last place (main/app.c, __ast_app_separate_args): the last command
     has one there that needs no escape, the earlier ones leave it free.
@@ -195,6 +198,9 @@ def split_pairs(ahead: Sequence[str], last: Sequence[str], room: int) -> tuple[l
     frame = len(b'EXEC MSet ""\n')
     size = frame + room + sum(len(each.encode()) + 1 for each in last)
     count = len(last)
+    if opening:
+        size += len(opening.encode()) + 1
+        count += 1
     taken = 0
     for each in ahead:
         size += len(each.encode()) + 1
@@ -203,12 +209,16 @@ def split_pairs(ahead: Sequence[str], last: Sequence[str], room: int) -> tuple[l
             break
         taken += 1
     groups: list[list[str]] = []
+    left = list(ahead[taken:])
+    fitting = list(ahead[:taken])
+    if opening:
+        (left or fitting).insert(0, opening)
     size = COMMAND_MAX_BYTES
-    for each in ahead[taken:]:
+    for each in left:
         length = len(each.encode()) + 1
         if not groups or size + length > COMMAND_MAX_BYTES or len(groups[-1]) == MSET_MAX_PAIRS - 1:
             groups.append([])
             size = frame
         groups[-1].append(each)
         size += length
-    return groups, list(ahead[:taken])
+    return groups, fitting

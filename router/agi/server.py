@@ -56,8 +56,8 @@ class Handler(Protocol):
         """Decide a call. Raises UnknownScriptError."""
         ...
 
-    def safe_answer(self) -> Answer:
-        """Answer a call whose data cannot be trusted."""
+    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
+        """Answer a call whose data cannot be trusted, after the answer `taken_back` if there was one."""
         ...
 
 
@@ -326,7 +326,7 @@ class AgiConnection(asyncio.Protocol):
             # What we answered was asked by forged lines: take it back before Asterisk goes on.
             self._server.reject(_FORGED)
             self._unsent = []
-            self._send(self._server.handler.safe_answer(), "")
+            self._send(self._server.handler.safe_answer(answer), "")
             return
         if reply.code != _DONE or reply.text.startswith("result=-"):
             self._close(_REPLY, code=reply.code, text=reply.text[:DIALLED_LOG_MAX_CHARS])

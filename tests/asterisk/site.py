@@ -36,7 +36,7 @@ call_flow = "main"
 parameters = {{ GREETING = "{GREETING}" }}
 """
 FLOWS = (Flow(FLOW, params=("GREETING",)), DEFAULT_FLOW)
-RATE = 40
+RATE = 50
 SOME = 15  # calls that come through before the next thing happens
 FALLBACK = (FROM_KEPT, TO_DEFAULT)
 SHIPPED_GUARD = 2

@@ -7,7 +7,6 @@ import pytest
 
 from tests.asterisk.exchange import BUSY, CALLER, PLATFORM, Exchange, routed, running_exchange
 from tests.asterisk.parts import Program
-from tests.asterisk.pbx import TO_DEFAULT
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial
 from tests.asterisk.traffic import DEFAULT
@@ -244,17 +243,21 @@ def test_a_caller_who_forges_the_whole_rest_of_the_environment(exchange: Exchang
     _, calls = exchange.place(*[dial] * count, rate=300)
     for call in calls:
         assert call.context == DEFAULT
-        # Where the forgery was seen only after the answer, that one was taken back; the names of parameters stay.
-        assert {**call.variables, "ROUTE_PARAMS": ""} == refused(exchange)
+        # Where the forgery was seen only after the answer, that one was taken back with all that it had set.
+        assert call.variables == refused(exchange)
     assert exchange.asterisk.kept() == {}
 
 
-def test_a_caller_who_sends_more_than_any_router_reads(exchange: Exchange) -> None:
-    exchange.expect(TO_DEFAULT)
+def test_a_caller_cannot_choose_to_be_decided_without_the_router(exchange: Exchange) -> None:
     call = exchange.call(OWN, headers=[f"Diversion: <sip:{'1' * 20_000}@127.0.0.1>;reason=unconditional"])
-    assert call.context == DEFAULT
-    assert call.variables["ROUTE_STATUS"] == "NONE"
-    assert exchange.call(OWN).variables == own(exchange, CALLER)
+    assert call.variables == own(exchange, CALLER)
+
+
+def test_a_caller_who_forges_much_has_his_answer_taken_back(exchange: Exchange) -> None:
+    forged = quote(f"x\n{REST}\n\n") + "1" * 12_000
+    dial = Dial(OWN, CALLER, headers=(f"Diversion: <sip:{forged}@127.0.0.1>;reason=unconditional",))
+    _, calls = exchange.place(*[dial] * 20, rate=100)
+    assert {call.context for call in calls} == {DEFAULT}
 
 
 def test_a_caller_that_is_no_number_is_no_caller(exchange: Exchange) -> None:

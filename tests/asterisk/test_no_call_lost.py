@@ -1,5 +1,6 @@
 """Calls go on while routers are killed, stalled, restarted and refused: each one reaches a flow or the default."""
 
+import random
 import signal
 
 import pytest
@@ -233,3 +234,26 @@ def test_killed_under_socket_activation(ground: Ground, waits: Waits) -> None:
     assert_all_by_first(ended, gone)  # only a call that it had in hand may be left to a fallback
     ground.asterisk.assert_no_surprise(*FALLBACK)
     waits.add("killed under socket activation", ended, before)
+
+
+@pytest.mark.long
+def test_one_of_two_routers_is_always_well(ground: Ground, waits: Waits) -> None:
+    with ground.site(second=True) as site, ground.calls() as calls:
+        calls.more(2 * SOME)
+        before = now_ms()
+        for _ in range(20):
+            router, way = random.choice(site.routers()), random.choice(["kill", "stall", "restart"])
+            if way == "stall":
+                router.signal(signal.SIGSTOP)
+                calls.more(SOME)
+                router.signal(signal.SIGCONT)
+                router.ask(PLAIN)
+            else:
+                router.kill() if way == "kill" else router.terminate()
+                calls.more(SOME)
+                router.start()
+            calls.more(SOME)
+        ended = calls.end()
+    check(ended, fallback=False)
+    ground.asterisk.assert_no_surprise(REFUSED)
+    waits.add("20 disturbances, one router always well", ended, before)

@@ -76,7 +76,7 @@ DELIVERED = {
     "02079460004": (' "Hi", ${EPOCH} ', "42", "0", "en", "", "given"),
 }
 MANY = {str(count): many_parameters(count) for count in (14, 15, 24, 25, 40)} | {
-    "99 short": many_parameters(99, [1]),
+    "99 empty": many_parameters(99, []),
     "most": most_there_can_be(),
 }
 FLOWS = (Flow("flow-types", params=NAMES), TEXT_FLOW, *(flow for flow, _, _ in MANY.values()))

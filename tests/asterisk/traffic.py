@@ -145,18 +145,17 @@ class Waits:
         """Note a scenario: what its calls waited beyond the median of those that were over before it began."""
         quiet = [call.route_ms for call in ended.calls if call.arrived_ms < quiet_until_ms]
         rest = [call.route_ms for call in ended.calls if call.arrived_ms >= quiet_until_ms]
-        median = statistics.median(quiet or [0.0])
+        median = statistics.median(quiet) if quiet else 0.0
         routers = Counter(call.variables["ROUTE_VERSION"] for call in ended.by("OK"))
         counts = [len(ended.calls), routers["1"], routers["2"], len(ended.by("KEPT")), len(ended.by("NONE"))]
-        self._rows.append((scenario, *map(str, counts), f"{median:.1f}", f"{max(rest) - median:.1f}"))
+        self._rows.append((scenario, *map(str, counts), f"{median:.1f}" if quiet else "-", f"{max(rest) - median:.1f}"))
 
     def table(self) -> str:
         """The table as text, empty where no scenario ran."""
         if not self._rows:
             return ""
         head = ("scenario", "calls", "router 1", "router 2", "kept", "default", "median ms", "longest extra wait ms")
-        widths = [max(map(len, column)) for column in zip(head, *self._rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in (head, *self._rows)
-        ]
+        rows = [head, *sorted(self._rows)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
         return "\n".join(lines)

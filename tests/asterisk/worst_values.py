@@ -102,12 +102,15 @@ def many_parameters(
 ) -> tuple[Flow, dict[str, Any], dict[str, str]]:
     """A flow with so many parameters, one of its numbers (+442079470000 and so many), and the values that it has.
 
-    Values of these lengths take turns, one is empty, and none is like another one.
+    Values of these lengths take turns, one is empty, and none is like another one. Without lengths all are empty
+    but the last: as many as that fit one command by its bytes, and not by its pairs.
     """
     names = tuple(f"P{place}" for place in range(count))
     filling = '\\",()[]=${}😀 '
-    values = {name: f"{name}:{(filling * 40)[: lengths[place % len(lengths)]]}" for place, name in enumerate(names)}
-    values[names[7]] = ""
+    values = dict.fromkeys(names, "") | {names[-1]: "the last"}
+    if lengths:
+        values = {name: f"{name}:{(filling * 40)[: lengths[place % len(lengths)]]}" for place, name in enumerate(names)}
+        values[names[7]] = ""
     flow = Flow(f"flow-of-{count}", params=names)
     return flow, _number_with(f"of-{count}", flow, count, values), values
 

@@ -144,4 +144,4 @@ def test_a_callers_text_never_changes_what_is_asked_unnoticed(
         assert (first.dnid, first.extension) == (ENVIRONMENT["agi_dnid"], ENVIRONMENT["agi_extension"])
         assert (first.script, first.unique_id) == (ENVIRONMENT["agi_network_script"], ENVIRONMENT["agi_uniqueid"])
         assert first.arguments == ()
-        assert first.caller_id == caller
+        assert first.caller_id == caller.partition("\n")[0]  # what the caller may choose anyway

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dialplan.decide import Kind, Reason
-from dialplan.model import CallFlow, Company, Destination, Number, NumberKind, Row, RowKind
+from dialplan.model import CallFlow, Company, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
 from dialplan.numbers import Bare
 from dialplan.table import Patch, RoutingTable
 from router.agi.handler import Reading, RouteHandler, UnknownScriptError
@@ -173,3 +173,21 @@ def test_whatever_is_dialled_gets_a_decision(text: str) -> None:
     assert said["ROUTE_STATUS"] == "OK"
     assert said["ROUTE_CONTEXT"] == "ringway-default"
     assert said["ROUTE_REASON"] in ("bad-number", "unknown-number")
+
+
+def test_an_answer_that_is_taken_back_leaves_no_parameter_behind() -> None:
+    wide = table()
+    parameters = tuple(Parameter(f"P{place}", ParameterType.TEXT, default="x") for place in range(40))
+    wide.flows["menu"] = CallFlow("menu", "Menu", Destination("flow-menu"), parameters=parameters)
+    routes = handler(routes=wide)
+    given = routes.answer(request(extension="02079460000"), NOW)
+    flow = given.decision.target
+    assert isinstance(flow, CallFlow)
+    *cleared, last = routes.safe_answer(given).commands
+    emptied = [each for line in cleared for each in executed(line)]
+    assert emptied == [
+        *((f"PARAM_{parameter.name}", "") for parameter in flow.parameters),
+        ("ROUTE_PARAMS", ""),
+        ("ROUTE_DIGEST", ""),
+    ]
+    assert (last,) == routes.safe_answer().commands

@@ -57,8 +57,8 @@ class Handler:
             raise ZeroDivisionError("a defect")
         return self._real.answer(request, now)
 
-    def safe_answer(self) -> Answer:
-        return self._real.safe_answer()
+    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
+        return self._real.safe_answer(taken_back)
 
 
 class Served:
@@ -777,3 +777,44 @@ async def test_who_was_connected_when_the_socket_closed_is_answered(turns: int) 
         for thread in threads:
             await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
         assert [dict(executed(answer))["ROUTE_CONTEXT"] for answer in answers] == ["flow-0"] * 20
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_who_was_accepted_in_the_turn_in_which_the_end_was_told_is_answered() -> None:
+    """uvloop accepts in one turn and tells of it in the next; the signal may stand between the two."""
+    told, teller = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    answered = threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as lines:
+            sock.settimeout(PATIENCE_SECONDS)
+            if lines.readline().startswith(b"EXEC MSet"):
+                answered.set()
+            sock.sendall(b"200 result=0\n")
+            lines.read()
+
+    with told, teller:
+        async with serving() as served:
+            drained: asyncio.Future[bool] = loop.create_future()
+
+            async def drain() -> None:
+                await served.server.drain(PATIENCE_SECONDS)
+                drained.set_result(answered.is_set())
+
+            def on_told() -> None:
+                loop.remove_reader(told)
+                tasks.append(loop.create_task(drain()))
+
+            tasks: list[asyncio.Task[None]] = []
+            loop.add_reader(told, on_told)
+            await asyncio.sleep(0)
+            teller.sendall(b"x")  # both are there before the loop looks again, this one first
+            sock = socket.create_connection(served.address)
+            sock.sendall(environment({"agi_extension": "02079460000"}))
+            thread = threading.Thread(target=talk, args=(sock,))
+            thread.start()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await drained
+            await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+            await tasks[0]
