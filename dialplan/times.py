@@ -64,7 +64,7 @@ def _place(local: dt.datetime, local_zone: dt.tzinfo) -> dt.datetime | Fault:
     if earlier.utcoffset() == later.utcoffset():
         return earlier
     skipped = earlier.astimezone(dt.UTC).astimezone(local_zone).replace(tzinfo=None) != local
-    choices = sorted({_fixed(earlier), _fixed(later)})
+    choices = [_fixed(each) for each in sorted((earlier, later), key=lambda each: each.astimezone(dt.UTC))]
     what = "does not exist: clocks skip it" if skipped else "happens twice: clocks go back then"
     return Fault(f"{local.isoformat()} {what} in {local_zone}", f"write {choices[0]} or {choices[1]}")
 

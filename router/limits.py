@@ -6,7 +6,6 @@
 ENVIRONMENT_MAX_BYTES = 66 * 1024
 ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
 REPLY_MAX_BYTES = ENVIRONMENT_MAX_BYTES  # what follows a forged end of the environment is as long as that may be
-STRAY_LINES_MAX = 200  # before a reply: a HANGUP notice, and the rest of an environment whose end was forged
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
 

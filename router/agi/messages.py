@@ -49,8 +49,8 @@ class Refused(StrEnum):
     """Why a peer's bytes were refused. Stable: `agi_rejected_total` carries these words."""
 
     NOT_AGI = "not-agi"  # it does not speak AGI at all
-    TOO_LONG = "too-long"  # more bytes or lines than any Asterisk sends
-    BAD_LINE = "bad-line"  # a line of the environment is none
+    TOO_LONG = "too-long"  # more bytes than any Asterisk sends
+    BAD_LINE = "bad-line"  # a line of the environment is none, or there are too many
     BAD_ORDER = "bad-order"  # a key twice, or where Asterisk never has it: a forged line
     MISSING_KEY = "missing-key"
     AFTER_ENVIRONMENT = "after-environment"  # bytes after the blank line, before they were asked for: a forged end
@@ -114,7 +114,7 @@ def parse_environment(block: bytes) -> AgiRequest:
 
 def _fields(lines: list[str]) -> dict[str, str]:
     if len(lines) > ENVIRONMENT_MAX_LINES:
-        raise AgiError(Refused.TOO_LONG)
+        raise AgiError(Refused.BAD_LINE)  # as long as one that Asterisk may send, but full of a caller's line feeds
     fields: dict[str, str] = {}
     for line in lines:
         key, separator, value = line.partition(": ")

@@ -8,16 +8,18 @@ Feed what arrives, in pieces of any size, with `receive`, and take events with `
 A peer's bytes never raise anything but AgiError, and each byte that is kept is bounded by `router.limits`.
 """
 
+import re
 from enum import Enum, auto
 from typing import TypeAlias
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
-from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES, STRAY_LINES_MAX
+from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
 
 Event: TypeAlias = AgiRequest | AgiReply | Hangup
 
 _FIRST_KEY = b"agi_"
 _HANGUP = b"HANGUP\n"
+_REPLY_OR_HANGUP = re.compile(rb"^(?:HANGUP|[0-9]{3}(?:[ -][^\n]*)?)\n", re.MULTILINE)
 _USUAL_REPLY = b"200 result=0\n"
 _SUCCESS = AgiReply(200, "result=0")
 
@@ -46,7 +48,7 @@ class AgiSession:
         self.forged = False
         self._buffer = b""
         self._searched = 0  # bytes of the buffer known to hold no blank line
-        self._strays = 0  # lines that are no reply
+        self._strays = 0  # bytes of lines that were no reply
 
     def receive(self, data: bytes) -> bool:
         """Take bytes from the peer; False when they cannot make an event yet, and `next_event` need not be asked.
@@ -134,34 +136,34 @@ class AgiSession:
             self._buffer = b""
             self.state = _ANSWERING
             return _SUCCESS
-        while True:
-            if len(self._buffer) > REPLY_MAX_BYTES or self._strays > STRAY_LINES_MAX:
-                raise self._refuse(Refused.BAD_REPLY)
-            line, newline, rest = self._buffer.partition(b"\n")
-            if not newline:
-                return None
-            reply = parse_reply(line)
-            if reply is None:
-                self._strays += 1
-            if line == b"HANGUP":
-                self._buffer = rest
-                return Hangup()
-            if reply is None:
+        buffer = self._buffer
+        if self._strays + len(buffer) > REPLY_MAX_BYTES:
+            raise self._refuse(Refused.BAD_REPLY)
+        at, hung_up = 0, False
+        while (found := _REPLY_OR_HANGUP.search(buffer, at)) is not None:
+            if found.start() > at:
                 # What follows a forged end of the environment: it came before our command and is no reply.
-                self._buffer = rest
                 self.forged = True
+            at = found.start()
+            reply = parse_reply(found[0][:-1])
+            if reply is None:
+                hung_up, at = True, found.end()
                 continue
-            if line[3:4] == b"-":  # a block of usage text; its last line has the same code and a space
-                last = self._buffer.find(b"\n" + line[:3] + b" ", len(line))
-                end = self._buffer.find(b"\n", last + 1) if last >= 0 else -1
-                if end < 0:
-                    return None
-                rest = self._buffer[end + 1 :]
-            self._buffer = rest
+            end = _end_of_reply(buffer, found)
+            if hung_up or end < 0:
+                break  # the hangup is told of first, or lines of usage are still due
+            self._buffer = buffer[end:]
             self.state = _ANSWERING
-            if rest:
+            if self._buffer:
                 self._unasked()  # a forged reply is followed by what really came next
             return AgiReply(reply.code, reply.text, self.forged)
+        else:
+            whole = buffer.rfind(b"\n") + 1
+            if whole > at:
+                self.forged, at = True, whole
+        self._strays += at
+        self._buffer = buffer[at:]
+        return Hangup() if hung_up else None
 
     def _unasked(self) -> None:
         """Bytes that nobody asked for: a HANGUP notice is Asterisk's own, anything else is not."""
@@ -170,3 +172,15 @@ class AgiSession:
             self.forged = True
             begun = b""
         self._buffer = begun
+
+
+def _end_of_reply(buffer: bytes, first: re.Match[bytes]) -> int:
+    """Where the reply ends whose first line is `first`, -1 where that has not come yet.
+
+    A block of usage text has a - behind the code; its last line has the same code and a space.
+    """
+    code, joint = first[0][:3], first[0][3:4]
+    if joint != b"-":
+        return first.end()
+    last = buffer.find(b"\n" + code + b" ", first.end() - 1)
+    return buffer.find(b"\n", last + 1) + 1 or -1 if last >= 0 else -1

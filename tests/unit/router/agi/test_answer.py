@@ -38,6 +38,7 @@ ROUTE = [
     "ROUTE_REASON",
     "ROUTE_VERSION",
 ]
+DIGEST_AND_STATUS = ["ROUTE_DIGEST", "ROUTE_STATUS"]
 CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) + "\u2028\u2029"
 TEXTS = st.text(
     st.sampled_from('\\",()[]=${}; 😀é') | st.characters(exclude_characters=CONTROLS, exclude_categories=["Cs"]),
@@ -165,7 +166,7 @@ def test_the_names_of_the_parameters_are_told_where_they_are_asked_for() -> None
     assert named["ROUTE_PARAMS"] == "ZULU:ALPHA:MIKE"
     assert {name: named[name] for name in plain} == plain
     assert "ROUTE_PARAMS" not in plain
-    assert list(named)[-1] == "ROUTE_STATUS"
+    assert list(named) == [*ROUTE, "ROUTE_PARAMS", "PARAM_ZULU", "PARAM_ALPHA", "PARAM_MIKE", *DIGEST_AND_STATUS]
     assert variables(decision(), with_names=True)["ROUTE_PARAMS"] == ""
 
 

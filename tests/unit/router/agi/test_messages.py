@@ -155,7 +155,7 @@ def test_a_line_that_is_none_of_an_environment_is_refused(line: bytes) -> None:
 def test_an_environment_of_too_many_lines_is_refused() -> None:
     most = [f"agi_new_{place}: x\n".encode() for place in range(ENVIRONMENT_MAX_LINES - len(ENVIRONMENT))]
     assert parse_environment(block(usual() + most)).extension == "s"
-    assert refusal(block([*usual(), *most, b"agi_new_last: x\n"])) is Refused.TOO_LONG
+    assert refusal(block([*usual(), *most, b"agi_new_last: x\n"])) is Refused.BAD_LINE
 
 
 @pytest.mark.parametrize(
@@ -253,13 +253,18 @@ def test_plain_text_needs_no_escape() -> None:
     ahead=st.lists(st.integers(min_value=10, max_value=1900), max_size=100),
     last=st.lists(st.integers(min_value=10, max_value=100), min_size=1, max_size=14),
     room=st.integers(min_value=0, max_value=100),
+    opening=st.just(0) | st.integers(min_value=10, max_value=500),
 )
 def test_pairs_are_laid_out_over_commands_that_every_asterisk_takes(
-    ahead: list[int], last: list[int], room: int
+    ahead: list[int], last: list[int], room: int, opening: int
 ) -> None:
     given_ahead = [f"P{place}=".ljust(size, "x") for place, size in enumerate(ahead)]
     given_last = [f"L{place}=".ljust(size, "x") for place, size in enumerate(last)]
-    groups, fitting = split_pairs(given_ahead, given_last, room)
+    first = "O=".ljust(opening, "x") if opening else ""
+    groups, fitting = split_pairs(given_ahead, given_last, room, first)
+    if opening:
+        opened = groups[0] if groups else fitting
+        assert opened.pop(0) == first
     everything = [*fitting, *(each for group in groups for each in group)]
     assert everything == given_ahead
     closing = mset([*fitting, *given_last])
