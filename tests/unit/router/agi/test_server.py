@@ -21,6 +21,7 @@ from dialplan.table import Patch, RoutingTable
 from router.agi.handler import Answer, Reading, RouteHandler
 from router.agi.messages import AgiRequest, Refused
 from router.agi.server import CAUSES, AgiServer, Limits
+from router.limits import ENVIRONMENT_MAX_BYTES
 from router.observe.log import CallRecord
 from router.observe.metrics import Metrics
 from tests.fastagi import Call, environment, environment_lines, executed, place
@@ -415,7 +416,7 @@ async def test_an_answer_to_forged_lines_is_taken_back_when_the_real_ones_come_l
         (b"\0", "not-agi"),
         (b"agi_network: " + b"x" * 100_000, "too-long"),
         (b"agi_x: y\n" * 100_000, "too-long"),
-        (environment()[:-1] + b"agi_new: " + b"x" * 50_000 + b"\n\n", "too-long"),
+        (environment()[:-1] + b"agi_new: " + b"x" * ENVIRONMENT_MAX_BYTES + b"\n\n", "too-long"),
     ],
 )
 async def test_a_peer_that_speaks_something_else_is_closed(sent: bytes, cause: str) -> None:
