@@ -3,7 +3,7 @@
 # --- FastAGI, from the wire ---------------------------------------------------------------------------------------
 # A real Asterisk sends about 510 bytes. But it copies a caller's diverting number whole, and a SIP message may have
 # 65,535 (PJSIP_MAX_PKT_LEN): a shorter bound would let a caller choose to be decided without the router.
-ENVIRONMENT_MAX_BYTES = 66 * 1024
+ENVIRONMENT_MAX_BYTES = 66 * 1024  # a whole SIP message, and what Asterisk itself says
 ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
 REPLY_MAX_BYTES = ENVIRONMENT_MAX_BYTES  # what follows a forged end of the environment is as long as that may be
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID

@@ -381,6 +381,25 @@ async def test_an_environment_without_what_is_needed_gets_the_safe_answer() -> N
         assert served.rejected() == {"missing-key": 1}
 
 
+async def test_a_caller_cannot_choose_to_go_unanswered_by_sending_line_feeds_without_end() -> None:
+    """A diverting number is as long as a SIP message lets it be, and Asterisk copies it whole."""
+    feeds = "\n" * 60_000
+    async with serving() as served:
+        for fields in ({"agi_rdnis": f"x{feeds}"}, {"agi_rdnis": feeds.replace("\n", "\nagi_x: ")[:60_000]}):
+            call = await served.call([environment(fields)])
+            assert call.variables["ROUTE_REASON"] == "error"
+        lines = environment_lines({"agi_callerid": FORGED_END, "agi_rdnis": feeds})
+        reader, writer = await served.open(b"".join(lines[:9]))
+        variables = dict(executed(await reader.readline()))
+        writer.writelines([*lines[9:], b"200 result=0\n"])
+        while command := await reader.readline():
+            variables |= executed(command)
+            writer.write(b"200 result=0\n")
+        writer.close()
+        assert variables["ROUTE_REASON"] == "error"
+        await served.until_idle()
+
+
 @pytest.mark.parametrize("script", ["route", "route?params"])
 @pytest.mark.parametrize("did", ["02079460000", "02079469999"])
 async def test_an_answer_to_forged_lines_is_taken_back_when_the_real_ones_come_later(did: str, script: str) -> None:
