@@ -243,6 +243,17 @@ def test_a_flow_has_so_many_parameters_and_no_more() -> None:
     assert fields(problems(flow("menu", parameters=declared))) == ["parameters"]
 
 
+def test_a_flows_parameter_names_fit_into_one_line_together() -> None:
+    names = [f"N{place:02}".ljust(23, "X") for place in range(50)]  # and one more for each: 1,200
+    declared = [{"name": name, "type": "text"} for name in names]
+    assert len(good(flow("menu", parameters=declared)).parameters) == 50
+    declared[0]["name"] += "X"
+    (problem,) = problems(flow("menu", parameters=declared))
+    assert problem.field == "parameters"
+    assert "1201" in problem.text
+    assert "1200" in problem.mend
+
+
 def test_settings_of_outbound_campaigns_are_refused_on_inbound_ones() -> None:
     entry = campaign("offer", accept_incoming=True, caller_ids=["02079460000"])
     assert fields(problems(entry)) == ["accept_incoming", "caller_ids"]
