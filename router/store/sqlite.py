@@ -259,7 +259,7 @@ class SqliteStore:
         await self._writing.close()
 
     async def wait(self, version: int, epoch: str, seconds: float) -> bool:
-        """Look whether the files have changed every STORE_POLL_SECONDS, in the reading thread. Raises StoreError."""
+        """Look every STORE_POLL_SECONDS, in the reading thread, whether anything was committed. Raises StoreError."""
         end = time.monotonic() + seconds
         while True:
             newer = await self._reading.run(lambda database: self._watch(database, version, epoch, end))
