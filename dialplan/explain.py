@@ -7,6 +7,7 @@ import datetime as dt
 
 import msgspec
 
+from dialplan import times
 from dialplan.decide import Call
 from dialplan.model import CallFlow, Campaign, Destination
 from dialplan.numbers import Unreadable, national
@@ -82,7 +83,8 @@ class Explanation:
         elif assigned is None:
             self._say("destination", "none", "the number has neither call flow nor inbound campaign")
         else:
-            self._say("destination", "turned down", f"{_named(assigned)} is not active")
+            why = "is not active" if assigned.flow is None else "is not stored"
+            self._say("destination", "turned down", f"{_named(assigned)} {why}")
 
     def fallback(self, company: str | None, flow: CallFlow | None, default: Destination) -> None:
         """Which default took the call."""
@@ -109,4 +111,4 @@ def _shown(destination: Destination) -> str:
 
 
 def _moment(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).isoformat().replace("+00:00", "Z")
+    return times.shown(dt.datetime.fromtimestamp(at, dt.UTC))

@@ -59,9 +59,8 @@ def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     for field, bound in (("minimum", low), ("maximum", high)):
         if bound is not None and abs(bound) > PARAMETER_INTEGER_MAX:
             yield field, Fault(f"{quote(bound)} is out of bounds", "use at most 18 digits")
-            return
     if low is not None and high is not None and low > high:
-        yield "minimum", Fault(f"the minimum {low} is above the maximum {high}", "swap them")
+        yield "minimum", Fault(f"the minimum {quote(low)} is above the maximum {quote(high)}", "swap them")
     if parameter.type is not ParameterType.CHOICE:
         return
     if not 1 <= len(parameter.choices) <= CHOICES_PER_PARAMETER:
@@ -82,20 +81,20 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
     A number or truth value written as text is taken too, since CSV knows nothing else. `region` reads national
     phone numbers.
     """
-    match parameter.type:
-        case ParameterType.TEXT:
-            return _read_text(parameter, value)
-        case ParameterType.INTEGER:
-            return _read_integer(parameter, value)
-        case ParameterType.BOOLEAN:
-            return _read_boolean(value)
-        case ParameterType.CHOICE:
-            if isinstance(value, str) and value in parameter.choices:
-                return value
-            return Fault(f"{quote(value)} is not a choice", f"use one of {', '.join(map(quote, parameter.choices))}")
-        case ParameterType.NUMBER:
-            number = normalise(value, region, Bare.REFUSE) if isinstance(value, str) else Unreadable.EMPTY
-            return number_fault(value, number) if isinstance(number, Unreadable) else number
+    if parameter.type is ParameterType.INTEGER:
+        return _read_integer(parameter, value)
+    if parameter.type is ParameterType.BOOLEAN:
+        return _read_boolean(value)
+    if not isinstance(value, str):
+        return Fault(f"{quote(value)} is not text", "put it in quotes")
+    if parameter.type is ParameterType.CHOICE:
+        if value in parameter.choices:
+            return value
+        return Fault(f"{quote(value)} is not a choice", f"use one of {', '.join(map(quote, parameter.choices))}")
+    if parameter.type is ParameterType.NUMBER:
+        number = normalise(value, region, Bare.REFUSE)
+        return number_fault(value, number) if isinstance(number, Unreadable) else number
+    return _read_text(parameter, value)
 
 
 def number_fault(value: object, reason: Unreadable) -> Fault:
@@ -104,9 +103,7 @@ def number_fault(value: object, reason: Unreadable) -> Fault:
     return Fault(f"{quote(value)} is not a phone number: {what}", mend or "write it with 0 or + in front")
 
 
-def _read_text(parameter: Parameter, value: ParameterValue) -> str | Fault:
-    if not isinstance(value, str):
-        return Fault(f"{quote(value)} is not text", "put it in quotes")
+def _read_text(parameter: Parameter, value: str) -> str | Fault:
     limit = parameter.max_length or PARAMETER_TEXT_MAX_CHARS
     if len(value) > limit:
         return Fault(f"{quote(value)} has {len(value)} characters", f"use at most {limit}")

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from dialplan import times
 from dialplan.model import CallFlow, Campaign, Company, Number, Row, assignments
 from dialplan.problems import Fault
 
@@ -58,7 +59,7 @@ def _locked_flow(before: Number, after: Number, flow_of: FlowOf) -> Iterator[tup
         old, new = _assigned(before, at), _assigned(after, at)
         if old == new or not _is_locked(old[0], flow_of):
             continue
-        field = "call_flow" if at is None else f"updates ({at.isoformat()})"
+        field = "call_flow" if at is None else f"updates[{times.shown(at)}].call_flow"
         yield field, Fault(f'call flow "{old[0]}" is locked: which flow the number has cannot change', _ASK)
         return
 

@@ -45,7 +45,10 @@ def problem(place: Place, field: str, fault: Fault) -> Problem:
 
 
 class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not one error
-    """A data set was refused. `problems` holds every one that was found, in the order of the files."""
+    """A data set was refused. `problems` holds every one that was found.
+
+    Kind by kind in the order of `model.RowKind`, rows by themselves first, then what they say about each other.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)

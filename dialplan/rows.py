@@ -8,7 +8,8 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, TypeAlias
+from types import UnionType
+from typing import Any, TypeAlias, get_args, get_origin
 
 import msgspec
 
@@ -38,6 +39,16 @@ class Home(msgspec.Struct, frozen=True):
 
 
 HomeOf: TypeAlias = Callable[[str], Home | None]
+
+# How to write what was expected, by the word for it in the messages of msgspec.
+_TYPE_MENDS = {
+    "str": "write text, in quotes",
+    "int": "write a whole number, without quotes",
+    "bool": "write true or false, without quotes",
+    "bool | int | str": "write text in quotes, a whole number, true or false",
+    "array": "write a list: [ … ]",
+    "object": "write a table: { … }",
+}
 
 # Reads what only exists with the company's help: nothing without one.
 NO_HOME = Home("", "UTC")
@@ -89,22 +100,50 @@ def _type_faults(values: dict[str, Any], row_type: type[msgspec.Struct]) -> Iter
             if field.required:
                 yield name, Fault("is missing", "add it")
             continue
-        try:
-            msgspec.convert(values[name], field.type)
-        except (msgspec.ValidationError, UnicodeError) as error:
-            yield name, _type_fault(values[name], field.type, str(error))
+        yield from _value_faults(name, values[name], field.type)
+
+
+def _value_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
+    """What keeps `value` from the type `wanted`, told where it stands: a part of a list or table by itself."""
+    try:
+        msgspec.convert(value, wanted)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        parts = list(_part_faults(path, value, wanted))
+        yield from parts or [(path, _type_fault(value, wanted, str(error)))]
+
+
+def _part_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
+    """What is wrong inside a value; nothing where it is wrong as a whole."""
+    if get_origin(wanted) is UnionType:
+        wanted = next((each for each in get_args(wanted) if get_origin(each)), wanted)  # dict[…] | None
+    if isinstance(value, dict) and isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        yield from ((f"{path}.{field}", fault) for field, fault in _type_faults(value, wanted))
+    elif isinstance(value, dict) and get_origin(wanted) is dict:
+        _, item = get_args(wanted)
+        for name, each in value.items():
+            yield from _value_faults(f"{path}.{field_name(str(name))}", each, item)
+    elif isinstance(value, list | tuple) and get_origin(wanted) is tuple:
+        item, _ = get_args(wanted)
+        for place, each in enumerate(value, start=1):
+            yield from _value_faults(f"{path}[{place}]", each, item)
 
 
 def _type_fault(value: object, wanted: Any, error: str) -> Fault:
-    if isinstance(wanted, type) and issubclass(wanted, StrEnum) and isinstance(value, str):
+    if isinstance(wanted, type) and issubclass(wanted, StrEnum):
         return Fault(f"{quote(value)} is not one of its values", f"use {', '.join(wanted)}")
-    text, _, path = error.partition(" - at `$")
-    where = f" at {path.rstrip('`').lstrip('.')}" if path else ""
-    return Fault(f"{printable(text)}{where}", "correct it")
+    text = error.partition(" - at `")[0]
+    expected = text.partition("`")[2].partition("`")[0].removesuffix(" | null")
+    return Fault(printable(text), _TYPE_MENDS.get(expected, "correct it"))
 
 
-def _check_id(value: str, field: str, faults: list[tuple[str, Fault]]) -> None:
-    if not _ID.fullmatch(value):
+def is_id(text: str) -> bool:
+    """Whether a row may have this id. What is none is never asked of a store, which may not even take such text."""
+    return _ID.fullmatch(text) is not None
+
+
+def _check_id(value: str | None, field: str, faults: list[tuple[str, Fault]]) -> None:
+    """Check an id, or the name of another row, which may be left out."""
+    if value is not None and not is_id(value):
         mend = f"use a-z, 0-9 and -, at most {model.ID_MAX_CHARS}"
         faults.append((field, Fault(f"{quote(value)} is not an id", mend)))
 
@@ -134,7 +173,7 @@ def _read_number(text: str, home: Home, field: str, faults: list[tuple[str, Faul
     if not isinstance(number, numbers.Unreadable):
         return number
     if number is numbers.Unreadable.UNKNOWN_REGION:
-        fault = Fault(f"{quote(text)} is national, and there is no company to tell its country", "write it with +")
+        fault = Fault(f"{quote(text)} is national, and no company tells its country", "write it with +")
     else:
         fault = number_fault(text, number)
     faults.append((field, fault))
@@ -148,15 +187,16 @@ def _check_company(row: model.Company, _home: Home, faults: list[tuple[str, Faul
         fault = Fault(f"{quote(row.region)} is not a country", "use its ISO 3166 code, such as GB")
         faults.append(("region", fault))
     if times.zone(row.timezone) is None:
-        fault = Fault(f"{quote(row.timezone)} is not a time zone", "use its IANA name, such as Europe/London")
+        what = "depends on the machine's own set-up" if times.is_machines_own(row.timezone) else "is not a time zone"
+        fault = Fault(f"{quote(row.timezone)} {what}", "use its IANA name, such as Europe/London")
         faults.append(("timezone", fault))
-    if row.default_flow is not None:
-        _check_id(row.default_flow, "default_flow", faults)
+    _check_id(row.default_flow, "default_flow", faults)
     return row
 
 
 def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fault]]) -> model.CallFlow:
     _check_id(row.id, "id", faults)
+    _check_id(row.company, "company", faults)
     _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
     faults.extend(check_destination(row.destination))
     if len(row.parameters) > model.PARAMETERS_PER_FLOW:
@@ -170,11 +210,12 @@ def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fa
     seen: set[str] = set()
     for place, parameter in enumerate(row.parameters, start=1):
         path = f"parameters[{place}]"
-        faults.extend((f"{path}.{field}", fault) for field, fault in check_declaration(parameter, home.region))
+        found = list(check_declaration(parameter, home.region))
+        faults.extend((f"{path}.{field}", fault) for field, fault in found)
         if parameter.name in seen:
             faults.append((path, Fault(f"{quote(parameter.name)} is declared twice", "keep one of them")))
         seen.add(parameter.name)
-        if parameter.default is not None:
+        if parameter.default is not None and not found:
             default = read_value(parameter, parameter.default, home.region)
             if not isinstance(default, Fault):
                 parameter = msgspec.structs.replace(parameter, default=default)  # noqa: PLW2901 - its read form
@@ -184,6 +225,7 @@ def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fa
 
 def _check_campaign(row: model.Campaign, home: Home, faults: list[tuple[str, Fault]]) -> model.Campaign:
     _check_id(row.id, "id", faults)
+    _check_id(row.company, "company", faults)
     _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
     faults.extend(check_destination(row.destination))
     if not 1 <= row.callback_window_hours <= model.CALLBACK_WINDOW_MAX_HOURS:
@@ -205,6 +247,8 @@ def _check_campaign(row: model.Campaign, home: Home, faults: list[tuple[str, Fau
 
 def _check_number(row: model.Number, home: Home, faults: list[tuple[str, Fault]]) -> model.Number:
     number = _read_number(row.number, home, "number", faults)
+    for field in ("company", "call_flow", "inbound_campaign"):
+        _check_id(getattr(row, field), field, faults)
     _check_text(row.city, "city", model.CITY_MAX_CHARS, faults)
     _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
     _check_text(row.description, "description", model.DESCRIPTION_MAX_CHARS, faults)
@@ -232,8 +276,11 @@ def _read_updates(
 ) -> tuple[model.ScheduledUpdate, ...]:
     """Take `updates` out of `values` and read them into the order of their times."""
     raw = values.pop("updates", ())
-    if not isinstance(raw, list | tuple) or len(raw) > model.UPDATES_PER_NUMBER:
-        faults.append(("updates", Fault("not a list of updates", f"list at most {model.UPDATES_PER_NUMBER}")))
+    if not isinstance(raw, list | tuple):
+        faults.append(("updates", Fault("not a list of updates", 'write [ { at = "…", call_flow = "…" } ]')))
+        return ()
+    if len(raw) > model.UPDATES_PER_NUMBER:
+        faults.append(("updates", Fault(f"{len(raw)} updates", f"use at most {model.UPDATES_PER_NUMBER}")))
         return ()
     zone = None if home is NO_HOME else times.zone(home.timezone)
     updates: dict[Any, model.ScheduledUpdate] = {}
@@ -253,8 +300,10 @@ def _read_updates(
             continue
         if fault := _update_fault(update):
             faults.append((path, fault))
+        _check_id(update.call_flow, f"{path}.call_flow", faults)
+        _check_id(update.inbound_campaign, f"{path}.inbound_campaign", faults)
         if at in updates:
-            faults.append((f"{path}.at", Fault(f"another update has the same time, {at.isoformat()}", "keep one")))
+            faults.append((f"{path}.at", Fault(f"another update has the same time, {times.shown(at)}", "keep one")))
         updates[at] = model.ScheduledUpdate(at, update.call_flow, update.inbound_campaign, update.parameters)
     return tuple(updates[at] for at in sorted(updates))
 

@@ -9,10 +9,20 @@ from dialplan.problems import Fault, quote
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?")
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+# Files beside the zones of a machine that are another zone, or none, on the next one.
+_MACHINES_OWN = frozenset({"localtime", "posixrules", "Factory"})
+_MACHINES_OWN_FOLDERS = ("posix/", "right/")  # right/ counts leap seconds, so its times are not those of a clock
+
+
+def is_machines_own(name: str) -> bool:
+    """Whether the zone `name` depends on how a machine was set up: such times would differ between routers."""
+    return name in _MACHINES_OWN or name.startswith(_MACHINES_OWN_FOLDERS)
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo | None:
-    """The IANA time zone called `name`, None where there is none."""
+    """The IANA time zone called `name`; None where there is none, or it is a machine's own."""
+    if is_machines_own(name):
+        return None
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a name that is a folder
@@ -43,6 +53,11 @@ def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Faul
     if not _EARLIEST <= moment < _LATEST:
         return Fault(f"{quote(value)} is not between the years 2000 and 2200", "check the year")
     return moment.astimezone(dt.UTC)
+
+
+def shown(moment: dt.datetime) -> str:
+    """A moment in UTC as data files have it, to the fraction of a second that it has."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _parse(value: object) -> dt.datetime | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from dialplan import parameters, permissions
+from dialplan import parameters, permissions, times
 from dialplan.model import (
     ROW_TYPES,
     CallFlow,
@@ -18,7 +18,6 @@ from dialplan.model import (
     Company,
     Direction,
     Number,
-    NumberKind,
     ParameterValue,
     Row,
     RowKind,
@@ -27,7 +26,7 @@ from dialplan.model import (
 )
 from dialplan.numbers import Bare, is_region, normalise
 from dialplan.problems import DataProblems, Fault, Place, Problem, field_name, problem, quote
-from dialplan.rows import NO_HOME, Home, RawRow, read_row
+from dialplan.rows import NO_HOME, Home, RawRow, is_id, read_row
 
 R = TypeVar("R")
 
@@ -154,6 +153,8 @@ class _Check:
             self._unread_homes[key] = Home(region, "UTC")
 
     def _home(self, company_id: str) -> Home | None:
+        if not is_id(company_id):
+            return None
         company = self._get(Company, company_id)
         if company is None:
             return self._unread_homes.get(company_id)
@@ -178,6 +179,7 @@ class _Check:
 
     def _touched(self, kind: RowKind) -> Iterator[Row]:
         """Stored rows of `kind` that stay as they are, but refer to something that changes."""
+        # Campaigns are few: to ask a store for each of a million new numbers would take longer than to look at them.
         changed = {
             (other, key)
             for other in _REFERS_TO[kind]
@@ -230,15 +232,14 @@ class _Check:
     def check_campaign(self, row: Campaign, place: Place) -> None:
         """Its company, and the numbers that it shows, which have to be reserved by that company."""
         self._company(place, row.company)
-        for position, number_id in enumerate(row.caller_ids, start=1):
-            field = f"caller_ids[{position}]"
+        for number_id in row.caller_ids:
             number = self._get(Number, number_id)
             if number is None:
                 if fault := self._missing(RowKind.NUMBER, number_id):
-                    self._add(place, field, fault)
-            elif number.kind is not NumberKind.RESERVED or number.company != row.company:
+                    self._add(place, "caller_ids", fault)
+            elif number.company != row.company:  # a pool number has no company
                 fault = Fault(f"{number_id} is not reserved by company {quote(row.company)}", "show one of its own")
-                self._add(place, field, fault)
+                self._add(place, "caller_ids", fault)
 
     def check_number(self, row: Number, place: Place) -> None:
         """Its company, and each of its assignments with the values for the flow; values get their own type."""
@@ -246,7 +247,7 @@ class _Check:
         values = dict[int, dict[str, ParameterValue]]()
         for position, assignment in enumerate(assignments(row)):
             # By its time: the file may list updates in any order.
-            path = f"updates[{row.updates[position - 1].at:%Y-%m-%dT%H:%M:%SZ}]." if position else ""
+            path = f"updates[{times.shown(row.updates[position - 1].at)}]." if position else ""
             if assignment.inbound_campaign is not None:
                 self._inbound_campaign(row, place, f"{path}inbound_campaign", assignment.inbound_campaign)
             if assignment.call_flow is None:
@@ -273,7 +274,7 @@ class _Check:
                 self._add(place, field, fault)
         elif campaign.direction is not Direction.INBOUND:
             self._add(place, field, Fault(f"campaign {quote(campaign_id)} is outbound", "use an inbound one"))
-        elif row.kind is not NumberKind.RESERVED or campaign.company != row.company:
+        elif campaign.company != row.company:  # a pool number has no company
             fault = Fault(
                 f'campaign {quote(campaign_id)} is of company "{campaign.company}", which has not reserved this number',
                 "use a campaign of the number's own company",

@@ -88,9 +88,10 @@ _FOLDING: Final = _Folding(
 def digits_of(text: str) -> str | Unreadable:
     """Give the digits that `text` writes, after a `+` where it is written in international form.
 
-    A `phone-context` of `+` and digits is put in front of a local number, as RFC 3966 (section 5.1.5) means
-    it; any other one is refused, since only its owner could say what the number is. The host of a SIP
-    address and all other parameters (`user=phone`, `isub`, `ext`) do not change which number it is.
+    A `phone-context` of `+` and digits is put in front of a local number, as trunks mean it. RFC 3966 (section
+    5.1.5) does not promise that this makes a number: the plan still has to take it. Any other context is
+    refused, since only its owner could say what the number is. The host of a SIP address and all other
+    parameters (`user=phone`, `isub`, `ext`) do not change which number it is.
     """
     if len(text) > MAX_TEXT:
         return Unreadable.TOO_LONG

@@ -22,6 +22,7 @@ from tests.samples import Entry
 # --- anything -------------------------------------------------------------------------------------------------------
 
 _ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
+# Not larger: an example with a number that Python does not turn into text could not be shown.
 _HUGE = st.sampled_from([1 << 64, -(1 << 64), 1 << 10_000, 10**18, float("inf"), float("nan")])
 _SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), _ANY_TEXT, _HUGE, st.datetimes(), st.dates(), st.times()

@@ -65,6 +65,12 @@ def test_a_campaign_that_is_not_active_is_a_candidate_turned_down() -> None:
     assert lines("02079460001", "default") == [("taken", 'default flow "night" of company "acme": flow-night,s,1')]
 
 
+def test_a_flow_that_is_not_there_is_not_called_inactive() -> None:
+    explanation = Explanation()
+    explanation.target(Assigned("gone", None, ()), None)
+    assert explanation.steps == [Step("destination", "turned down", 'call flow "gone" is not stored')]
+
+
 def test_defaults_are_told_in_their_order() -> None:
     assert lines("02079460002", "default") == [
         ("turned down", 'company "bare" has no default flow'),

@@ -233,6 +233,24 @@ def test_seven_digits_are_a_whole_number_in_canada_alone() -> None:
     assert normalise("+1 555-1234", "CA", Bare.NATIONAL) is Unreadable.TOO_SHORT
 
 
+@pytest.mark.parametrize(
+    ("region", "text", "read"),
+    [
+        ("IT", "00 39 354 1409", "+393541409"),  # not 039 354 1409 of Monza behind a 0
+        ("NO", "000394", Unreadable.IMPOSSIBLE),
+        ("AT", "00 687 675 15017", Unreadable.TOO_LONG),  # of New Caledonia, and no 0687 675 15017 of Austria
+    ],
+)
+@pytest.mark.parametrize("bare", MODES)
+def test_a_zero_before_a_zero_is_no_trunk_prefix(region: str, text: str, read: str, bare: Bare) -> None:
+    assert normalise(text, region, bare) == read
+
+
+def test_of_several_readings_that_fail_the_first_one_says_why() -> None:
+    assert normalise("8~10 42 82", "TJ", Bare.E164) is Unreadable.UNKNOWN_COUNTRY_CODE  # and +81… would be too short
+    assert normalise("00 1402740268", "HK", Bare.NATIONAL) is Unreadable.IMPOSSIBLE
+
+
 def test_numbers_without_a_country_are_read_too() -> None:
     assert normalise("+800 1234 5678", "GB", Bare.REFUSE) == "+80012345678"
     assert normalise("00 883 1300 12345", "GB", Bare.REFUSE) == "+883130012345"

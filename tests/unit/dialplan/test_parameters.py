@@ -37,6 +37,7 @@ def faulty_fields(parameter: Parameter) -> list[str]:
         declared("text", default="Hello", max_length=5),
         declared("integer", default=20, minimum=5, maximum=120),
         declared("integer", minimum=-(10**18 - 1), maximum=10**18 - 1),
+        declared("integer", minimum=5, maximum=5, default=5),
         declared("boolean", default=True),
         declared("boolean", default="no"),
         declared("choice", choices=("en", "ru"), default="ru"),
@@ -122,7 +123,8 @@ def test_a_value_is_read_in_its_parameters_type(parameter: Parameter, value: Par
         (declared("integer"), "٣"),
         (declared("integer"), "9" * 19),
         (declared("integer"), True),
-        (declared("integer"), 2**63),
+        (declared("integer"), 10**18),
+        (declared("integer"), -(10**18)),
         pytest.param(declared("integer"), 1 << 100_000, id="huge"),
         (declared("integer", minimum=5), 4),
         (declared("integer", maximum=5), "6"),
@@ -145,6 +147,23 @@ def test_a_value_that_does_not_fit_is_refused_with_a_mend(parameter: Parameter, 
 def test_a_refused_choice_names_those_there_are() -> None:
     fault = read_value(declared("choice", choices=("en", "ru")), "de", "GB")
     assert fault == Fault('"de" is not a choice', 'use one of "en", "ru"')
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (declared("text"), 5),
+        (declared("choice", choices=("5",)), 5),
+        (declared("number"), 442079460000),
+        (declared("number"), True),
+    ],
+)
+def test_what_should_be_text_and_is_not_wants_quotes(parameter: Parameter, value: ParameterValue) -> None:
+    assert read_value(parameter, value, "GB") == Fault(f'"{value}" is not text', "put it in quotes")
+
+
+def test_both_limits_are_told_where_both_are_out_of_bounds() -> None:
+    assert faulty_fields(declared("integer", minimum=-(10**18), maximum=10**18)) == ["minimum", "maximum"]
 
 
 @pytest.mark.parametrize("reason", Unreadable)

@@ -55,13 +55,8 @@ def test_an_id_has_its_alphabet(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a_b", "x" * 65, "é", "a\n", "a/b"])
 def test_an_id_outside_its_alphabet_is_refused(name: str) -> None:
-    for entry in (company(name), flow(name), campaign(name)):
-        entry[1]["name"] = "fine"
-        entry[1].setdefault("destination", {"context": "c"})
-        if entry[0] is not RowKind.COMPANY:
-            entry[1]["destination"] = {"context": "c"}
-        else:
-            del entry[1]["destination"]
+    fine: dict[str, Any] = {"name": "fine", "destination": {"context": "fine"}}
+    for entry in (company(name, name="fine"), flow(name, **fine), campaign(name, **fine)):
         assert fields(problems(entry)) == ["id"]
 
 
@@ -130,12 +125,19 @@ def test_updates_are_put_in_the_order_of_their_times() -> None:
     )
 
 
+def test_a_local_time_on_a_number_without_a_company_is_nobodys_time() -> None:
+    pool: dict[str, Any] = {"number": "+447700900100", "kind": "pool"}
+    updates = [{"at": "2026-12-24T17:00:00", "call_flow": "a"}]
+    (found,) = problems((RowKind.NUMBER, pool | {"updates": updates}))
+    assert found.field == "updates[1].at"
+    assert "no company" in found.text
+
+
 @pytest.mark.parametrize(
     ("updates", "field"),
     [
         ("soon", "updates"),
         ({"at": "2026-12-24T17:00:00Z"}, "updates"),
-        ([{"at": "2026-12-24T17:00:00Z", "call_flow": "a"}] * 101, "updates"),
         (["soon"], "updates[1]"),
         ([{"at": "2026-12-24T17:00:00Z"}], "updates[1]"),
         ([{"call_flow": "a"}], "updates[1].at"),
@@ -143,7 +145,8 @@ def test_updates_are_put_in_the_order_of_their_times() -> None:
         ([{"at": "2026-03-29T01:30:00", "call_flow": "a"}], "updates[1].at"),
         ([{"at": "2026-12-24T17:00:00Z", "flow": "a"}], "updates[1].flow"),
         ([{"at": "2026-12-24T17:00:00Z", "call_flow": 5}], "updates[1].call_flow"),
-        ([{"at": "2026-12-24T17:00:00Z", "parameters": {"A": 1.5}}], "updates[1].parameters"),
+        ([{"at": "2026-12-24T17:00:00Z", "parameters": {"A": 1.5}}], "updates[1].parameters.A"),
+        ([{"at": "2026-12-24T17:00:00Z", "parameters": 5}], "updates[1].parameters"),
         (
             [{"at": "2026-12-24T17:00:00Z", "call_flow": "a"}, {"at": "2026-12-24T18:00:00+01:00", "call_flow": "b"}],
             "updates[2].at",
@@ -152,6 +155,17 @@ def test_updates_are_put_in_the_order_of_their_times() -> None:
 )
 def test_a_bad_update_is_refused_at_its_place(updates: Any, field: str) -> None:
     assert fields(problems(number(updates=updates))) == [field]
+
+
+def test_too_many_updates_are_counted_and_no_list_is_called_so() -> None:
+    updates = [
+        {"at": f"2026-12-24T{hour:02}:{minute:02}:00Z", "call_flow": "a"} for hour in range(5) for minute in range(20)
+    ]
+    assert len(good(number(updates=updates)).updates) == 100
+    (found,) = problems(number(updates=[*updates, {"at": "2026-12-24T17:00:00Z", "call_flow": "a"}]))
+    assert (found.text, found.mend) == ("101 updates", "use at most 100")
+    (found,) = problems(number(updates=None))
+    assert found.text == "not a list of updates"
 
 
 def test_an_unknown_field_is_named_with_the_one_that_was_meant() -> None:
@@ -170,6 +184,35 @@ def test_every_field_of_a_wrong_type_is_told_in_one_go() -> None:
     assert sorted(fields(problems(entry))) == ["callback_rule", "city", "kind", "line_type", "name", "status"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (flow("menu", destination={"contxt": "c"}), {"destination.contxt": "did you mean context?"}),
+        (flow("menu", destination={"context": 5}), {"destination.context": "write text, in quotes"}),
+        (flow("menu", destination="menu"), {"destination": "write a table: { … }"}),
+        (flow("menu", parameters={"name": "A"}), {"parameters": "write a list: [ … ]"}),
+        (flow("menu", parameters=["A"]), {"parameters[1]": "write a table: { … }"}),
+        (
+            flow("menu", parameters=[{"name": "A", "type": "text"}, {"name": "B", "type": "string", "maximum": "9"}]),
+            {
+                "parameters[2].type": "use text, integer, boolean, choice, number",
+                "parameters[2].maximum": "write a whole number, without quotes",
+            },
+        ),
+        (campaign("offer", active="yes"), {"active": "write true or false, without quotes"}),
+        (campaign("ring", caller_ids=["+442079460000", 442079460001]), {"caller_ids[2]": "write text, in quotes"}),
+        (
+            number(parameters={"A": 1, "B b": []}),
+            {'parameters."B b"': "write text in quotes, a whole number, true or false"},
+        ),
+        (number(parameters={1: "a"}), {"parameters": "write text, in quotes"}),
+    ],
+)
+def test_a_wrong_type_is_told_where_it_stands_with_what_to_write_there(entry: Entry, told: dict[str, str]) -> None:
+    found = problems(entry)
+    assert {each.field: each.mend for each in found if each.text != "is missing"} == told
+
+
 def test_a_word_outside_its_set_is_answered_with_the_set() -> None:
     (found,) = problems(number(callback_rule="always"))
     assert found.mend == "use force-yes, as-in-campaign, force-no"
@@ -186,7 +229,15 @@ def test_a_company_lives_in_a_country(region: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "London", "Europe", "../../etc/passwd", "GMT+25"])
 def test_a_company_lives_in_a_time_zone(name: str) -> None:
-    assert fields(problems(company(timezone=name))) == ["timezone"]
+    (found,) = problems(company(timezone=name))
+    assert (found.field, found.text) == ("timezone", f'"{name}" is not a time zone')
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "right/Europe/London"])
+def test_a_company_does_not_live_in_whatever_zone_the_machine_is_set_to(name: str) -> None:
+    (found,) = problems(company(timezone=name))
+    assert (found.field, found.text) == ("timezone", f'"{name}" depends on the machine\'s own set-up')
+    assert "Europe/London" in found.mend
 
 
 @pytest.mark.parametrize(
@@ -225,6 +276,12 @@ def test_a_flows_declarations_are_checked_each_at_its_place() -> None:
         ],
     )
     assert fields(problems(entry)) == ["parameters[1].default", "parameters[2].name", "parameters[3]"]
+
+
+@pytest.mark.parametrize("limits", [{"minimum": 1 << 100_000}, {"maximum": -1 << 100_000}], ids=["minimum", "maximum"])
+def test_a_default_is_not_held_against_a_limit_that_is_none(limits: dict[str, int]) -> None:
+    entry = flow("menu", parameters=[{"name": "A", "type": "integer", "default": 5} | limits])
+    assert fields(problems(entry)) == [f"parameters[1].{field}" for field in limits]
 
 
 def test_a_default_is_kept_in_its_parameters_own_type() -> None:

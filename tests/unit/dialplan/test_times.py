@@ -4,7 +4,7 @@ import zoneinfo
 import pytest
 
 from dialplan.problems import Fault
-from dialplan.times import read_time, zone
+from dialplan.times import is_machines_own, read_time, shown, zone
 
 LONDON = zoneinfo.ZoneInfo("Europe/London")
 NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
@@ -132,6 +132,27 @@ def test_the_years_between_are_taken() -> None:
 
 def test_a_zone_is_found_by_its_name() -> None:
     assert zone("Europe/London") == LONDON
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "Factory", "posix/Europe/London", "right/UTC"])
+def test_a_zone_that_is_the_machines_own_is_none(name: str) -> None:
+    assert is_machines_own(name)
+    assert zone(name) is None
+
+
+def test_every_zone_of_the_iana_is_found_on_any_machine() -> None:
+    names = zoneinfo.available_timezones() - {"localtime", "Factory"}
+    assert {name for name in names if is_machines_own(name)} == set()
+    assert zone("UTC") is not None
+
+
+def test_a_moment_is_shown_as_data_files_have_it_and_reads_back() -> None:
+    for moment, text in (
+        (utc(2026, 12, 24, 17), "2026-12-24T17:00:00Z"),
+        (utc(2026, 12, 24, 17, 0, 0, 250_000), "2026-12-24T17:00:00.250000Z"),
+    ):
+        assert shown(moment) == text
+        assert read_time(text, None) == moment
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def a_set() -> list[Entry]:
         campaign("ring", direction="outbound", caller_ids=["02079460000"]),
         number(call_flow="menu", parameters={"COUNT": "7"}),
         number("02079460001", inbound_campaign="offer"),
+        (RowKind.NUMBER, {"number": "+447700900100", "kind": "pool"}),
         number("02079460002", call_flow="queue"),
     ]
 
@@ -128,13 +129,18 @@ def test_a_new_entry_may_lean_on_what_is_stored() -> None:
             'call flow "menu" declares no such parameter',
         ),
         (
-            campaign("new", direction="outbound", caller_ids=["02079460000", "02079460009"]),
-            "caller_ids[2]",
+            campaign("new", direction="outbound", caller_ids=["02079460000", "+442079460000", "02079460009"]),
+            "caller_ids",
             'there is no number "+442079460009"',
         ),
         (
+            campaign("new", direction="outbound", caller_ids=["+447700900100"]),
+            "caller_ids",
+            '+447700900100 is not reserved by company "acme"',
+        ),
+        (
             campaign("new", company="globex", direction="outbound", caller_ids=["+442079460000"]),
-            "caller_ids[1]",
+            "caller_ids",
             '+442079460000 is not reserved by company "globex"',
         ),
     ],
@@ -144,6 +150,32 @@ def test_what_an_entry_says_about_others_has_to_hold(entry: Entry, field: str, t
     assert (problem.file, problem.entry) == ("set.toml", f"{entry[0]}[1]")
     assert (problem.field, problem.text) == (field, text)
     assert problem.mend
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        company("new", default_flow="Menu\ud800"),
+        flow("new", company="Menu\ud800"),
+        campaign("new", company="Menu\ud800"),
+        number("+442079460009", company="Menu\ud800"),
+        number("02079460009", call_flow="Menu\ud800"),
+        number("02079460009", inbound_campaign="Menu\ud800"),
+        number("02079460009", updates=[{"at": JULY, "call_flow": "Menu\ud800"}]),
+        number("02079460009", updates=[{"at": JULY, "inbound_campaign": "Menu\ud800"}]),
+    ],
+)
+def test_a_store_is_never_asked_for_what_is_no_id(entry: Entry) -> None:
+    class Databases(Held):
+        def get(self, kind: RowKind, key: str) -> Any:
+            key.encode()  # as SQLite and Redis do with every key; half a surrogate pair raises here
+            return super().get(kind, key)
+
+    store = Databases()
+    store.held = held(*a_set()).held
+    (problem,) = refused(entry, stored=store)
+    assert problem.text == r'"Menu\ud800" is not an id'
+    assert problem.field.rpartition(".")[2] in ("default_flow", "company", "call_flow", "inbound_campaign")
 
 
 def test_a_default_flow_must_do_without_values() -> None:
@@ -163,6 +195,17 @@ def test_a_bad_update_is_named_by_its_time_because_files_may_list_them_in_any_or
     updates = [{"at": AUGUST, "call_flow": "no"}, {"at": JULY, "call_flow": "queue"}]
     assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
         "updates[2026-08-01T00:00:00Z].call_flow"
+    ]
+
+
+def test_updates_within_one_second_are_told_apart() -> None:
+    updates = [{"at": "2026-07-01T00:00:00.25Z", "call_flow": "queue"}, {"at": JULY, "call_flow": "no"}]
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        "updates[2026-07-01T00:00:00Z].call_flow"
+    ]
+    updates[0]["call_flow"], updates[1]["call_flow"] = "no", "queue"
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        "updates[2026-07-01T00:00:00.250000Z].call_flow"
     ]
 
 
@@ -209,6 +252,11 @@ def test_an_entry_that_could_not_be_read_is_not_called_missing_besides() -> None
     assert fields(problems) == ["colour"] * 4
 
 
+def test_the_country_of_a_company_that_could_not_be_read_still_reads_its_numbers() -> None:
+    # Nine digits after the 0: a British number, and none in the United States.
+    assert fields(refused(company(colour="red"), number("0120412345"))) == ["colour"]
+
+
 def test_problems_found_before_come_first() -> None:
     before = Problem("other.toml", "", "", "no TOML", "correct it")
     problems = refused(company(region="XX"), before=[before])
@@ -227,12 +275,17 @@ def test_problems_found_before_come_first() -> None:
         (flow("menu", company="globex"), 'numbers "+442079460000"', "call_flow"),
         (flow("closed", company="acme", parameters=[NEEDED]), 'companies "acme"', "default_flow"),
         (campaign("offer", direction="outbound"), 'numbers "+442079460001"', "inbound_campaign"),
-        (number("+442079460000", company="globex"), 'campaigns "ring"', "caller_ids[1]"),
+        (number("+442079460000", company="globex"), 'campaigns "ring"', "caller_ids"),
     ],
 )
 def test_a_stored_entry_that_would_dangle_is_named(entry: Entry, stored_entry: str, field: str) -> None:
     (problem,) = refused(entry, stored=held(*a_set()))
     assert (problem.file, problem.entry, problem.field) == ("stored", stored_entry, field)
+
+
+def test_a_stored_entry_that_is_replaced_at_the_same_time_is_not_in_the_way() -> None:
+    entries = [flow("menu", company="acme", parameters=[TEXT]), number(call_flow="menu", parameters={"TEXT": "a"})]
+    assert changed(prepare(raw(*entries), held(*a_set()))) == {"call_flows": ["menu"], "numbers": ["+442079460000"]}
 
 
 def test_stored_values_follow_a_parameter_to_its_new_type() -> None:
