@@ -42,6 +42,7 @@ def environment(did: str, caller: str, unique_id: str) -> bytes:
 def ask(host: str, port: int, did: str, caller: str, unique_id: str, seconds: float) -> dict[str, str]:
     """Place one request; return the variables in the order in which they were set.
 
+    `seconds` bounds each step of it (the connection, a read, a write), not all of them together.
     Raises OSError (refused, timed out) and AgiClientError.
     """
     variables: dict[str, str] = {}

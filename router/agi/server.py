@@ -35,18 +35,20 @@ from router.observe.metrics import Metrics
 _Decided: TypeAlias = tuple[float, float, str, Answer]
 
 _CLOSED = State.CLOSED
-_DONE = 200
+_DONE, _DEAD_CHANNEL = 200, 511
 # Causes of agi_rejected_total besides those of router.agi.messages.Refused.
-_PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _REPLY, _INTERNAL = (
+_PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INTERNAL = (
     "peer",
     "capacity",
     "deadline",
     "unknown-script",
     "forged",
-    "bad-reply",
+    "hangup",
     "internal",
 )
-CAUSES = (*Refused, _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _INTERNAL)
+CAUSES = (*Refused, _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INTERNAL)
+# Everyday causes: a health check connects and goes, a caller hangs up while we decide.
+_NO_WARNING = (Refused.EOF, _HANGUP)
 
 
 class Handler(Protocol):
@@ -96,6 +98,7 @@ class AgiServer:
         self._timer: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._draining = False
+        self._cut_off = 0
         self._decided: list[_Decided] = []
         metrics.agi_connections.set_function(lambda: float(len(self.connections)))
 
@@ -114,15 +117,15 @@ class AgiServer:
     async def stop_accepting(self) -> None:
         """Close the listening sockets: a new connection is refused at once, and Asterisk fails over.
 
-        Who is in the kernel's queue already has been told that he is connected: he is taken in first.
+        Who is in the kernel's queue already has been told that he is connected: he is taken in first, as far as this
+        process may open descriptors.
         """
-        self._draining = True
         loop = asyncio.get_running_loop()
         waiting: list[socket.socket] = []
         listening = list(zip(self._sockets, self._servers, strict=True))
         self._sockets, self._servers = [], []
         for listener, server in listening:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is left for who does
                 while len(waiting) < AGI_BACKLOG:
                     waiting.append(listener.accept()[0])
             server.close()
@@ -132,18 +135,22 @@ class AgiServer:
         await asyncio.sleep(0)  # uvloop tells of what it accepted itself one turn later
 
     async def drain(self, seconds: float) -> int:
-        """Wait until the calls in flight have ended, at most `seconds`; returns how many had to be cut off."""
+        """Wait until the calls in flight have ended, at most `seconds`.
+
+        Returns how many were cut off meanwhile, at their own deadline or at the end of the wait.
+        """
+        cut_off_before = self._cut_off
         await self.stop_accepting()
+        self._draining = True  # not sooner: between two who are let in there may be nobody for a moment
         if self.connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
-        cut = len(self.connections)
         for connection in list(self.connections):
-            connection.abort(_DEADLINE)
+            self._cut(connection)
         if self._timer is not None:
             self._timer.cancel()
         self.account()
-        return cut
+        return self._cut_off - cut_off_before
 
     def admits(self, peer: object) -> str | None:
         """The cause for which a peer's connection is turned away, None where it is welcome."""
@@ -191,8 +198,12 @@ class AgiServer:
                 wait = oldest.accepted_at - latest
                 self._timer = asyncio.get_running_loop().call_later(wait, self._expire)
                 return
-            oldest.abort(_DEADLINE)
+            self._cut(oldest)
             self.remove(oldest)
+
+    def _cut(self, connection: "AgiConnection") -> None:
+        self._cut_off += 1
+        connection.abort(_DEADLINE)
 
     def decided(self, call: "_Decided") -> None:
         """Count and log a call that has its answer, a moment later and with others: it costs a third then."""
@@ -231,7 +242,7 @@ class AgiServer:
     def reject(self, cause: str, **details: object) -> None:
         """Count a connection that got no ordinary answer, and say so."""
         self._rejected[cause].inc()
-        say = self.log.info if cause == Refused.EOF else self.log.warning  # a health check connects and goes
+        say = self.log.info if cause in _NO_WARNING else self.log.warning
         say("agi_rejected", cause=cause, **details)
 
 
@@ -286,11 +297,9 @@ class AgiConnection(asyncio.Protocol):
             return
         try:
             self._session.receive_eof()
-        except AgiError as refused:
-            if self._answer is None:
-                self._server.reject(refused.cause)
-            else:
-                self._finish(hung_up=True)
+        except AgiError as error:
+            if self._answer is None:  # else it was decided all the same, and its caller has hung up
+                self._server.reject(error.cause)
 
     def abort(self, cause: str) -> None:
         """Cut the connection off."""
@@ -306,8 +315,9 @@ class AgiConnection(asyncio.Protocol):
             self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], mend="use agi://HOST:PORT/route")
             return
         except Exception:  # whatever it is: this call gets the safe answer, and the others go on
-            self._server.log.exception("decision_failed", unique_id=request.unique_id)
-            self._server.reject(_INTERNAL, unique_id=request.unique_id)
+            unique_id = request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS]
+            self._server.log.exception("decision_failed", unique_id=unique_id)
+            self._server.reject(_INTERNAL, unique_id=unique_id)
             answer = self._server.handler.safe_answer()
         self._send(answer, request.unique_id)
 
@@ -329,7 +339,8 @@ class AgiConnection(asyncio.Protocol):
             self._send(self._server.handler.safe_answer(answer), "")
             return
         if reply.code != _DONE or reply.text.startswith("result=-"):
-            self._close(_REPLY, code=reply.code, text=reply.text[:DIALLED_LOG_MAX_CHARS])
+            cause = _HANGUP if reply.code == _DEAD_CHANNEL else Refused.BAD_REPLY
+            self._close(cause, code=reply.code, text=reply.text[:DIALLED_LOG_MAX_CHARS])
         elif self._unsent:
             self._transport.write(self._session.send(self._unsent.pop(0)))
         else:
@@ -343,12 +354,10 @@ class AgiConnection(asyncio.Protocol):
         self._server.reject(error.cause)
         self._send(self._server.handler.safe_answer(), "")
 
-    def _finish(self, *, hung_up: bool = False) -> None:
+    def _finish(self) -> None:
         self._session.state = _CLOSED
-        if not hung_up:
-            self._transport.close()
+        self._transport.close()
 
     def _close(self, cause: str, **details: object) -> None:
-        self._session.state = _CLOSED
+        self._finish()
         self._server.reject(cause, **details)
-        self._transport.close()

@@ -21,6 +21,7 @@ from router.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
 
 Format: TypeAlias = Literal["json", "console"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+_LINE_FEED = ord("\n")
 _LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -57,6 +58,7 @@ class LogWriter:
         self._stream = stream
         self._render = _encode_json if form == "json" else _Console(colours=self.colours)
         self._on_dropped = on_dropped
+        self._torn = False  # the stream has only the beginning of its last line
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
@@ -85,16 +87,19 @@ class LogWriter:
                 self._write(batch)
 
     def _write(self, batch: list[CallRecord | bytes]) -> None:
+        lines = b"".join(self._lines(batch))
+        rest = memoryview(b"\n" + lines if self._torn else lines)
         try:
-            rest = memoryview(b"".join(self._lines(batch)))
             while rest:
                 written = self._stream.write(rest)
                 if not written:  # a pipe that somebody set to non-blocking is full
                     time.sleep(LOG_FLUSH_SECONDS)
-                rest = rest[written or 0 :]
+                    continue
+                self._torn = rest[written - 1] != _LINE_FEED
+                rest = rest[written:]
             self._stream.flush()
         except OSError as error:  # the pipe's reader has gone, the disk is full: calls go on, the loss is counted
-            self._on_dropped(len(batch))
+            self._on_dropped(min(bytes(rest).count(b"\n"), len(batch)))
             with contextlib.suppress(OSError):
                 os.write(sys.stderr.fileno(), f"ringway: cannot write the log: {error}\n".encode())
 

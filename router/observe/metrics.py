@@ -40,7 +40,9 @@ class Metrics:
             "ringway_agi_rejected", "FastAGI connections without an ordinary answer", ("cause",), registry=self.registry
         )
         self.log_dropped = Counter(
-            "ringway_log_lines_dropped", "Log lines lost because writing them took too long", registry=self.registry
+            "ringway_log_lines_dropped",
+            "Log lines lost because writing them failed or took too long",
+            registry=self.registry,
         )
         self.table_numbers = Gauge("ringway_table_numbers", "Numbers in the table", registry=self.registry)
         self.table_version = Gauge("ringway_table_version", "The table's version", registry=self.registry)

@@ -1,22 +1,26 @@
 """The composition root: what cannot start says which key is to blame, and leaves nothing behind.
 
-How a started router serves, drains and ends is shown with real processes in tests/integration/test_serve.py.
+How a started router serves, drains and ends is shown with real processes in tests/integration/test_serve*.py.
 """
 
+import asyncio
 import contextlib
 import pathlib
 import resource
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import pytest
 
-from router import app
+from router import app, systemd
 from router.settings import Agi, Endpoint, Settings, SettingsError
 from router.settings import Store as StoreSettings
 from router.store.base import StoreError
 from router.store.sync import TableSync
+
+PATIENCE_SECONDS = 30.0
 
 
 def settings(folder: pathlib.Path, *, agi: Agi | None = None, metrics_port: int = 0) -> Settings:
@@ -124,6 +128,25 @@ def test_the_hard_limit_is_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(resource, "getrlimit", lambda _kind, found=(soft, hard): found)
         app._allow_descriptors(400)
     assert wanted == [(200, 200), (400, resource.RLIM_INFINITY)]
+
+
+async def test_the_sign_of_life_comes_from_the_event_loop_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One from another thread would go on while the loop, and each call in it, stands still."""
+    told: list[tuple[str, int]] = []
+    enough = asyncio.Event()
+
+    def notify(_environment: Mapping[str, str], *lines: str) -> None:
+        told.extend((line, threading.get_ident()) for line in lines)
+        if len(told) == 3:
+            enough.set()
+
+    monkeypatch.setenv("WATCHDOG_USEC", "2")
+    monkeypatch.setattr(systemd, "notify", notify)
+    watchdog = asyncio.ensure_future(app._watchdog())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await enough.wait()
+    watchdog.cancel()
+    assert set(told) == {("WATCHDOG=1", threading.get_ident())}
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:")])

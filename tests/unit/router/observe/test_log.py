@@ -273,6 +273,43 @@ def test_lines_that_cannot_be_written_are_counted_said_and_the_next_ones_are_wri
     assert "No space left on device" in capfd.readouterr().err
 
 
+class Filling(io.BytesIO):
+    """A disk with room for so many bytes; what is written until it is full stays."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.failed = threading.Event()
+
+    def write(self, data: Any, /) -> int:
+        if not self.room:
+            self.failed.set()
+            raise OSError(28, "No space left on device")
+        taken = super().write(bytes(data)[: self.room])
+        self.room -= taken
+        return taken
+
+
+@pytest.mark.parametrize(
+    ("room", "kept", "lost"),
+    [(4, ["one"], 2), (5, ["one", "t"], 2), (7, ["one", "two"], 2), (8, ["one", "two"], 1)],
+)
+def test_a_line_that_is_cut_short_does_not_take_the_next_one_along(
+    capfd: pytest.CaptureFixture[str], room: int, kept: list[str], lost: int
+) -> None:
+    written = Written(stream=Filling(room))
+    for text in (b"one", b"two", b"three"):
+        written.writer.add(text)
+    written.writer.start()
+    assert written.stream.failed.wait(PATIENCE_SECONDS)
+    written.stream.room = 1000
+    written.writer.add(b"later")
+    written.writer.stop(PATIENCE_SECONDS)
+    assert written.stream.getvalue().decode().split("\n") == [*kept, "later", ""]
+    assert written.dropped == [lost]
+    assert "No space left on device" in capfd.readouterr().err
+
+
 @pytest.fixture
 def broken_stderr(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[None]:
     """A standard error that nobody can write to: the reader of the pipe has gone."""

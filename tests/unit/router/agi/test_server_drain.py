@@ -1,0 +1,178 @@
+"""The orderly end of the server: who was let in is answered, who comes later is refused, and it ends in time."""
+
+import asyncio
+import errno
+import os
+import socket
+import threading
+from typing import NoReturn
+
+import pytest
+
+from tests.fastagi import environment, executed
+from tests.unit.router.agi.serving import PATIENCE_SECONDS, SHORT_SECONDS, ended, serving
+
+
+async def test_calls_in_flight_finish_and_new_ones_are_refused() -> None:
+    async with serving() as served:
+        reader, writer = await served.open(environment({"agi_extension": "02079460000"})[:300])
+        await served.until(lambda: served.count("agi_connections") == 1)
+        draining = asyncio.ensure_future(served.server.drain(PATIENCE_SECONDS))
+        refused = False
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not refused:
+                try:
+                    _, other = await asyncio.open_connection(*served.address)
+                except ConnectionRefusedError:
+                    refused = True
+                else:
+                    other.close()
+        assert not draining.done()
+        writer.write(environment({"agi_extension": "02079460000"})[300:])
+        assert dict(executed(await reader.readline()))["ROUTE_CONTEXT"] == "flow-0"
+        assert not draining.done()
+        writer.write(b"200 result=0\n")
+        assert await ended(reader, writer) == b""
+        assert await draining == 0
+
+
+async def test_a_call_that_does_not_end_is_cut_off_when_the_drain_has_waited_long_enough() -> None:
+    async with serving() as served:
+        reader, writer = await served.open(b"agi_")
+        await served.until(lambda: served.count("agi_connections") == 1)
+        assert await served.server.drain(SHORT_SECONDS) == 1
+        assert await ended(reader, writer) == b""
+        await served.until_idle()
+        assert served.rejected() == {"deadline": 1}
+
+
+async def test_a_call_that_runs_into_its_deadline_during_the_drain_was_cut_off_too() -> None:
+    async with serving(deadline_seconds=SHORT_SECONDS) as served:
+        reader, writer = await served.open(b"agi_")
+        await served.until(lambda: served.count("agi_connections") == 1)
+        assert await served.server.drain(PATIENCE_SECONDS) == 1
+        assert await ended(reader, writer) == b""
+        assert served.rejected() == {"deadline": 1}
+
+
+class Exhausted(socket.socket):
+    """A listening socket of a process that may not open another file."""
+
+    def accept(self) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_without_a_descriptor_for_who_waits_the_calls_in_flight_still_finish() -> None:
+    block = environment({"agi_extension": "02079460000"})
+    async with serving() as served:
+        reader, writer = await served.open(block[:300])
+        await served.until(lambda: served.count("agi_connections") == 1)
+        with Exhausted(fileno=os.dup(served.server._sockets[0].fileno())) as listener:
+            served.server._sockets = [listener]
+            draining = asyncio.ensure_future(served.server.drain(PATIENCE_SECONDS))
+            writer.write(block[300:])
+            assert dict(executed(await reader.readline()))["ROUTE_CONTEXT"] == "flow-0"
+            writer.write(b"200 result=0\n")
+            assert await ended(reader, writer) == b""
+            assert await draining == 0
+
+
+async def test_draining_without_a_call_ends_at_once() -> None:
+    async with serving() as served:
+        assert await served.server.drain(PATIENCE_SECONDS) == 0
+
+
+# Python's own loop loses a connection between its accept and its transport when a server closes; uvloop does not.
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_was_connected_when_the_socket_closed_is_answered(turns: int) -> None:
+    """Queued in the kernel or just accepted: whatever stage a connection has reached, it counts as accepted."""
+    block = environment({"agi_extension": "02079460000"})
+    answers: list[bytes] = []
+
+    def talk(sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as lines:
+            sock.settimeout(PATIENCE_SECONDS)
+            answers.append(lines.readline())
+            sock.sendall(b"200 result=0\n")
+            lines.read()
+
+    async with serving() as served:
+        connected = [socket.create_connection(served.address) for _ in range(20)]
+        for each in connected:
+            each.sendall(block)
+        threads = [threading.Thread(target=talk, args=(each,)) for each in connected]
+        for thread in threads:
+            thread.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await served.server.drain(PATIENCE_SECONDS) == 0
+        for thread in threads:
+            await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+        assert [dict(executed(answer))["ROUTE_CONTEXT"] for answer in answers] == ["flow-0"] * 20
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_who_was_accepted_in_the_turn_in_which_the_end_was_told_is_answered() -> None:
+    """uvloop accepts in one turn and tells of it in the next; the signal may stand between the two."""
+    told, teller = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    answered = threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        with sock, sock.makefile("rb") as lines:
+            sock.settimeout(PATIENCE_SECONDS)
+            if lines.readline().startswith(b"EXEC MSet"):
+                answered.set()
+            sock.sendall(b"200 result=0\n")
+            lines.read()
+
+    with told, teller:
+        async with serving() as served:
+            drained: asyncio.Future[bool] = loop.create_future()
+
+            async def drain() -> None:
+                await served.server.drain(PATIENCE_SECONDS)
+                drained.set_result(answered.is_set())
+
+            def on_told() -> None:
+                loop.remove_reader(told)
+                tasks.append(loop.create_task(drain()))
+
+            tasks: list[asyncio.Task[None]] = []
+            loop.add_reader(told, on_told)
+            await asyncio.sleep(0)
+            teller.sendall(b"x")  # both are there before the loop looks again, this one first
+            sock = socket.create_connection(served.address)
+            sock.sendall(environment({"agi_extension": "02079460000"}))
+            thread = threading.Thread(target=talk, args=(sock,))
+            thread.start()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await drained
+            await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+            await tasks[0]
+
+
+async def test_a_peer_that_is_turned_away_meanwhile_does_not_end_the_wait_for_who_is_let_in() -> None:
+    block = environment({"agi_extension": "02079460000"})
+    connected: list[socket.socket] = []
+
+    async with serving(allow=("127.0.0.1/32",)) as served:
+
+        def connect() -> None:
+            for source in ("127.0.0.2", "127.0.0.1"):
+                each = socket.create_connection(served.address, source_address=(source, 0))
+                connected.append(each)
+
+        # One behind the other in the same turn: both peers are in the kernel's queue when the drain begins.
+        asyncio.get_running_loop().call_soon(connect)
+        draining = asyncio.ensure_future(served.server.drain(PATIENCE_SECONDS))
+        await served.until(lambda: draining.done() or len(served.server.connections) == 1)
+        _stranger, call = connected
+        call.sendall(block)
+        await served.until(lambda: draining.done() or served.decided() == {("assigned", "call-flow"): 1})
+        call.sendall(b"200 result=0\n")
+        assert await draining == 0
+        assert served.rejected() == {"peer": 1}
+        for each in connected:
+            each.close()
