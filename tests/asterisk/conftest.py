@@ -9,6 +9,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import MissingPartError, Program, find_asterisk, find_sipp
 from tests.asterisk.pbx import Asterisk
 from tests.asterisk.pbx_conf import Flow
@@ -74,6 +75,14 @@ def start_asterisk(asterisk_program: Program) -> Iterator[StartAsterisk]:
             return running.enter_context(asterisk)
 
         yield start
+
+
+@pytest.fixture
+def exchange(started: Exchange) -> Iterator[Exchange]:
+    """The module's own `started` exchange, made ready for a test; what the test leaves behind is a failure."""
+    started.begin()
+    yield started
+    started.end()
 
 
 @pytest.fixture(scope="session")

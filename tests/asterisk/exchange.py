@@ -15,7 +15,6 @@ from tests.processes import Data, Router, load, running_router, wait_until
 
 CALLER = "+447700900123"
 BUSY = 486
-PLATFORM = {"ROUTE_CONTEXT": DEFAULT, "ROUTE_EXTEN": "s", "ROUTE_PRIORITY": "1", "ROUTE_KIND": "default"}
 
 
 class Exchange:
@@ -92,6 +91,17 @@ class Exchange:
         return dict(
             re.findall(r"(?m)^([A-Z0-9_]+)=(.*)$", shown.partition("Variables:")[2].partition("CDR Variables")[0])
         )
+
+
+def destination(
+    context: str, key: str, kind: str = "call-flow", *, exten: str = "s", priority: int = 1
+) -> dict[str, str]:
+    """Return the variables that say where a call is sent, and by which flow or campaign."""
+    place = {"ROUTE_CONTEXT": context, "ROUTE_EXTEN": exten, "ROUTE_PRIORITY": str(priority)}
+    return place | {"ROUTE_KIND": kind, "ROUTE_ID": key}
+
+
+PLATFORM = destination(DEFAULT, "", "default")
 
 
 def routed(

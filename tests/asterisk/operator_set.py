@@ -1,6 +1,6 @@
 """A small operator's data set and its dialplan, for the tests of where calls go."""
 
-from tests.asterisk.exchange import PLATFORM
+from tests.asterisk.exchange import destination
 from tests.asterisk.pbx_conf import Flow
 
 DATA = """
@@ -51,6 +51,22 @@ name = "Locked"
 locked = true
 destination = { context = "flow-locked" }
 parameters = [{ name = "GREETING", type = "text" }]
+
+[[call_flows]]
+id = "timed"
+name = "Sets limits of its own, then sends the call to another number"
+destination = { context = "flow-timed" }
+parameters = [{ name = "NEXT", type = "text" }]
+
+[[call_flows]]
+id = "circle"
+name = "Sends the call back to where it came from"
+destination = { context = "ringway-inbound" }
+
+[[call_flows]]
+id = "inside"
+name = "A step of the route itself"
+destination = { context = "ringway-route", priority = 4 }
 
 [[campaigns]]
 id = "offer"
@@ -138,6 +154,22 @@ number = "02079460019"
 company = "acme"
 call_flow = "again"
 parameters = { NEXT = "02079460015" }
+
+[[numbers]]
+number = "02079460020"
+company = "acme"
+call_flow = "timed"
+parameters = { NEXT = "02079460015" }
+
+[[numbers]]
+number = "02079460021"
+company = "acme"
+call_flow = "circle"
+
+[[numbers]]
+number = "02079460022"
+company = "acme"
+call_flow = "inside"
 """
 LOCKED_NUMBER = """
 [[numbers]]
@@ -162,6 +194,7 @@ endpoint_identifier_order = header,ip
 
 [abroad](ringway-trunk)
 context = from-abroad
+identify_by = header
 transport = transport-udp
 
 [abroad-identify]
@@ -177,15 +210,14 @@ exten => _..,1,AGI(agi://${RINGWAY_AGI}/route,${EXTEN},${CALLERID(num)},${PJSIP_
 [flow-again]
 exten => s,1,Answer()
  same => n,Goto(ringway-inbound,${PARAM_NEXT},1)
+
+[flow-timed]
+exten => s,1,Set(TIMEOUT(absolute)=3600)
+ same => n,Set(AGIEXITONHANGUP=no)
+ same => n,Goto(ringway-inbound,${PARAM_NEXT},1)
 """
-MENU = {
-    "ROUTE_CONTEXT": "flow-menu",
-    "ROUTE_EXTEN": "s",
-    "ROUTE_PRIORITY": "1",
-    "ROUTE_KIND": "call-flow",
-    "ROUTE_ID": "menu",
-}
-DEEP = MENU | {"ROUTE_CONTEXT": "flow-deep", "ROUTE_EXTEN": "100", "ROUTE_PRIORITY": "3", "ROUTE_ID": "deep"}
-OFFER = MENU | {"ROUTE_CONTEXT": "campaign-offer", "ROUTE_KIND": "campaign", "ROUTE_ID": "offer"}
-LOCKED = MENU | {"ROUTE_CONTEXT": "flow-locked", "ROUTE_ID": "locked"}
-CLOSED = PLATFORM | {"ROUTE_CONTEXT": "flow-closed", "ROUTE_ID": "acme-closed"}
+MENU = destination("flow-menu", "menu")
+DEEP = destination("flow-deep", "deep", exten="100", priority=3)
+OFFER = destination("campaign-offer", "offer", "campaign")
+LOCKED = destination("flow-locked", "locked")
+CLOSED = destination("flow-closed", "acme-closed", "default")

@@ -43,6 +43,7 @@ class Arrival:
 
     Times are milliseconds since 1970: `started_ms` when the channel was made (before any dialplan), `arrived_ms` at the
     flow's first step. Bytes that are no UTF-8 are kept as surrogate escapes. A variable that is not set reads "".
+    `limit` and `agi_exits` are what the guard sets while a router is asked: TIMEOUT(absolute) and AGIEXITONHANGUP.
     """
 
     unique_id: str
@@ -53,6 +54,8 @@ class Arrival:
     caller: str
     started_ms: float
     arrived_ms: int
+    limit: str
+    agi_exits: str
     variables: Mapping[str, str]
 
     @property
@@ -317,6 +320,8 @@ def _arrivals(unique_id: str, text: str) -> Iterable[Arrival]:
             caller=facts["caller"],
             started_ms=float(facts["started"]) * 1000,
             arrived_ms=int(arrived),
+            limit=facts["limit"],
+            agi_exits=facts["agi_exits"],
             variables={name: value for name, value in facts.items() if name.startswith(("ROUTE_", "PARAM_"))},
         )
         facts = {}

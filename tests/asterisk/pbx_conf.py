@@ -25,6 +25,7 @@ FIELD, ITEM = "\x1f", "\x1e"
 _MODULES = """
     res_sorcery_config res_sorcery_memory res_sorcery_astdb res_pjproject res_timing_timerfd res_rtp_asterisk
     res_pjsip res_pjsip_pubsub res_pjsip_session res_pjsip_sdp_rtp res_pjsip_endpoint_identifier_ip res_pjsip_caller_id
+    res_pjsip_endpoint_identifier_user res_pjsip_messaging
     res_pjsip_nat res_pjsip_rfc3326 res_pjsip_diversion res_pjsip_dtmf_info res_pjsip_authenticator_digest
     res_pjsip_outbound_authenticator_digest res_pjsip_outbound_registration chan_pjsip
     res_speech res_agi res_musiconhold pbx_config
@@ -180,6 +181,8 @@ def _recording(flow: Flow, folder: Path) -> list[str]:
         "arrived": "${ARRIVED}",
         "dialled": "${CALLERID(dnid)}",
         "caller": "${CALLERID(num)}",
+        "limit": "${TIMEOUT(absolute)}",
+        "agi_exits": "${AGIEXITONHANGUP}",
     } | {name: f"${{{name}}}" for name in ROUTE_NAMES}
     lines = [f"[{flow.context}]"]
     for exten in flow.extens:

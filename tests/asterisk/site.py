@@ -136,6 +136,7 @@ def check(ended: Ended, *, fallback: bool) -> None:
         status = call.variables["ROUTE_STATUS"]
         assert status in {"OK", {PLAIN: "KEPT", DASHED: "NONE"}[call.dialled] if fallback else "OK"}, call
         assert call.context == (DEFAULT if status == "NONE" else FLOW), call
+        assert (call.limit, call.agi_exits) == ("0", ""), call  # the guard is off again
         if status != "NONE":
             assert call.variables["PARAM_GREETING"] == GREETING, call
 

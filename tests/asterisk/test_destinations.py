@@ -16,6 +16,7 @@ from tests.asterisk.operator_set import (
     OFFER,
 )
 from tests.asterisk.parts import Program
+from tests.asterisk.pbx import REFUSED, free_ports
 from tests.asterisk.traffic import DEFAULT
 from tests.processes import ringway
 
@@ -27,13 +28,6 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("router")
     with running_exchange(asterisk_program, folder, DATA, FLOWS, extra=EXTRA) as running:
         yield running
-
-
-@pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    yield started
-    started.end()
 
 
 @pytest.mark.parametrize(
@@ -93,6 +87,34 @@ def test_a_destination_that_the_dialplan_lacks_is_told_of(exchange: Exchange) ->
     assert exchange.asterisk.kept() == {}
 
 
+def test_a_destination_inside_the_route_is_none(exchange: Exchange) -> None:
+    exchange.expect(
+        r"ERROR.*Ringway: no extension s@ringway-route priority 4 .* 02079460022 .*reason assigned id inside",
+        r"Ringway: the default takes the call to 02079460022 \(missing-destination\)",
+    )
+    call = exchange.call("02079460022")
+    assert (call.context, call.variables["ROUTE_REASON"]) == (DEFAULT, "missing-destination")
+    assert exchange.asterisk.kept() == {}
+
+
+def test_a_call_that_goes_round_in_a_circle_ends_at_the_default(exchange: Exchange) -> None:
+    exchange.expect(
+        r"ERROR.*Ringway: flows send the call to 02079460021 round in a circle",
+        r"Ringway: the default takes the call to 02079460021 \(circle\)",
+    )
+    call = exchange.call("02079460021")
+    assert (call.context, call.variables["ROUTE_STATUS"]) == (DEFAULT, "NONE")
+    assert call.variables["ROUTE_REASON"] == "circle"
+    assert len(exchange.asterisk.surprises()) == 2
+
+
+def test_a_site_keeps_its_own_time_limit(exchange: Exchange) -> None:
+    call = exchange.call("02079460020")
+    assert call.context == "campaign-offer"
+    assert 3_000 < float(call.limit) <= 3_600
+    assert call.agi_exits == "no"
+
+
 def test_the_default_of_an_answered_call_is_a_tone(exchange: Exchange) -> None:
     def heard() -> bool:
         sent = exchange.asterisk.cli("pjsip show channelstats").splitlines()
@@ -111,6 +133,19 @@ def test_a_call_that_a_flow_sends_back_keeps_nothing_of_its_first_route(exchange
     assert (call.context, call.dialled) == ("campaign-offer", "02079460015")
     expected = routed(exchange, OFFER, number="+442079460015", company="acme")
     assert call.variables == expected | {"PARAM_NEXT": ""}
+
+
+def test_a_call_that_a_flow_sends_back_may_ask_the_second_router_again(exchange: Exchange) -> None:
+    exchange.expect(REFUSED)
+    router = f"127.0.0.1:{exchange.router.agi_port}"
+    exchange.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{free_ports(1)[0]}")
+    exchange.asterisk.set_global("RINGWAY_AGI_2", router)
+    try:
+        call = exchange.call("02079460019")
+    finally:
+        exchange.asterisk.set_global("RINGWAY_AGI", router)
+        exchange.asterisk.set_global("RINGWAY_AGI_2", "")
+    assert (call.context, call.variables["ROUTE_STATUS"]) == ("campaign-offer", "OK")
 
 
 def test_a_company_cannot_take_a_number_off_a_locked_flow_and_can_change_its_parameters(exchange: Exchange) -> None:

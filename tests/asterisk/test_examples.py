@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import tomli_w
 
-from tests.asterisk.exchange import CALLER, Exchange, routed, running_exchange
+from tests.asterisk.exchange import CALLER, Exchange, destination, routed, running_exchange
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx import Arrival
 from tests.asterisk.pbx_conf import Flow
@@ -51,21 +51,14 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    started.expect(*NO_SOUNDS)
-    yield started
-    started.end()
+def exchange(exchange: Exchange) -> Exchange:
+    exchange.expect(*NO_SOUNDS)
+    return exchange
 
 
 def left(exchange: Exchange) -> Arrival:
     (call,) = exchange.asterisk.calls()
     return call
-
-
-def to(context: str, key: str, kind: str = "call-flow") -> dict[str, str]:
-    place = {"ROUTE_CONTEXT": context, "ROUTE_EXTEN": "s", "ROUTE_PRIORITY": "1"}
-    return place | {"ROUTE_KIND": kind, "ROUTE_ID": key}
 
 
 def test_the_menu_asks_for_a_choice(exchange: Exchange) -> None:
@@ -78,7 +71,7 @@ def test_the_menu_asks_for_a_choice(exchange: Exchange) -> None:
     assert call.context == "flow-main-menu"
     values = dict(zip(MENU, ("Good morning, Acme", "20", "en"), strict=True))
     expected = routed(
-        exchange, to("flow-main-menu", "main-menu"), number="+442079460000", company="acme", params=values
+        exchange, destination("flow-main-menu", "main-menu"), number="+442079460000", company="acme", params=values
     )
     assert call.variables == expected
 
@@ -100,21 +93,22 @@ def test_the_queue_that_the_number_names(
     call = left(exchange)
     assert call.context == "flow-queue"
     values = dict(zip(QUEUE, (queue, "300", overflow), strict=True))
-    expected = routed(exchange, to("flow-queue", "basic-queue"), number=number, company=company, params=values)
+    expected = routed(exchange, destination("flow-queue", "basic-queue"), number=number, company=company, params=values)
     assert call.variables == expected
 
 
 def test_closed(exchange: Exchange) -> None:
     call = exchange.call("02079460003")
     assert call.context == "flow-closed"
-    to_closed = to("flow-closed", "acme-closed", "default")
+    to_closed = destination("flow-closed", "acme-closed", "default")
     expected = routed(exchange, to_closed, reason="disabled", number="+442079460003", company="acme")
     assert call.variables == expected | {"PARAM_MESSAGE": "", "PARAM_QUEUE": ""}
     assert call.variables["ROUTE_CALLER"] == CALLER
 
 
 def test_a_queue_that_does_not_exist_ends_as_closed(exchange: Exchange) -> None:
-    exchange.expect(r"app_queue\.c: Unable to join queue 'no such queue'")
+    # The commas do not end the queue's name, and what stands after them is no other argument of Queue.
+    exchange.expect(r"app_queue\.c: Unable to join queue 'no-suchqueue'")
     exchange.load(
         """
 [[call_flows]]
@@ -127,9 +121,31 @@ parameters = [{ name = "QUEUE", type = "text" }]
 number = "02079460009"
 company = "acme"
 call_flow = "any-queue"
-parameters = { QUEUE = "no such queue" }
+parameters = { QUEUE = "no-such,,,,queue" }
 """
     )
     call = exchange.call("02079460009")
     assert call.context == "flow-closed"
-    assert call.variables["PARAM_QUEUE"] == "no such queue"
+    assert call.variables["PARAM_QUEUE"] == "no-such,,,,queue"
+
+
+def test_a_message_is_a_file_of_the_sounds_folder(exchange: Exchange) -> None:
+    exchange.expect("soundsothersclosed")
+    exchange.load(
+        """
+[[call_flows]]
+id = "any-message"
+name = "Any message"
+destination = { context = "flow-closed" }
+parameters = [{ name = "MESSAGE", type = "text" }]
+
+[[numbers]]
+number = "02079460008"
+company = "acme"
+call_flow = "any-message"
+parameters = { MESSAGE = "/sounds/../others&closed" }
+"""
+    )
+    call = exchange.call("02079460008")
+    assert call.variables["PARAM_MESSAGE"] == "/sounds/../others&closed"
+    assert "soundsothersclosed" in exchange.asterisk.log()

@@ -1,11 +1,15 @@
 """What a caller gets while no router answers, and what Asterisk says about it. Needs no router."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.asterisk.conftest import StartAsterisk
 from tests.asterisk.pbx import FROM_KEPT, REFUSED, TO_DEFAULT, Asterisk, free_ports
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial, place_call, place_calls
+from tests.processes import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asterisk
 
@@ -58,6 +62,22 @@ def test_it_starts_without_a_word(start_asterisk: StartAsterisk) -> None:
     start_asterisk(examples=True).assert_no_surprise()
 
 
+@pytest.mark.parametrize("given", ["0", "none", "-1", "1.5 s"])
+def test_a_setting_that_makes_no_sense_counts_as_not_set(start_asterisk: StartAsterisk, given: str) -> None:
+    asterisk = start_asterisk(variables={"RINGWAY_GUARD_SECONDS": given, "RINGWAY_STALE_SECONDS": f"{given} days"})
+    settings = asterisk.cli("dialplan show globals")
+    assert "RINGWAY_GUARD_SECONDS=2\n" in settings
+    assert "RINGWAY_STALE_SECONDS=86400\n" in settings
+    asterisk.assert_no_surprise()
+
+
+def test_the_settings_of_a_site_hold(start_asterisk: StartAsterisk) -> None:
+    asterisk = start_asterisk(variables={"RINGWAY_GUARD_SECONDS": "10", "RINGWAY_STALE_SECONDS": "0"})
+    settings = asterisk.cli("dialplan show globals")
+    assert "RINGWAY_GUARD_SECONDS=10\n" in settings
+    assert "RINGWAY_STALE_SECONDS=0\n" in settings
+
+
 def test_the_default_takes_the_call(lonely: Asterisk) -> None:
     outcome = place_call(lonely.ports.sip, "+442079460000")
     assert outcome.status == BUSY
@@ -102,3 +122,42 @@ def test_a_kept_answer_that_is_too_old_does_not(lonely: Asterisk) -> None:
     lonely.keep(number, "flow-a", age_s=86_460)
     assert place_call(lonely.ports.sip, number).status == BUSY
     lonely.assert_no_surprise(REFUSED, TO_DEFAULT, FROM_KEPT)
+
+
+def test_a_clock_that_was_set_back_makes_no_age_below_nothing(lonely: Asterisk) -> None:
+    number = "+442079460003"
+    lonely.keep(number, "flow-a", age_s=-3600)
+    assert place_call(lonely.ports.sip, number).answered
+    (call,) = lonely.calls()
+    assert call.variables["ROUTE_AGE"] == "0"
+    lonely.assert_no_surprise(REFUSED, FROM_KEPT)
+
+
+def test_nothing_stays_of_an_answer_that_came_half(lonely: Asterisk) -> None:
+    number = "+442079460004"
+    lonely.keep(number, "flow-a", age_s=60)
+
+    def send_half(router: socket.socket) -> None:
+        connection, _ = router.accept()
+        with connection, connection.makefile("rb") as lines:
+            connection.settimeout(PATIENCE_SECONDS)
+            while lines.readline().strip():
+                pass
+            half = "ROUTE_PARAMS=GREETING:MORE,PARAM_GREETING=half,ROUTE_CALLER=+1,ROUTE_CONTEXT=flow-b"
+            connection.sendall(f'EXEC MSet "{half}"\n'.encode())
+            assert lines.readline().startswith(b"200 ")
+
+    first = lonely.variables["RINGWAY_AGI"]
+    with socket.create_server(("127.0.0.1", 0)) as router, ThreadPoolExecutor(1) as pool:
+        router.settimeout(PATIENCE_SECONDS)
+        sent = pool.submit(send_half, router)
+        lonely.set_global("RINGWAY_AGI", f"127.0.0.1:{router.getsockname()[1]}")
+        try:
+            assert place_call(lonely.ports.sip, number).answered
+        finally:
+            lonely.set_global("RINGWAY_AGI", first)
+        sent.result()
+    (call,) = lonely.calls()
+    assert (call.context, call.variables["ROUTE_STATUS"]) == ("flow-a", "KEPT")
+    assert (call.variables["PARAM_GREETING"], call.variables["ROUTE_CALLER"]) == ("", "")
+    lonely.assert_no_surprise(FROM_KEPT)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.asterisk.exchange import BUSY, CALLER, PLATFORM, Exchange, routed, running_exchange
+from tests.asterisk.exchange import BUSY, CALLER, PLATFORM, Exchange, destination, routed, running_exchange
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial
@@ -48,13 +48,7 @@ company = "globex"
 call_flow = "victim"
 parameters = {{ GREETING = "of globex alone" }}
 """
-OWN_FLOW = {
-    "ROUTE_CONTEXT": "flow-own",
-    "ROUTE_EXTEN": "s",
-    "ROUTE_PRIORITY": "1",
-    "ROUTE_KIND": "call-flow",
-    "ROUTE_ID": "own",
-}
+OWN_FLOW = destination("flow-own", "own")
 # What would be seen if the dialplan ever ran a caller's text: a global that is set, or an entry of AstDB that is gone.
 SET, DELETE = "${SET(GLOBAL(HACKED)=yes)}", "${DB_DELETE(canary/live)}"
 RUN = (
@@ -168,15 +162,13 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    started.asterisk.cli("database put canary live 1")
-    yield started
-    started.end()
-    assert started.asterisk.kept("canary") == {"canary/live": "1"}
-    assert "HACKED" not in started.asterisk.cli("dialplan show globals")
-    assert all("flow-victim" not in value for value in started.asterisk.kept().values())
-    assert started.router.process.poll() is None
+def exchange(exchange: Exchange) -> Iterator[Exchange]:
+    exchange.asterisk.cli("database put canary live 1")
+    yield exchange
+    assert exchange.asterisk.kept("canary") == {"canary/live": "1"}
+    assert "HACKED" not in exchange.asterisk.cli("dialplan show globals")
+    assert all("flow-victim" not in value for value in exchange.asterisk.kept().values())
+    assert exchange.router.process.poll() is None
 
 
 def own(exchange: Exchange, caller: str = "") -> dict[str, str]:

@@ -33,7 +33,8 @@ REST = {
             "name": "Other",
             "destination": {"context": OTHER.context},
             "parameters": [{"name": "TEXT", "type": "text"}],
-        }
+        },
+        {"id": "nowhere", "name": "Not in this dialplan", "destination": {"context": "flow-nowhere"}},
     ]
 }
 KEPT = {"ROUTE_STATUS": "KEPT", "ROUTE_REASON": "kept", "ROUTE_CALLER": ""}
@@ -47,11 +48,9 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    started.expect(REFUSED, FROM_KEPT, TO_DEFAULT)
-    yield started
-    started.end()
+def exchange(exchange: Exchange) -> Exchange:
+    exchange.expect(REFUSED, FROM_KEPT, TO_DEFAULT)
+    return exchange
 
 
 def assign(exchange: Exchange, number: str, **fields: object) -> None:
@@ -163,6 +162,46 @@ def test_a_number_that_lost_its_assignment_does_not_come_back(exchange: Exchange
     assert lost(exchange, exchange.call(number))
 
 
+def test_a_number_whose_new_flow_is_missing_here_does_not_come_back(exchange: Exchange) -> None:
+    number = "+442079480005"
+    assign(exchange, number, call_flow="text", parameters={"TEXT": "of the flow before"})
+    exchange.call(number)
+    exchange.expect(r"Ringway: no extension s@flow-nowhere")
+    assign(exchange, number, call_flow="nowhere")
+    assert exchange.call(number).variables["ROUTE_REASON"] == "missing-destination"
+    assert exchange.asterisk.kept() == {}
+    exchange.router.terminate()
+    assert lost(exchange, exchange.call(number))
+
+
+def test_a_destination_that_left_the_dialplan_is_not_gone_to(exchange: Exchange) -> None:
+    number = "+442079480007"
+    assign(exchange, number, call_flow="other")
+    exchange.call(number)
+    kept = exchange.asterisk.kept()
+    exchange.expect(r"Ringway: no extension s@flow-other")
+    try:
+        exchange.asterisk.cli("dialplan remove context flow-other")
+        exchange.router.terminate()
+        assert lost(exchange, exchange.call(number))
+        assert exchange.asterisk.kept() == kept
+        exchange.router.start()
+        assert exchange.call(number).variables["ROUTE_REASON"] == "missing-destination"
+        assert exchange.asterisk.kept() == {}
+    finally:
+        exchange.asterisk.cli("dialplan reload")
+
+
+def test_a_caller_who_dials_where_a_value_is_kept_runs_nothing_of_it(exchange: Exchange) -> None:
+    number = "+442079480006"
+    harmful = 'x|1" & INC(ROUTE_VERSION) & "1|x'  # would count the version up if an expression ever read it
+    assign(exchange, number, call_flow="text", parameters={"TEXT": harmful})
+    exchange.call(number)
+    (place,) = (key for key, value in exchange.asterisk.kept().items() if value == harmful)
+    call = exchange.call(place.removeprefix("ringway/"))
+    assert call.variables == dict.fromkeys(call.variables, "") | routed(exchange, PLATFORM, reason="bad-number")
+
+
 def test_a_refused_caller_changes_nothing_that_is_kept(exchange: Exchange) -> None:
     since = time.time()
     number = next(iter(NUMBERS))
@@ -198,6 +237,21 @@ def test_an_answer_that_is_too_old_is_not_used(exchange: Exchange) -> None:
         assert_kept(before, exchange.call(number), int(written) - 600)
     finally:
         exchange.asterisk.set_global("RINGWAY_STALE_SECONDS", "86400")
+
+
+def test_the_same_answer_is_written_again_from_a_twelfth_of_its_age_on(exchange: Exchange) -> None:
+    number = next(iter(NUMBERS))
+    exchange.call(number)
+    key = f"ringway/{number}"
+    written, _, rest = exchange.asterisk.kept()[key].partition("|")
+
+    def written_after_a_call_at(age: int) -> int:
+        exchange.asterisk.cli(f'database put ringway {number} "{int(written) - age}|{rest}"')
+        exchange.call(number)
+        return int(exchange.asterisk.kept()[key].partition("|")[0])
+
+    assert written_after_a_call_at(7_000) == int(written) - 7_000
+    assert written_after_a_call_at(7_200) >= int(written)
 
 
 def test_a_restarted_asterisk_still_has_it(exchange: Exchange) -> None:

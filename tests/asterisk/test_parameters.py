@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.asterisk.exchange import CALLER, Exchange, routed, running_exchange
+from tests.asterisk.exchange import CALLER, Exchange, destination, routed, running_exchange
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial
@@ -89,24 +89,12 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
-@pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    yield started
-    started.end()
-
-
-def flow(context: str, key: str) -> dict[str, str]:
-    place = {"ROUTE_CONTEXT": context, "ROUTE_EXTEN": "s", "ROUTE_PRIORITY": "1"}
-    return place | {"ROUTE_KIND": "call-flow", "ROUTE_ID": key}
-
-
 @pytest.mark.parametrize("dialled", DELIVERED)
 def test_every_type_given_defaulted_and_empty(exchange: Exchange, dialled: str) -> None:
     call = exchange.call(dialled)
     params = dict(zip(NAMES, DELIVERED[dialled], strict=True))
     number = f"+44{dialled[1:]}"
-    expected = routed(exchange, flow("flow-types", "types"), number=number, company="acme", params=params)
+    expected = routed(exchange, destination("flow-types", "types"), number=number, company="acme", params=params)
     assert call.variables == expected
 
 
@@ -115,7 +103,7 @@ def test_every_value_arrives_byte_for_byte(exchange: Exchange) -> None:
     _, calls = exchange.place(*(Dial(number, CALLER) for number in NUMBERS), rate=100)
     assert [call.dialled for call in calls] == list(NUMBERS)
     for call, value in zip(calls, VALUES, strict=True):
-        to, params = flow("flow-text", "text"), {"TEXT": value}
+        to, params = destination("flow-text", "text"), {"TEXT": value}
         assert call.context == "flow-text"
         assert call.variables == routed(exchange, to, number=call.dialled, company="acme", params=params)
     assert exchange.asterisk.kept("canary") == {"canary/live": "1"}
@@ -127,7 +115,7 @@ def test_any_number_of_parameters_arrives(exchange: Exchange, count: str) -> Non
     recording, entries, values = MANY[count]
     number = entries["numbers"][0]["number"]
     call = exchange.call(number)
-    to = flow(recording.context, entries["call_flows"][0]["id"])
+    to = destination(recording.context, entries["call_flows"][0]["id"])
     assert call.variables == routed(exchange, to, number=number, company="acme", params=values)
 
 
@@ -140,5 +128,5 @@ def test_a_changed_value_is_in_the_next_call(exchange: Exchange) -> None:
             )
         )
         call = exchange.call(number)
-        to = flow("flow-text", "text")
+        to = destination("flow-text", "text")
         assert call.variables == routed(exchange, to, number=number, company="acme", params={"TEXT": value})

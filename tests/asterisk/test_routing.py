@@ -47,13 +47,6 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
-@pytest.fixture
-def exchange(started: Exchange) -> Iterator[Exchange]:
-    started.begin()
-    yield started
-    started.end()
-
-
 def test_every_way_to_write_a_number_reaches_it(exchange: Exchange) -> None:
     outcomes, calls = exchange.place(*(Dial(text, CALLER) for text in WRITTEN))
     assert all(outcome.answered for outcome in outcomes)

@@ -29,6 +29,11 @@ def test_the_service_is_exposed_less_than_two_and_a_half() -> None:
     assert float(level[1]) < 2.5
 
 
+def test_the_service_never_gives_up_to_restart() -> None:
+    """By itself systemd leaves a service down for good after five quick failures."""
+    assert "\nStartLimitIntervalSec=0\n" in (_UNITS / "ringway.service").read_text()
+
+
 def test_the_socket_listens_where_the_default_configuration_does() -> None:
     agi = tomllib.loads((_UNITS.parents[1] / "config" / "ringway.toml").read_text())["agi"]
     assert f"ListenStream={agi['host']}:{agi['port']}\n" in (_UNITS / "ringway.socket").read_text()
