@@ -4,10 +4,12 @@ Exit status: 0 done, 1 refused or failed with one clear line on standard error, 
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from router.commands import data, live, route
 from router.settings import SettingsError, from_process
@@ -15,11 +17,12 @@ from router.store.base import StoreError
 
 Command = Callable[[argparse.Namespace], int]
 
-_FAILURES = (SettingsError, StoreError, route.Refused, live.Unreachable)
+_FAILURES = (SettingsError, StoreError, data.Interrupted, route.Refused, live.Unreachable)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words name; returns the exit status."""
+    _prepare_output()
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
     try:
@@ -34,8 +37,18 @@ def main(words: Sequence[str] | None = None) -> int:
         _give_up_printing(error)
         return 1
     except KeyboardInterrupt:
+        print("ringway: interrupted", file=sys.stderr)
         return 1
     return status
+
+
+def _prepare_output() -> None:
+    """Output goes somewhere, and is UTF-8 as data files are, also where the terminal's own characters are others."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 def _give_up_printing(error: OSError) -> None:
@@ -53,9 +66,21 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+class _Version(argparse.Action):
+    """Says the version of the installed package. Looked up only when asked: the code runs without being installed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print it and exit."""
+        try:
+            print(f"ringway {version('ringway')}")
+        except PackageNotFoundError:
+            parser.exit(1, "ringway: not installed, so the version is not known; install it with make env\n")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("ringway", description="Inbound call router for Asterisk.")
-    parser.add_argument("--version", action="version", version=f"ringway {version('ringway')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, command: Command, summary: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import pathlib
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,18 @@ from typing import Any
 import msgspec
 
 from dialplan.model import Row, RowKind
-from dialplan.problems import Place, Problem, quote
+from dialplan.problems import Place, Problem, printable, quote
 from dialplan.rows import RawRow
 from router.limits import DATA_FILE_MAX_BYTES
 
 STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
+# Fields that are tables or lists.
+_NOT_IN_CSV = {
+    "parameters": "give each value a column of its own, parameters.NAME",
+    "updates": "write them in TOML or JSON",
+}
+_HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
 
 
 def read_files(names: Sequence[str]) -> tuple[list[RawRow], list[Problem]]:
@@ -49,17 +56,21 @@ class _FileError(Exception):
         return Problem(_called(name), self.entry, "", self.text, self.mend)
 
 
+_OTHER_FORMS = "JSON begins with {, CSV with a line of field names such as number,company"
+_CSV_BEGINS = "begin with a line of field names with commas between them, such as number,company"
 _HUGE_INTEGER = _FileError("a number of thousands of digits", "put phone numbers and texts in quotes")
 
 
 def _called(name: str) -> str:
-    return "standard input" if name == STANDARD_INPUT else name
+    return "standard input" if name == STANDARD_INPUT else printable(name)
 
 
 def _read_file(name: str) -> Iterator[RawRow | _FileError]:
     """The rows of a file, and among them what one entry has wrong. Raises _FileError for the file as a whole."""
     try:
         if name == STANDARD_INPUT:
+            if sys.stdin is None:  # closed by whoever started us
+                raise _FileError("it is closed", "hand the data over, or name a file")
             data = sys.stdin.buffer.read(DATA_FILE_MAX_BYTES + 1)
         else:
             with pathlib.Path(name).open("rb") as file:
@@ -73,11 +84,17 @@ def _read_file(name: str) -> Iterator[RawRow | _FileError]:
     except UnicodeDecodeError as error:
         raise _FileError(f"byte {error.start} is not UTF-8", "save it as UTF-8") from None
     del data
-    if name.lower().endswith(".csv"):
+    if name.lower().endswith(".csv") or _is_csv(text):
         return _from_csv(name, text)
     if name.lower().endswith(".json") or text.lstrip().startswith("{"):
         return _from_sections(name, _parse_json(text))
     return _from_sections(name, _parse_toml(text))
+
+
+def _is_csv(text: str) -> bool:
+    """Tell CSV by its heading: words with commas, one of them `number`, begin neither TOML nor JSON."""
+    cells = text.partition("\n")[0].rstrip("\r").split(",")
+    return all(map(_HEADING.fullmatch, cells)) and "number" in [cell.strip().strip('"') for cell in cells]
 
 
 def _parse_json(text: str) -> Any:
@@ -104,7 +121,7 @@ def _parse_toml(text: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _FileError(str(error), "correct the TOML") from None
+        raise _FileError(str(error), f"correct the TOML; {_OTHER_FORMS}") from None
     except ValueError:
         raise _HUGE_INTEGER from None
     except RecursionError:
@@ -142,9 +159,12 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
     try:
         heading = [cell.strip() for cell in next(reader, [])]
         if "number" not in heading:
-            raise _FileError("its first line has no column number", "begin with a line of field names", "line 1")
+            raise _FileError("its first line has no column number", _CSV_BEGINS, "line 1")
         if len(set(heading)) != len(heading):
             raise _FileError("its first line names a column twice", "keep one of them", "line 1")
+        for column, mend in _NOT_IN_CSV.items():
+            if column in heading:
+                raise _FileError(f"a cell cannot hold {column}", mend, "line 1")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue

@@ -17,7 +17,7 @@ from router.limits import DEADLINE_MAX_MS
 from router.observe.log import Format, Level
 
 PREFIX = "RINGWAY_"
-_PORT_MAX = 65_535
+PORT_MAX = 65_535
 _NOT_KEYS = frozenset({"CACHE", "ASTERISK"})  # variables of the test suite, which share the prefix
 
 
@@ -108,10 +108,10 @@ def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
     if path is not None:
         source = str(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}; name the configuration with -c FILE") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of an integer of thousands of digits
             raise SettingsError(f"{path}: {error}; correct the TOML") from error
     overlaid = _overlay(values, environment)
     try:
@@ -142,7 +142,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
             target[key] = target = dict(below) if isinstance(below, dict) else {}
         try:
             target[keys[-1]] = _read(text, wanted)
-        except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as error:
+        except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:
             raise SettingsError(f"{name}: {quote(text)} does not fit {_dotted(keys)}: {error}") from None
     return result
 
@@ -185,8 +185,11 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     """What types cannot say: the keys, and what is wrong with their value and how to mend it."""
     ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
     for section, port in ports.items():
-        if not 0 <= port <= _PORT_MAX:
-            yield [section, "port"], f"{quote(port)} is no port; use 1 to {_PORT_MAX}"
+        if not 0 <= port <= PORT_MAX:
+            yield [section, "port"], f"{quote(port)} is no port; use 1 to {PORT_MAX}"
+    yield from _ami_faults(settings.ami)
+    if not settings.agi.allow:
+        yield ["agi", "allow"], "nobody may ask; name the networks of your Asterisks, such as 127.0.0.0/8"
     for network in settings.agi.allow:
         try:
             ipaddress.ip_network(network)
@@ -202,6 +205,16 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     scheme = settings.store.url.partition(":")[0]
     if scheme != "sqlite":
         yield ["store", "url"], f"{quote(scheme)} is not a store of this version; use sqlite:///path"
+
+
+def _ami_faults(asterisks: Sequence[Ami]) -> Iterator[tuple[list[str], str]]:
+    seen: set[str] = set()
+    for each in asterisks:
+        if not 1 <= each.port <= PORT_MAX:
+            yield ["ami", "port"], f"{quote(each.port)} of {quote(each.name)} is no port; use 1 to {PORT_MAX}"
+        if each.name in seen:
+            yield ["ami", "name"], f"{quote(each.name)} stands twice; give each a name of its own"
+        seen.add(each.name)
 
 
 def levels() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -19,13 +20,21 @@ from router.store.sqlite import from_url
 T = TypeVar("T")
 
 
+class Interrupted(Exception):  # noqa: N818 - somebody wanted it so
+    """A load was broken off; the text says what has become of it."""
+
+
 def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make: bool = False) -> T:
     """Open the configured store, use it, close it; with `make`, make a missing one first.
 
+    Ctrl-C, however often, is one cancellation: `use` gets to know what has become of its work.
     Raises SettingsError and StoreError.
     """
 
     async def run() -> T:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
         store = from_url(from_process(config).store.url)
         try:
             await store.open(make=make)
@@ -33,7 +42,10 @@ def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make
         finally:
             await store.close()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -53,26 +65,43 @@ def check(arguments: argparse.Namespace) -> int:
 
 def load(arguments: argparse.Namespace) -> int:
     """Validate files against what is stored too, then apply all of it or nothing."""
-    rows, problems = files.read_files(arguments.files)
+    done: list[Commit] = []
 
-    def prepared(stored: Stored) -> ChangeSet:
-        return prepare(rows, stored, replace=arguments.replace, as_company=arguments.as_company, before=problems)
-
-    async def commit(store: Store) -> Commit:
-        return await store.commit(prepared)
+    async def commit(store: Store) -> None:
+        done.append(await store.commit(prepared))
 
     try:
-        done = with_store(arguments.config, commit, make=True)
+        rows, problems = files.read_files(arguments.files)
+
+        def prepared(stored: Stored) -> ChangeSet:
+            return prepare(rows, stored, replace=arguments.replace, as_company=arguments.as_company, before=problems)
+
+        with_store(arguments.config, commit, make=True)
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1
-    if arguments.json:
-        _print_json({"version": done.version, "changed": done.changed})
-    elif done.changed:
-        print(f"{done.changed} row{'s' if done.changed > 1 else ''} changed, version {done.version}")
-    else:
-        print(f"nothing to change, version {done.version}")
+    except KeyboardInterrupt:
+        if not done:
+            raise Interrupted("interrupted; nothing was changed") from None
+    _say_done(done[0], as_json=arguments.json)
     return 0
+
+
+def _say_done(done: Commit, *, as_json: bool) -> None:
+    """Say what a load has changed: on standard error where standard output takes nothing."""
+    if not done.changed:
+        text = f"nothing to change, version {done.version}"
+    else:
+        text = f"{done.changed} row{'s' if done.changed > 1 else ''} changed, version {done.version}"
+    try:
+        if as_json:
+            _print_json({"version": done.version, "changed": done.changed})
+        else:
+            print(text)
+        sys.stdout.flush()
+    except OSError:
+        print(text, file=sys.stderr)
+        raise
 
 
 def dump(arguments: argparse.Namespace) -> int:

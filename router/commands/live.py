@@ -1,18 +1,18 @@
 """`ringway call` and `ringway status`: what a running router says."""
 
 import argparse
+import http.client
 import os
 import time
-import urllib.error
 import urllib.request
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from dialplan.problems import quote
+from dialplan.problems import printable, quote
 from router.agi.client import AgiClientError, ask
 from router.limits import STATUS_TIMEOUT_SECONDS
-from router.settings import Settings, from_process
+from router.settings import PORT_MAX, Settings, from_process
 
 
 class Unreachable(Exception):  # noqa: N818 - nobody answered; the text says who
@@ -27,7 +27,7 @@ def call(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     try:
         variables = ask(host, port, arguments.did, arguments.caller or "", unique_id, STATUS_TIMEOUT_SECONDS)
-    except (OSError, AgiClientError) as error:
+    except (OSError, UnicodeError, AgiClientError) as error:  # UnicodeError: a host that no name can be
         why = getattr(error, "strerror", None) or error
         raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
     milliseconds = (time.perf_counter() - started) * 1000
@@ -45,7 +45,7 @@ def _address(text: str | None, settings: Settings) -> tuple[str, int]:
         host = settings.agi.host
         return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), settings.agi.port  # noqa: S104
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 1 <= int(port[:6]) <= PORT_MAX:
         raise Unreachable(f"--agi {quote(text)} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
@@ -58,12 +58,20 @@ def status(arguments: argparse.Namespace) -> int:
     host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.metrics.host, settings.metrics.host)  # noqa: S104
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}/metrics"
     try:
-        with urllib.request.urlopen(address, timeout=STATUS_TIMEOUT_SECONDS) as answer:
-            text = answer.read().decode()
-    except (TimeoutError, urllib.error.URLError, OSError) as error:
-        why = getattr(error, "reason", error)
+        # Without the proxies of the environment: the router is here.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            address, timeout=STATUS_TIMEOUT_SECONDS
+        ) as answer:
+            page = answer.read()
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        why = getattr(error, "reason", None) or printable(str(error).strip())
         raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
-    state = _state(text)
+    try:
+        state = _state(page.decode())
+    except ValueError:
+        state = {}
+    if "table_version" not in state:
+        raise Unreachable(f"what answers at {address} is no router; see [metrics] port, and what listens there")
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(state), indent=2).decode())
     else:

@@ -68,7 +68,8 @@ class Store(Protocol):
     async def commit(self, prepare: Prepare) -> Commit:
         """Let `prepare` see what is stored and say what to change, and do that in the same transaction.
 
-        Raises StoreError, and whatever `prepare` raises; nothing is changed then.
+        Raises StoreError, and whatever `prepare` raises; nothing is changed then. Nor is it where a cancellation
+        comes through; one that comes too late is passed over, and the commit returned.
         """
         ...
 

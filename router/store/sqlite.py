@@ -20,9 +20,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from dialplan.model import ROW_TYPES, Row, RowKind
+from dialplan.problems import quote
 from dialplan.validate import ChangeSet, Stored
 from router.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.work import Work
 
 T = TypeVar("T")
 
@@ -48,11 +50,17 @@ _UPSERT = (
 )
 
 
+class _UnusableError(sqlite3.DatabaseError):
+    """The file is sound, and not for this Ringway; the text says the mend too."""
+
+
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
     """Turn what SQLite raises into a StoreError that names the file and the mend."""
     try:
         yield
+    except _UnusableError as error:
+        raise StoreError(f"store {path}: {error}") from error
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
         text = str(error)
         if "full" in text:
@@ -123,7 +131,8 @@ class _Connection:
 
     def _connect(self, *, make_tables: bool) -> sqlite3.Connection:
         file = self._present()  # sqlite3 by itself would make a file that is missing
-        database = sqlite3.connect(self._path, timeout=STORE_BUSY_SECONDS, isolation_level=None)
+        # absolute: SQLite has names of its own, such as :memory:
+        database = sqlite3.connect(self._path.absolute(), timeout=STORE_BUSY_SECONDS, isolation_level=None)
         try:
             _prepare(database, make_tables=make_tables)
         except BaseException:
@@ -157,10 +166,16 @@ def _prepare(database: sqlite3.Connection, *, make_tables: bool) -> None:
 
     A file that comes to be under a running router is somebody's who is still making it, or a mistake.
     """
-    (schema,) = database.execute("PRAGMA user_version").fetchone()
-    if schema != _SCHEMA_VERSION and not (schema == 0 and make_tables):
+    with _transaction(database, "DEFERRED"):
+        (schema,) = database.execute("PRAGMA user_version").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if schema == 0 and tables:
+        raise _UnusableError("it is another program's database; name another file in [store] url")
+    if schema == 0 and not make_tables:
+        raise _UnusableError("its schema is missing; load data into it first, with ringway load FILE")
+    if schema not in (0, _SCHEMA_VERSION):
         known = f"this version of Ringway knows {_SCHEMA_VERSION}"
-        raise sqlite3.DatabaseError(f"its schema is {schema or 'missing'}, {known}")
+        raise _UnusableError(f"its schema is {schema}, {known}; use the version that made it")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
     if schema == 0:
@@ -212,11 +227,13 @@ def _end_abandoned(database: sqlite3.Connection) -> None:
 class _StoredRows:
     """What is stored, as a check sees it: inside the transaction that is open on the database."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, work: Work) -> None:
         self._database = database
+        self._work = work
         self._few: dict[tuple[RowKind, str], Row | None] = {}  # all but numbers are few, and asked for often
 
     def get(self, kind: RowKind, key: str) -> Row | None:
+        self._work.go_on()
         if (kind, key) in self._few:
             return self._few[kind, key]
         found = self._database.execute(
@@ -230,6 +247,7 @@ class _StoredRows:
     def rows(self, kind: RowKind) -> Iterator[Row]:
         query = "SELECT body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
         for (body,) in self._database.execute(query, (_CODES[kind],)):
+            self._work.go_on()
             row = _row(_CODES[kind], body)[1]
             if row is not None:
                 yield row
@@ -245,12 +263,18 @@ class SqliteStore:
         self._reading = _Connection(path)
         self._writing = _Connection(path)
         self._closing = threading.Event()
+        self._followed = 0  # of which opening of the file the last reading was that came to its end
 
     async def open(self, *, make: bool = True) -> None:
         """Make the folder and the file where they are missing, or insist that they are there. Raises StoreError."""
-        if not make and not self.path.exists():
+        if make:
+            await self._writing.make()
+            return
+        with _reached(self.path):
+            there = self.path.exists()
+        if not there:
             raise StoreError(f"store {self.path}: there is none; load data into it first, with ringway load FILE")
-        await self._writing.make()
+        await self._writing.run(lambda _: None)
 
     async def close(self) -> None:
         """Close both connections."""
@@ -269,12 +293,14 @@ class SqliteStore:
     def _watch(self, database: sqlite3.Connection, version: int, epoch: str, end: float) -> bool | None:
         """Tell whether there is news by `end`; None: something has changed, open the file and ask again.
 
+        Another file in place of the one that was read is news whatever its version: a backup has the same epoch,
+        and may have come to the same version in another way.
         The mark is taken before the query: what is committed after the query changes it. The log's time and size
         would not do, since they change before a commit can be seen, and not for every one.
         """
         _end_abandoned(database)
         before = self._mark(database)
-        if _meta(database)[:2] != (version, epoch):
+        if _meta(database)[:2] != (version, epoch) or self._followed not in (0, self._reading.opened):
             return True
         while not self._closing.wait(STORE_POLL_SECONDS):
             if self._mark(database) != before:
@@ -295,21 +321,21 @@ class SqliteStore:
     async def read(self, version: int | None, epoch: str) -> Reading:
         """Read inside one transaction, which the last batch ends. Raises StoreError."""
 
-        def begin(database: sqlite3.Connection) -> tuple[int, str, bool, sqlite3.Cursor]:
+        def begin(database: sqlite3.Connection) -> tuple[int, str, bool, AsyncIterator[list[ChangedRow]]]:
             _end_abandoned(database)
             database.execute("BEGIN")
             now, its_epoch, floor = _meta(database)
-            whole = version is None or epoch != its_epoch or not floor <= version <= now
+            known = self._followed in (0, self._reading.opened)
+            whole = version is None or epoch != its_epoch or not floor <= version <= now or not known
             if whole:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
             else:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE version > ?", (version,))
-            return now, its_epoch, whole, cursor
+            return now, its_epoch, whole, self._batches(cursor, self._reading.opened)
 
-        now, its_epoch, whole, cursor = await self._reading.run(begin)
-        return Reading(now, its_epoch, whole, self._batches(cursor))
+        return Reading(*await self._reading.run(begin))
 
-    async def _batches(self, cursor: sqlite3.Cursor) -> AsyncIterator[list[ChangedRow]]:
+    async def _batches(self, cursor: sqlite3.Cursor, opening: int) -> AsyncIterator[list[ChangedRow]]:
         def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
             rows: list[ChangedRow] = []
             for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
@@ -320,31 +346,35 @@ class SqliteStore:
         while rows := await self._reading.run(fetch):
             yield rows
         await self._reading.run(lambda database: database.execute("COMMIT"))
+        self._followed = opening
 
     async def view(self, use: Callable[[Stored], None]) -> int:
         """Show what is stored inside one transaction. Raises StoreError."""
+        work = Work()
 
         def look(database: sqlite3.Connection) -> int:
             with _transaction(database, "DEFERRED"):
                 version = _meta(database)[0]
-                use(_StoredRows(database))
+                use(_StoredRows(database, work))
             return version
 
-        return await self._writing.run(look)
+        return await work.result(self._writing.run(look))
 
     async def commit(self, prepare: Prepare) -> Commit:
         """Prepare and write inside one transaction. Raises StoreError, and what `prepare` raises."""
+        work = Work()
 
         def change(database: sqlite3.Connection) -> Commit:
             with _transaction(database):
-                changes = prepare(_StoredRows(database))
+                changes = prepare(_StoredRows(database, work))
                 version = _meta(database)[0]
                 if len(changes):
                     version += 1
                     _write(database, changes, version)
+                work.commit()
             return Commit(version, len(changes))
 
-        return await self._writing.run(change)
+        return await work.result(self._writing.run(change))
 
 
 def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> None:
@@ -363,7 +393,8 @@ def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> No
 
 def from_url(url: str) -> SqliteStore:
     """The store that `sqlite:///absolute/path` (or `sqlite:relative`) names. Raises StoreError."""
-    path = url.removeprefix("sqlite://").removeprefix("sqlite:")
-    if not path or path.endswith("/") or os.path.isdir(path):  # noqa: PTH112 - a text so far
-        raise StoreError(f'"{url}" names no file; write sqlite:///var/lib/ringway/ringway.db')
+    path = url.partition(":")[2].removeprefix("//")
+    misplaced = url.startswith("sqlite://") and not path.startswith("/")  # its folder would be read as a host
+    if not path or path.endswith("/") or misplaced or not path.isprintable() or os.path.isdir(path):  # noqa: PTH112 - a text so far
+        raise StoreError(f"{quote(url)} names no file; write sqlite:///var/lib/ringway/ringway.db")
     return SqliteStore(pathlib.Path(os.path.normpath(path.replace("//", "/"))))

@@ -242,12 +242,14 @@ def test_an_emptied_store_does_not_empty_the_table(tmp_path: pathlib.Path) -> No
 
 
 def test_a_store_that_is_being_made_anew_does_not_empty_the_table(tmp_path: pathlib.Path) -> None:
-    """`ringway dump` of a store that is not there makes one: version 0, without a single number."""
+    """A load of nothing makes one at version 0, without a single number."""
+    empty = other_store(tmp_path / "empty", "")
     with running_router(tmp_path, data=flow("c-1")) as router:
-        remove(router)
-        router.wait_for("store_down")
-        assert ringway("dump", config=router.config).out == ""
+        for name in ("ringway.db-wal", "ringway.db-shm"):
+            router.store_path.with_name(name).unlink()
+        empty.rename(router.store_path)
         settled_down(router)
+        assert "made anew" in router.events("store_down")[0]["error"]
         load(router.config, flow("c-2"))
         recovered(router, "c-2")
 

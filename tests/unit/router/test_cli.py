@@ -1,6 +1,9 @@
 import argparse
+import io
 import pathlib
 import re
+import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -36,6 +39,39 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
         cli.main(["--version"])
     assert ended.value.code == 0
     assert re.fullmatch(r"ringway \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_tree_that_was_not_installed_works_and_says_why_it_knows_no_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(cli, "version", version)
+    assert parsed("dump").command is data.dump
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("ringway: not installed")
+
+
+def test_closed_outputs_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(app, "serve", lambda _: print("to nobody"))  # noqa: T201 - that is the point
+    assert cli.main(["serve"]) == 0
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def test_output_is_utf_8_whatever_the_terminal_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(app, "serve", lambda _: print("Цюрих"))  # noqa: T201 - that is the point
+    assert cli.main(["serve"]) == 0
+    assert out.buffer.getvalue() == "Цюрих\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -105,12 +141,15 @@ def test_a_failure_is_one_line_and_status_1(
     assert capsys.readouterr() == ("", "ringway: a: b\n")
 
 
-def test_an_interrupt_is_status_1_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_status_1_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app, "serve", interrupt)
     assert cli.main(["serve"]) == 1
+    assert capsys.readouterr() == ("", "ringway: interrupted\n")
 
 
 def test_a_served_router_ends_with_status_0(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:

@@ -63,6 +63,37 @@ def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch, content: 
     assert rows[0].place.file == "standard input"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "number,company\n020,acme\n",
+        "\ufeffnumber,company\r\n020,acme\r\n",
+        'company ,"number"\nacme,020\n',
+        "number,company,parameters.TEXT\n020,acme,\n",
+    ],
+)
+def test_csv_on_standard_input_is_told_by_its_heading(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    rows, problems = files.read_files(["-"])
+    assert problems == []
+    ((kind, found),) = values(rows)
+    assert (kind, sorted(found.items())) == ("numbers", [("company", "acme"), ("number", "020")])
+    assert rows[0].place.entry == 'line 2 "020"'
+
+
+@pytest.mark.parametrize("content", ["number;company\n020;acme\n", "name,company\nx,acme\n", "[{}]"])
+def test_what_no_form_has_is_told_with_how_each_begins(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    rows, (problem,) = files.read_files(["-"])
+    assert rows == []
+    assert problem.mend.endswith("JSON begins with {, CSV with a line of field names such as number,company")
+
+
+@pytest.mark.parametrize("content", ['numbers = [{ number = "020" }]\n', '"numbers" = [{ number = "020" }]\n'])
+def test_toml_is_not_taken_for_csv(read: Reader, content: str) -> None:
+    assert [row.values for row in read(content, "a")[0]] == [{"number": "020"}]
+
+
 def test_several_files_are_one_set_in_their_order(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.toml").write_text('[[companies]]\nid = "acme"\n')
     (tmp_path / "b.csv").write_text("number\n020\n")
@@ -93,6 +124,8 @@ def test_several_files_are_one_set_in_their_order(tmp_path: pathlib.Path) -> Non
         ("name\nx\n", "a.csv", "line 1", "no column number"),
         ("number,number\n1,2\n", "a.csv", "line 1", "twice"),
         ('number\n"020\n', "a.csv", "line 2", "unexpected end"),
+        ("number,parameters,parameters.X\n020,a,b\n", "a.csv", "line 1", "a cell cannot hold parameters"),
+        ("number,updates\n020,x\n", "a.csv", "line 1", "a cell cannot hold updates"),
         ("number,name\n020\n", "a.csv", "line 2", "1 cells under 2 columns"),
         ("number\n" + "0" * 200_000, "a.csv", "line 2", "limit"),
     ],

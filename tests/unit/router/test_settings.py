@@ -59,6 +59,10 @@ def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: pathlib.Path
     assert settings.ami == (Ami("pbx1"),)
 
 
+def test_a_byte_order_mark_is_nothing(tmp_path: pathlib.Path) -> None:
+    assert loaded(tmp_path, "\ufeff[agi]\nport = 4600\n").agi.port == 4600
+
+
 def test_no_file_means_the_defaults() -> None:
     assert load(None, {"PATH": "/bin", "HOME": "/"}) == Settings()
 
@@ -116,6 +120,12 @@ def test_a_variable_leaves_the_rest_of_its_table(tmp_path: pathlib.Path) -> None
         ('[defaults]\ndestination = { context = "a", priority = 0 }', ["[defaults.destination] priority"]),
         ('[defaults]\ndestination = { contxt = "a" }', ["[defaults.destination]"]),
         ("[[ami]]\nport = 5", ["ami", "name"]),
+        ('[[ami]]\nname = "a"\nport = 70000', ["[ami] port", "70000", '"a"']),
+        ('[[ami]]\nname = "a"\nport = 0', ["[ami] port"]),
+        ('[[ami]]\nname = "a"\n[[ami]]\nname = "a"', ["[ami] name", '"a" stands twice']),
+        ("[agi]\nallow = []", ["[agi] allow", "nobody may ask"]),
+        ("[agi]\nport = " + "9" * 5000, ["TOML"]),
+        ("agi = " + "[" * 100_000, ["TOML"]),
         ("agi = 5", ["[agi]"]),
         ("[agi", ["TOML"]),
     ],
@@ -139,6 +149,9 @@ def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path: pathlib.Path, 
         ("RINGWAY_AGI", "{ port = 70000 }"),
         ("RINGWAY_AGI", "{ prot = 1 }"),
         ("RINGWAY_AGI__ALLOW", "here"),
+        ("RINGWAY_AGI__ALLOW", ""),
+        ("RINGWAY_AGI__ALLOW", "[" * 100_000),
+        ("RINGWAY_AMI", '[{ name = "a", port = 70000 }]'),
         ("RINGWAY_LOG__LEVEL", "loud"),
         ("RINGWAY_LOG__MASK_CALLERS", "perhaps"),
         ("RINGWAY_NUMBERING__REGION", "England"),

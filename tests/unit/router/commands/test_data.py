@@ -1,9 +1,18 @@
+import errno
 import io
+import os
 import pathlib
+import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from dialplan.model import Row, RowKind
+from dialplan.validate import ChangeSet, Stored
+from router import files
+from router.commands import data
+from router.store.work import Work
 from tests.processes import DEMO_DATA
 from tests.unit.router.commands.conftest import Run
 
@@ -114,3 +123,104 @@ def test_an_admins_load_is_held_to_what_an_admin_may_do(demo: Run, monkeypatch: 
     done = demo("load", "-", "--as-company", "acme")
     assert done.status == 1
     assert 'call flow "basic-queue" is locked' in done.err
+
+
+# --- Ctrl-C, and an output that takes nothing -----------------------------------------------------------------------
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_files(_: object) -> None:
+        interrupt()
+        raise AssertionError
+
+    monkeypatch.setattr(files, "read_files", read_files)
+    assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
+
+
+def test_an_interrupt_during_the_check_changes_nothing_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(_: object, stored: Stored, **__: object) -> ChangeSet:
+        interrupt()
+        while True:
+            stored.get(RowKind.NUMBER, "+442079460000")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "prepare", prepare)
+        assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
+    assert run("load", DEMO_DATA).out == "14 rows changed, version 1\n"
+
+
+def test_an_interrupt_that_comes_too_late_is_a_load_that_is_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = Work.commit
+
+    def commit_and_interrupt(work: Work) -> None:
+        commit(work)
+        interrupt()
+
+    monkeypatch.setattr(Work, "commit", commit_and_interrupt)
+    assert run("load", DEMO_DATA) == (0, "14 rows changed, version 1\n", "")
+    assert run("load", DEMO_DATA) == (0, "nothing to change, version 1\n", "")
+
+
+def test_ctrl_c_is_python_s_own_again_afterwards(demo: Run) -> None:
+    demo("dump")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+
+
+def test_an_interrupted_dump_is_told(demo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(stored: Stored) -> Iterator[tuple[RowKind, Row]]:
+        interrupt()
+        while True:
+            yield from ((RowKind.NUMBER, row) for row in stored.rows(RowKind.NUMBER))
+
+    monkeypatch.setattr(data, "_all_rows", endless)
+    done = demo("dump")
+    assert (done.status, done.err) == (1, "ringway: interrupted\n")
+
+
+def test_a_load_whose_output_takes_nothing_says_on_the_other_that_it_is_done(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def fileno(self) -> int:
+            return spare
+
+    spare = os.open(tmp_path / "spare", os.O_CREAT | os.O_WRONLY)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        done = run("load", DEMO_DATA)
+    os.close(spare)
+    first, second = done.err.splitlines()
+    assert (done.status, first) == (1, "14 rows changed, version 1")
+    assert second == "ringway: cannot print: No space left on device; nothing is wrong with the store"
+
+
+# --- characters of others -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_file_with_a_hostile_name_is_told_on_one_plain_line(
+    run: Run, tmp_path: pathlib.Path, form: list[str]
+) -> None:
+    done = run("check", tmp_path / os.fsdecode(b"a\n\xff\x1b[2J.toml"), *form)
+    assert done.status == 1
+    assert r"a\n\udcff\x1b[2J.toml: No such file" in done.err or form
+    assert len(done.err.splitlines()) == (1 if form else 2)
+    assert not form or done.json()["problems"][0]["file"].endswith(r"a\n\udcff\x1b[2J.toml")
+
+
+def test_a_closed_standard_input_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    done = run("check", "-")
+    assert done.status == 1
+    assert done.err.splitlines()[0] == "standard input: it is closed; hand the data over, or name a file"

@@ -52,7 +52,7 @@ def test_nobody_there_is_one_line_with_where_it_looked(run: Run) -> None:
     assert done.err == f"{where}: Connection refused; is `ringway serve` running?\n"
 
 
-@pytest.mark.parametrize("address", ["", "4573", "host:", "host:port", ":4573"])
+@pytest.mark.parametrize("address", ["", "4573", "host:", "host:port", ":4573", "host:0", "host:70109"])
 def test_an_address_that_is_none_is_refused(run: Run, address: str) -> None:
     done = run("call", "020", "--agi", address)
     assert done.status == 1
@@ -86,6 +86,48 @@ def test_status_without_a_router_says_where_it_looked(run: Run, monkeypatch: pyt
     done = run("status")
     assert done.status == 1
     assert "is `ringway serve` running?" in done.err
+
+
+@pytest.fixture(
+    params=[
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n<a>{",
+        b"HTTP/1.0 200 OK\r\n\r\n\xff",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+    ]
+)
+def stranger(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Somebody on a port who is no router, and answers one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(request.param)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(30)
+
+
+def test_whoever_else_answers_is_said_in_one_line(run: Run, stranger: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGWAY_METRICS__PORT", str(stranger))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # of no concern to a router on this machine
+    done = run("status")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert f"http://127.0.0.1:{stranger}/metrics" in done.err
+    assert "is no router" in done.err or "SSH-2.0-x" in done.err
+
+
+def test_a_host_that_no_name_can_be_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGWAY_METRICS__HOST", "a..b")
+    monkeypatch.setenv("RINGWAY_METRICS__PORT", "9173")
+    for words in (["status"], ["call", "020", "--agi", "a..b:4573"]):
+        done = run(*words)
+        assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+        assert "a..b" in done.err
 
 
 def test_the_state_is_read_off_the_routers_own_page() -> None:

@@ -1,6 +1,7 @@
 """What every store promises. One that is new goes into the list in conftest and has to pass as it is."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -108,6 +109,50 @@ async def test_whatever_a_check_raises_comes_out_as_it_is_and_changes_nothing(st
     with pytest.raises(ZeroDivisionError):
         await store.commit(broken)
     assert await data.commit(store, flow("a")) == Commit(1, 1)
+
+
+async def test_a_commit_that_is_called_off_changes_nothing(store: Store) -> None:
+    await store.commit(data.flows("a"))
+    looking, called_off = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(stored: Stored) -> ChangeSet:
+        loop.call_soon_threadsafe(looking.set)
+        assert called_off.wait(60)
+        return data.flows("b")(stored)
+
+    task = asyncio.create_task(store.commit(slow))
+    await looking.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    called_off.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert set(await data.everything(store)) == {(RowKind.CALL_FLOW, "a")}
+    assert (await store.commit(data.flows("c"))).version == 2
+
+
+async def test_a_view_that_is_called_off_ends_at_its_next_row(store: Store) -> None:
+    await store.commit(data.flows("a", "b"))
+    looking, called_off = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    seen: list[Row] = []
+
+    def slow(stored: Stored) -> None:
+        for row in stored.rows(RowKind.CALL_FLOW):
+            seen.append(row)
+            loop.call_soon_threadsafe(looking.set)
+            assert called_off.wait(60)
+
+    task = asyncio.create_task(store.view(slow))
+    await looking.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    called_off.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.view(lambda _: None)  # the other one has ended by now
+    assert len(seen) == 1
 
 
 async def test_whatever_a_view_raises_comes_out_as_it_is(store: Store) -> None:

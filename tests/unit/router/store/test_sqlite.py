@@ -57,7 +57,19 @@ def test_an_address_names_a_file(url: str, path: str) -> None:
     assert from_url(url).path == pathlib.Path(path)
 
 
-@pytest.mark.parametrize("url", ["sqlite:", "sqlite://", "sqlite:///", "sqlite:///tmp", "sqlite:///tmp/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///tmp",
+        "sqlite:///tmp/",
+        "sqlite://var/ringway.db",
+        "sqlite",
+        "sqlite:a\0b",
+    ],
+)
 def test_an_address_without_a_file_is_refused_with_an_example(url: str) -> None:
     with pytest.raises(StoreError, match="write sqlite:///var/lib"):
         from_url(url)
@@ -93,6 +105,46 @@ async def test_a_store_of_a_newer_version_is_left_alone(path: pathlib.Path) -> N
     with pytest.raises(StoreError, match="99"):
         await store.open()
     await store.close()
+
+
+@pytest.mark.parametrize("make", [True, False])
+async def test_another_programs_database_is_left_alone(path: pathlib.Path, make: bool) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bookmarks (v)")
+    database.close()
+    before = path.read_bytes()
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match=r"another program's database; name another file in \[store\] url"):
+        await store.open(make=make)
+    await store.close()
+    assert path.read_bytes() == before
+
+
+async def test_who_only_looks_makes_nothing_of_an_empty_file(path: pathlib.Path) -> None:
+    path.touch()
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match="schema is missing; load data into it first"):
+        await store.open(make=False)
+    await store.close()
+    assert path.stat().st_size == 0
+
+
+async def test_a_path_that_cannot_be_looked_at_is_named(tmp_path: pathlib.Path) -> None:
+    store = SqliteStore(tmp_path / ("x" * 300))
+    with pytest.raises(StoreError, match="File name too long; see that"):
+        await store.open(make=False)
+    await store.close()
+
+
+async def test_a_name_that_sqlite_reads_in_its_own_way_is_a_file_all_the_same(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await made(from_url("sqlite::memory:").path, "a")
+    again = from_url("sqlite::memory:")
+    await again.open(make=False)
+    assert set(await data.everything(again)) == {(RowKind.CALL_FLOW, "a")}
+    await again.close()
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: pathlib.Path) -> None:
@@ -222,6 +274,32 @@ async def test_another_file_in_its_place_is_noticed_every_time(
         reading = await store.read(reading.version, reading.epoch)
         assert reading.whole
         assert set(await data.content(reading)) == {(RowKind.CALL_FLOW, f"b{step}")}
+
+
+async def test_a_restored_backup_is_read_as_a_whole_even_at_the_version_that_was_read(
+    path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Restored and loaded again between two looks: the same epoch, the same version, and another content."""
+    await made(path, "a")
+    backup = shutil.copy(path, tmp_path / "backup.db")
+    await made(path, "lost")
+    store = SqliteStore(path)
+    reading = await store.read(None, "")
+    await data.content(reading)
+    remove(path)
+    shutil.copy(backup, path)
+    await made(path, "new")
+    assert await store.wait(reading.version, reading.epoch, 0)
+    torn = await store.read(reading.version, reading.epoch)
+    await torn.batches.aclose()  # type: ignore[attr-defined] # a generator
+    assert await store.wait(reading.version, reading.epoch, 0)  # it has not been read yet
+    again = await store.read(reading.version, reading.epoch)
+    assert (again.version, again.epoch, again.whole) == (reading.version, reading.epoch, True)
+    assert set(await data.content(again)) == {(RowKind.CALL_FLOW, "a"), (RowKind.CALL_FLOW, "new")}
+    assert not await store.wait(again.version, again.epoch, 0)
+    await made(path, "more")
+    assert not (await store.read(again.version, again.epoch)).whole
+    await store.close()
 
 
 async def test_an_empty_file_in_its_place_is_no_empty_store(store: SqliteStore, path: pathlib.Path) -> None:
