@@ -52,7 +52,10 @@ class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not on
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
-        super().__init__("\n".join(str(each) for each in self.problems))
+        super().__init__(f"{len(self.problems)} problems")
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))  # made when it is asked for: there may be a million
 
 
 def quote(value: object) -> str:

@@ -11,7 +11,7 @@ from dialplan.decide import Decision
 from dialplan.model import CallFlow
 from dialplan.parameters import delivered
 from router.agi.messages import mset, pair, split_pairs
-from router.limits import ANSWER_CACHE_MAX, COMMAND_MAX_BYTES
+from router.limits import ANSWER_CACHE_MAX_BYTES, COMMAND_MAX_BYTES
 
 # Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
 _VARIABLE_BYTES = 84
@@ -26,12 +26,17 @@ class _Prepared(NamedTuple):
     head: str
     tail: str
 
+    def size(self) -> int:
+        """About how many bytes it holds, its key and its objects included."""
+        return 500 + len(self.head) + len(self.tail) + sum(map(len, self.ahead))
+
 
 class Answers:
-    """Makes answers; keeps what it prepared, up to ANSWER_CACHE_MAX."""
+    """Makes answers; keeps what it prepared, up to ANSWER_CACHE_MAX_BYTES."""
 
     def __init__(self) -> None:
         self._prepared: dict[tuple[object, ...], _Prepared] = {}
+        self._bytes = 0
 
     def commands(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
         """The commands that go ahead (none, but for very many parameters) and the last one.
@@ -42,9 +47,12 @@ class Answers:
         key = (id(decision.target), decision.kind, decision.company, decision.values, with_names)
         prepared = self._prepared.get(key)
         if prepared is None:
-            if len(self._prepared) >= ANSWER_CACHE_MAX:
+            prepared = _prepare(decision, with_names=with_names)
+            self._bytes += prepared.size()
+            if self._bytes > ANSWER_CACHE_MAX_BYTES:
                 self._prepared.clear()
-            prepared = self._prepared[key] = _prepare(decision, with_names=with_names)
+                self._bytes = prepared.size()
+            self._prepared[key] = prepared
         line = (
             f"{prepared.head}{decision.number},ROUTE_CALLER={decision.caller},ROUTE_REASON={decision.reason},"
             f"ROUTE_VERSION={decision.version}{prepared.tail}"

@@ -295,12 +295,22 @@ def test_a_call_has_its_own_numbers_reason_and_version() -> None:
 
 
 def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX", 10)
-    answers = Answers()
+    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10_000)
+    answers, most = Answers(), 0
     for place in range(100):
         flow, values = text_flow({"A": str(place)})
         assert variables(decision(flow, values=values), answers=answers)["PARAM_A"] == str(place)
-        assert len(answers._prepared) <= 10
+        most = max(most, len(answers._prepared))
+        assert sum(each.size() for each in answers._prepared.values()) <= 10_000
+    assert 5 <= most <= 20
+
+
+def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10)
+    answers = Answers()
+    for _ in range(2):
+        assert variables(decision(), answers=answers) == variables(decision())
+        assert len(answers._prepared) == 1
 
 
 class TestDigest:

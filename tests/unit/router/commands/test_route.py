@@ -11,7 +11,7 @@ def test_every_step_and_the_decision_are_shown(demo: Run) -> None:
     steps = [line.split("  ")[0] for line in done.out.splitlines()]
     assert steps[:6] == ["caller", "dialled number", "number", "assignment", "assignment", "assignment"]
     assert "=> flow-closed,s,1  call-flow xmas, reason scheduled, at 2026-12-25T12:00:00Z, version 1" in done.out
-    assert '   PARAM_MESSAGE = "We are back on 2 January"' in done.out
+    assert '   PARAM_MESSAGE = "vm-goodbye"' in done.out
 
 
 def test_candidates_that_were_turned_down_say_why(demo: Run) -> None:
