@@ -163,9 +163,6 @@ def check_destination(destination: model.Destination) -> Iterator[tuple[str, Fau
     if not _EXTEN.fullmatch(destination.exten):
         mend = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
         yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", mend)
-    if destination.context == "ringway-route" or (destination.context, destination.exten) == ("ringway-inbound", "s"):
-        mend = "name the context of a call flow"
-        yield "destination.context", Fault(f"{quote(destination.context)} would ask where to go again", mend)
     if not 1 <= destination.priority <= model.PRIORITY_MAX:
         mend = f"use 1 to {model.PRIORITY_MAX}"
         yield "destination.priority", Fault(f"{quote(destination.priority)} is not a priority", mend)

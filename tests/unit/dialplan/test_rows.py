@@ -252,9 +252,6 @@ def test_a_company_does_not_live_in_whatever_zone_the_machine_is_set_to(name: st
         ({"context": "c", "exten": "s,1"}, "exten"),
         ({"context": "c", "exten": "_X."}, None),
         ({"context": "c", "exten": "*99#"}, None),
-        ({"context": "ringway-route", "exten": "go"}, "context"),  # these two would ask again, for ever
-        ({"context": "ringway-inbound"}, "context"),
-        ({"context": "ringway-inbound", "exten": "02079460000"}, None),  # another number's flow
         ({"context": "c", "priority": 0}, "priority"),
         ({"context": "c", "priority": 10_001}, "priority"),
         ({"context": "c", "priority": 1 << 100_000}, "priority"),
