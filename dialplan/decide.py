@@ -20,6 +20,10 @@ class Reason(StrEnum):
 
     ASSIGNED = "assigned"
     SCHEDULED = "scheduled"
+    CALLBACK_FORCE_YES = "callback-force-yes"
+    CALLBACK_CAMPAIGN = "callback-campaign"
+    CALLBACK_NOT_ACCEPTED = "callback-not-accepted"  # the campaign takes no incoming calls; the number's own does
+    CALLBACK_USED = "callback-used"  # an earlier callback has used the right up; the number's own takes it
     DISABLED = "disabled"
     UNKNOWN_NUMBER = "unknown-number"
     BAD_NUMBER = "bad-number"

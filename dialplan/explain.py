@@ -8,8 +8,10 @@ import datetime as dt
 import msgspec
 
 from dialplan import times
-from dialplan.decide import Call
-from dialplan.model import CallFlow, Campaign, Destination
+from dialplan.attempts import Attempt
+from dialplan.callbacks import Claim, Verdict
+from dialplan.decide import Call, Decision, Kind, Reason
+from dialplan.model import CallbackRule, CallFlow, Campaign, Destination
 from dialplan.numbers import Unreadable, national
 from dialplan.problems import quote
 from dialplan.table import Assigned, Entry
@@ -95,6 +97,36 @@ class Explanation:
         if company is not None:
             self._say("default", "turned down", f'company "{company}" has no default flow')
         self._say("default", "taken", f"the platform's: {_shown(default)}")
+
+    def callback_rule(self, rule: CallbackRule, *, pool: bool) -> None:
+        """Which rule the number has for callbacks."""
+        why = {
+            CallbackRule.FORCE_YES: "a callback goes to the campaign that rang, whatever that takes",
+            CallbackRule.AS_IN_CAMPAIGN: "a callback goes to the campaign that rang, where that takes incoming calls",
+            CallbackRule.FORCE_NO: "a callback goes to the number's own destination",
+        }[rule]
+        self._say("callback rule", rule, f"every pool number's: {why}" if pool else why)
+
+    def attempt(self, attempt: Attempt, why_not: str) -> None:
+        """An attempt to this caller that showed this number, and whether it gives the right."""
+        what = f'{attempt.outcome}, campaign "{attempt.campaign}", {_moment(attempt.at)}, {attempt.id}'
+        self._say("attempt", "turned down" if why_not else "gives the right", f"{what}: {why_not}" if why_not else what)
+
+    def called_back(self, claim: Claim, decision: Decision) -> None:
+        """What the rule made of it."""
+        if claim.verdict is Verdict.NONE:
+            self._say("callback", "no right", "no attempt gives one: the number's own destination stands")
+        elif decision.kind is Kind.CAMPAIGN and decision.reason in (
+            Reason.CALLBACK_FORCE_YES,
+            Reason.CALLBACK_CAMPAIGN,
+        ):
+            target = decision.target.id if decision.target is not None else ""
+            self._say("callback", "taken", f'campaign "{target}": {_shown(decision.destination)}')
+        elif claim.verdict is Verdict.USED:
+            self._say("callback", "turned down", "the right has been used up: the number's own destination stands")
+        else:
+            why = "the campaign takes no incoming calls: the number's own destination stands, and the right is used up"
+            self._say("callback", "turned down", why)
 
 
 def _named(assigned: Assigned | None) -> str:

@@ -16,6 +16,7 @@ import msgspec
 
 from dialplan.model import Assignment as RowAssignment
 from dialplan.model import (
+    CallbackRule,
     CallFlow,
     Campaign,
     Company,
@@ -39,10 +40,11 @@ class Assigned(msgspec.Struct, frozen=True, gc=False, eq=False):
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A number as the call path needs it. `updates`: (epoch seconds UTC, what holds from then on), in order."""
 
-    company: str | None
+    company: str | None  # None: it belongs to the pool
     active: bool
     base: Assigned | None
     updates: tuple[tuple[float, Assigned | None], ...]
+    callback_rule: CallbackRule = CallbackRule.AS_IN_CAMPAIGN
 
 
 class Patch:
@@ -85,7 +87,7 @@ class Patch:
             times = [update.at.timestamp() for update in row.updates]
             updates = tuple(zip(times, map(self._assigned, assignments(row)[1:]), strict=True))
         base = RowAssignment(row.call_flow, row.inbound_campaign, row.parameters)
-        return Entry(row.company, row.status is Status.ACTIVE, self._assigned(base), updates)
+        return Entry(row.company, row.status is Status.ACTIVE, self._assigned(base), updates, row.callback_rule)
 
     def _assigned(self, assignment: RowAssignment) -> Assigned | None:
         """The same object for all numbers with the same flow and no values of their own."""
@@ -109,6 +111,7 @@ class RoutingTable:
         self.flows: dict[str, CallFlow] = {}
         self.campaigns: dict[str, Campaign] = {}
         self.companies: dict[str, Company] = {}
+        self.pool: list[str] = []  # the active numbers of the pool, in order
 
     def apply(self, patch: Patch) -> None:
         """Take over a patch that follows on this table's version, in one turn: 0.1 µs a row, no more."""
@@ -116,6 +119,7 @@ class RoutingTable:
         self.campaigns.update(patch.campaigns)
         self.flows.update(patch.flows)
         self.numbers.update(patch.numbers)
+        self._update_pool(patch)
         sections: dict[RowKind, dict[str, Any]] = {
             RowKind.COMPANY: self.companies,
             RowKind.CALL_FLOW: self.flows,
@@ -126,11 +130,27 @@ class RoutingTable:
             sections[kind].pop(key, None)
         self.version = patch.version
 
+    def _update_pool(self, patch: Patch) -> None:
+        """Most patches do not touch the pool; one that does costs a pass over it (5 ms for 100,000 numbers)."""
+        gone = {key for kind, key in patch.gone if kind is RowKind.NUMBER}
+        changed = {number: _in_pool(entry) for number, entry in patch.numbers.items()} | dict.fromkeys(gone, False)
+        known = set(self.pool).intersection(changed) if self.pool else set()
+        if any(inside != (number in known) for number, inside in changed.items()):
+            kept = [number for number in self.pool if changed.get(number, True)]
+            kept.extend(number for number, inside in changed.items() if inside and number not in known)
+            kept.sort()
+            self.pool = kept
+
     def patched(self, patch: Patch) -> "RoutingTable":
         """A new table, this one with the patch applied. For large patches, made away from the call path."""
         table = RoutingTable(self.version)
         if not patch.whole:
             table.companies, table.campaigns = dict(self.companies), dict(self.campaigns)
             table.flows, table.numbers = dict(self.flows), dict(self.numbers)
+            table.pool = self.pool
         table.apply(patch)
         return table
+
+
+def _in_pool(entry: Entry) -> bool:
+    return entry.company is None and entry.active

@@ -2,9 +2,11 @@ import datetime as dt
 
 import pytest
 
-from dialplan.decide import Call, decide
+from dialplan.attempts import Attempt, Outcome
+from dialplan.callbacks import Claim, Verdict
+from dialplan.decide import Call, Decision, Kind, Reason, decide
 from dialplan.explain import Explanation, Step
-from dialplan.model import Destination, RowKind
+from dialplan.model import CallbackRule, Campaign, Destination, Direction, RowKind
 from dialplan.numbers import Bare
 from dialplan.table import Assigned, Entry, Patch, RoutingTable
 from tests.samples import campaign, company, flow, held, number
@@ -123,3 +125,61 @@ def test_an_assignment_that_leads_nowhere_is_named() -> None:
     explanation = Explanation()
     explanation.assignments(Entry(None, True, None, ((NOON - 1, Assigned("a", None, ())),)), NOON)
     assert explanation.steps[0].detail.startswith("nothing: ")
+
+
+ATTEMPT = Attempt("1.1", "win-back", "+442079460000", "+447700900123", NOON, Outcome.MISSED)
+WIN_BACK = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("campaign-win-back"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (CallbackRule.FORCE_YES, "a callback goes to the campaign that rang, whatever that takes"),
+        (CallbackRule.AS_IN_CAMPAIGN, "a callback goes to the campaign that rang, where that takes incoming calls"),
+        (CallbackRule.FORCE_NO, "a callback goes to the number's own destination"),
+    ],
+)
+def test_each_callback_rule_says_what_it_does(rule: CallbackRule, why: str) -> None:
+    explanation = Explanation()
+    explanation.callback_rule(rule, pool=False)
+    explanation.callback_rule(rule, pool=True)
+    assert explanation.steps == [
+        Step("callback rule", rule, why),
+        Step("callback rule", rule, f"every pool number's: {why}"),
+    ]
+
+
+def test_an_attempt_says_whether_it_gives_the_right_and_why_not() -> None:
+    explanation = Explanation()
+    explanation.attempt(ATTEMPT, "")
+    explanation.attempt(ATTEMPT, "it was answered")
+    what = 'missed, campaign "win-back", 2026-07-01T12:00:00Z, 1.1'
+    assert explanation.steps == [
+        Step("attempt", "gives the right", what),
+        Step("attempt", "turned down", f"{what}: it was answered"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "kind", "outcome", "detail"),
+    [
+        ("right", "callback-campaign", "campaign", "taken", 'campaign "win-back": campaign-win-back,s,1'),
+        ("right", "callback-force-yes", "campaign", "taken", 'campaign "win-back": campaign-win-back,s,1'),
+        ("right", "callback-not-accepted", "call-flow", "turned down", "the campaign takes no incoming calls"),
+        ("right", "no-destination", "default", "turned down", "the campaign takes no incoming calls"),
+        ("used", "callback-used", "campaign", "turned down", "the right has been used up"),
+        ("used", "no-destination", "default", "turned down", "the right has been used up"),
+        ("none", "assigned", "call-flow", "no right", "no attempt gives one"),
+    ],
+)
+def test_what_the_rule_made_of_a_callback_is_told(
+    verdict: str, reason: str, kind: str, outcome: str, detail: str
+) -> None:
+    target = WIN_BACK if kind == "campaign" else None
+    destination = WIN_BACK.destination if target is not None else DEFAULT
+    decision = Decision(Reason(reason), Kind(kind), destination, target, (), "acme", "", "", 1)
+    explanation = Explanation()
+    explanation.called_back(Claim(Verdict(verdict), ATTEMPT if verdict != "none" else None), decision)
+    (step,) = explanation.steps
+    assert (step.step, step.outcome) == ("callback", outcome)
+    assert step.detail.startswith(detail)

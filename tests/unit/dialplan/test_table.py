@@ -1,7 +1,7 @@
 import datetime as dt
 import gc
 
-from dialplan.model import Number, Row, RowKind, ScheduledUpdate, Status
+from dialplan.model import Number, NumberKind, Row, RowKind, ScheduledUpdate, Status
 from dialplan.table import Assigned, Entry, Patch, RoutingTable
 from tests.samples import campaign, company, flow, held, number
 
@@ -110,3 +110,64 @@ def test_a_whole_patch_is_all_there_is_afterwards() -> None:
     table.apply(patch(*rows(Number(A))))
     newer = table.patched(patch(*rows(Number(B)), version=2, whole=True))
     assert set(newer.numbers) == {B}
+
+
+def shared(text: str, status: Status = Status.ACTIVE) -> Number:
+    return Number(text, NumberKind.POOL, None, status=status)
+
+
+def pooled(*numbers: Number) -> RoutingTable:
+    table = RoutingTable()
+    table.apply(patch(*rows(*numbers)))
+    return table
+
+
+C = "+442079460002"
+
+
+def test_the_pool_is_in_order_and_has_its_active_numbers_alone() -> None:
+    table = pooled(shared(C), Number(B, company="acme"), shared(A), shared("+442079460003", Status.DISABLED))
+    assert table.pool == [A, C]
+
+
+def test_a_number_joins_and_leaves_the_pool_as_it_is_enabled_and_disabled() -> None:
+    table = pooled(shared(A), shared(C))
+    table.apply(patch(*rows(shared(B), shared(A, Status.DISABLED))))
+    assert table.pool == [B, C]
+    table.apply(patch(*rows(shared(A))))
+    assert table.pool == [A, B, C]
+
+
+def test_a_number_that_is_reserved_leaves_the_pool_and_comes_back_when_it_is_given_back() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch(*rows(Number(A, company="acme"))))
+    assert table.pool == [B]
+    table.apply(patch(*rows(shared(A))))
+    assert table.pool == [A, B]
+
+
+def test_a_number_that_is_removed_leaves_the_pool() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch((RowKind.NUMBER, A, None), (RowKind.COMPANY, B, None)))  # a company of that name is none of it
+    assert table.pool == [B]
+    table.apply(patch((RowKind.NUMBER, B, None)))
+    assert table.pool == []
+
+
+def test_a_pool_number_that_changes_otherwise_is_there_once() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch(*rows(Number(A, NumberKind.POOL, None, name="renamed"))))
+    assert table.pool == [A, B]
+
+
+def test_a_whole_patch_is_all_of_the_pool() -> None:
+    table = pooled(shared(A), shared(B))
+    assert table.patched(patch(*rows(shared(C)), whole=True)).pool == [C]
+    assert table.patched(patch(*rows(Number(A, company="acme")), whole=True)).pool == []
+
+
+def test_a_patched_table_leaves_the_old_ones_pool_as_it_was() -> None:
+    table = pooled(shared(A))
+    assert table.patched(patch(*rows(shared(B)))).pool == [A, B]
+    assert table.patched(patch((RowKind.NUMBER, A, None))).pool == []
+    assert table.pool == [A]

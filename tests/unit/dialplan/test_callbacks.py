@@ -1,0 +1,194 @@
+from typing import Any
+
+import pytest
+
+from dialplan.attempts import Attempt, Outcome
+from dialplan.callbacks import Claim, History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.decide import Call, Decision, Kind, Reason, decide
+from dialplan.model import CallbackRule, Destination
+from dialplan.numbers import Bare
+from tests.samples import campaign, company, flow, number
+from tests.tables import table_of
+
+DEFAULT = Destination("ringway-default")
+HOUR = 3600.0
+NOW = 1_000_000.0
+TABLE = table_of(
+    company(identified=True),
+    flow("menu", company="acme"),
+    campaign("win-back", direction="outbound", accept_incoming=True),
+    campaign("quiet", direction="outbound", accept_incoming=False),
+    campaign("short", direction="outbound", accept_incoming=True, callback_window_hours=1),
+    campaign("over", direction="outbound", accept_incoming=True, active=False),
+    campaign("offer"),
+    number("02079460000", call_flow="menu"),
+    number("02079460001", call_flow="menu", callback_rule="force-yes"),
+    number("02079460002", call_flow="menu", callback_rule="force-no"),
+    number("02079460003"),
+    number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
+    number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
+)
+
+
+def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outcome: str = "missed") -> Attempt:
+    return Attempt(name, campaign, "+442079460000", "+447700900123", NOW - age, Outcome(outcome))
+
+
+def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
+    since = earliest({each.campaign for each in attempts}, TABLE, NOW)
+    return claim_of(History(attempts, used_at), since)
+
+
+def test_a_missed_attempt_gives_the_right() -> None:
+    assert given(attempt()) == Claim(Verdict.RIGHT, attempt())
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        (),
+        (attempt(outcome="answered"),),
+        (attempt(outcome="failed"),),
+        (attempt(campaign="over"),),
+        (attempt(campaign="nobodys"),),
+        (attempt(campaign="offer"),),  # an inbound one
+        (attempt(campaign="short", age=HOUR + 1),),
+        (attempt("old", age=120), attempt("new", age=60, outcome="answered")),
+    ],
+)
+def test_no_right(attempts: tuple[Attempt, ...]) -> None:
+    assert given(*attempts) == Claim(Verdict.NONE)
+
+
+def test_the_window_counts_to_the_last_second() -> None:
+    last = attempt(campaign="short", age=HOUR)
+    assert given(last) == Claim(Verdict.RIGHT, last)
+
+
+def test_the_newest_attempt_wins() -> None:
+    old, new = attempt("old", age=120), attempt("new", campaign="quiet", age=60)
+    assert given(old, new) == given(new, old) == Claim(Verdict.RIGHT, new)
+
+
+def test_a_newer_attempt_that_gives_nothing_leaves_the_older_one() -> None:
+    old = attempt("old", age=2 * HOUR)
+    for newer in (
+        attempt("new", outcome="failed"),
+        attempt("new", campaign="over"),
+        attempt("new", campaign="short", age=HOUR + 1),
+    ):
+        assert given(old, newer) == Claim(Verdict.RIGHT, old)
+
+
+def test_an_attempt_after_the_answered_one_gives_a_new_right() -> None:
+    new = attempt("new", age=10)
+    assert given(attempt("old", age=60, outcome="answered"), new) == Claim(Verdict.RIGHT, new)
+
+
+def test_a_used_right_is_told_apart_from_none() -> None:
+    assert given(attempt(), used_at=NOW) == Claim(Verdict.USED, attempt())
+    assert given(attempt(), used_at=NOW - 100) == Claim(Verdict.RIGHT, attempt())
+    assert given(attempt(campaign="over"), used_at=NOW) == Claim(Verdict.NONE)
+
+
+def test_a_callback_uses_up_all_older_attempts() -> None:
+    older, newer = attempt("older", campaign="quiet", age=90), attempt("newer", age=60)
+    assert given(older, newer, used_at=NOW - 60) == Claim(Verdict.USED, newer)
+
+
+class Words:
+    """Writes down what a trace is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def attempt(self, attempt: Attempt, why_not: str) -> None:
+        self.told.append((attempt.id, why_not))
+
+
+def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
+    history = History(
+        (
+            attempt("a", age=10, outcome="failed"),
+            attempt("b", age=20, campaign="over"),
+            attempt("c", age=30),
+            attempt("d", age=40, campaign="quiet"),
+            attempt("e", age=50, outcome="answered"),
+            attempt("f", age=60),
+            attempt("g", age=HOUR + 1, campaign="short"),
+        )
+    )
+    words = Words()
+    claim_of(history, earliest(TABLE.campaigns, TABLE, NOW), words)
+    assert words.told == [
+        ("a", "it never reached the subscriber"),
+        ("b", 'campaign "over" is not active'),
+        ("c", ""),
+        ("d", "a newer attempt replaces it"),
+        ("e", "it was answered"),
+        ("f", "a later attempt was answered"),
+        ("g", 'the callback window of campaign "short" is over'),
+    ]
+
+
+def own(dialled: str, caller: str = "07700900123") -> Decision:
+    return decide(Call(dialled, caller, "GB", Bare.E164), TABLE, NOW, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("dialled", "caller", "may"),
+    [
+        ("02079460000", "07700900123", True),
+        ("02079460001", "07700900123", True),
+        ("02079460002", "07700900123", False),  # force-no never looks
+        ("02079460000", "", False),  # withheld
+        ("02079460000", "front desk", False),
+        ("02079460004", "07700900123", False),  # disabled
+        ("02079460005", "07700900123", True),  # the pool follows the campaign, whatever the row says
+    ],
+)
+def test_who_may_have_a_right(dialled: str, caller: str, may: bool) -> None:
+    decision = own(dialled, caller)
+    assert may_claim(TABLE.numbers[decision.number], decision) is may
+
+
+def test_the_pool_follows_the_campaign() -> None:
+    assert rule_of(TABLE.numbers["+442079460005"]) is CallbackRule.AS_IN_CAMPAIGN
+    assert rule_of(TABLE.numbers["+442079460001"]) is CallbackRule.FORCE_YES
+
+
+def after(dialled: str, verdict: Verdict, campaign: str = "win-back") -> tuple[Any, ...]:
+    decision = own(dialled)
+    claim = Claim(verdict, attempt(campaign=campaign) if verdict is not Verdict.NONE else None)
+    made = called_back(decision, TABLE.numbers[decision.number], claim, TABLE)
+    return made.reason, made.kind, made.target and made.target.id, made.destination.context, made.company
+
+
+@pytest.mark.parametrize(
+    ("dialled", "verdict", "campaign", "reason", "target"),
+    [
+        ("02079460000", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460000", Verdict.RIGHT, "quiet", Reason.CALLBACK_NOT_ACCEPTED, "menu"),
+        ("02079460000", Verdict.USED, "win-back", Reason.CALLBACK_USED, "menu"),
+        ("02079460000", Verdict.NONE, "win-back", Reason.ASSIGNED, "menu"),
+        ("02079460000", Verdict.RIGHT, "removed", Reason.ASSIGNED, "menu"),
+        ("02079460001", Verdict.RIGHT, "win-back", Reason.CALLBACK_FORCE_YES, "win-back"),
+        ("02079460001", Verdict.RIGHT, "quiet", Reason.CALLBACK_FORCE_YES, "quiet"),
+        ("02079460001", Verdict.USED, "quiet", Reason.CALLBACK_USED, "menu"),
+        ("02079460003", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460005", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+    ],
+)
+def test_where_a_callback_goes(dialled: str, verdict: Verdict, campaign: str, reason: Reason, target: str) -> None:
+    made = after(dialled, verdict, campaign)
+    assert made[0] is reason
+    assert made[2] == target
+    assert made[4] == "acme"
+    kind = "campaign" if target != "menu" else "flow"
+    assert made[1] is (Kind.CAMPAIGN if kind == "campaign" else Kind.CALL_FLOW)
+    assert made[3] == f"{kind}-{target}"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RIGHT, Verdict.USED])
+def test_a_number_without_destination_keeps_its_reason(verdict: Verdict) -> None:
+    assert after("02079460003", verdict, "quiet")[:2] == (Reason.NO_DESTINATION, Kind.DEFAULT)
