@@ -39,6 +39,33 @@ TOMBSTONES_MAX = 100_000  # removed rows that a reader may still have to hear of
 PATCH_IN_PLACE_ROWS = 2_000  # larger patches are built aside and swapped in: 2,000 rows take under a millisecond
 DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of that
 
+# --- attempts and callbacks ---------------------------------------------------------------------------------------
+CALLBACK_CLAIM_SECONDS = 0.25  # how long a callback waits for its right: a quarter of a call's own deadline
+CLOCKS_APART_SECONDS = 5.0  # how far the clocks of Asterisk and router may differ before a callback loses its right
+CALLBACK_CLAIMS_MAX = 500  # waiting for the store at a time; when it has stalled, nobody waits any longer
+CALLBACK_BUSY_SECONDS = 0.2  # the file's only writer is the router; somebody with a shell may hold it all the same
+CALLBACK_PAIRS_MAX = 1_000_000  # of number and subscriber held in memory, about 300 bytes each; beyond, ask the store
+HISTORY_ATTEMPTS_MAX = 500  # of one pair that a claim looks at, newest first
+RECORD_BATCH_MAX = 500  # attempts written down in one transaction
+RECORD_QUEUE_MAX = 20_000  # attempts waiting to be written; beyond, a reporter is told that it was not taken
+RECORD_RETRY_SECONDS = 1.0  # between two tries to write down what the manager interface told of
+FORGET_SECONDS = 3600.0  # how often attempts past their campaign's window are deleted
+FORGET_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: no call lasts longer
+FORGET_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
+ATTEMPT_KEEP_SECONDS = 366 * 86_400.0  # no attempt is kept longer, whatever became of its campaign
+ATTEMPT_ID_MAX_CHARS = 200  # a unique id of Asterisk (150), and what tells attempts of one channel apart
+
+# --- the manager interface ----------------------------------------------------------------------------------------
+AMI_CONNECT_SECONDS = 5.0  # until the banner has come
+AMI_ACTION_SECONDS = 5.0  # for the whole reply to an action; a ping that takes longer means that nobody is there
+AMI_PING_SECONDS = 5.0  # between pings: a link whose other half has gone is noticed within twice that
+AMI_RETRY_MIN_SECONDS = 0.5  # before the next session, doubling, and drawn between half of it and all of it
+AMI_RETRY_MAX_SECONDS = 30.0  # how long an Asterisk may be back before anybody notices
+AMI_STEADY_SECONDS = 60.0  # a session that lasted so long was a good one: the next try comes soon
+AMI_MESSAGE_MAX_BYTES = 256 * 1024  # one message; a real one has 2 KB
+AMI_LIST_MAX = 100_000  # entries of one reply: attempts that waited in AstDB
+AMI_OPEN_CALLS_MAX = 20_000  # dialled calls being followed; the oldest is given up beyond
+
 # --- the process --------------------------------------------------------------------------------------------------
 OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections
 THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter

@@ -1,10 +1,12 @@
 """What a store promises, whichever it is. The same tests run against each."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from dialplan.attempts import Attempt
+from dialplan.callbacks import Claim, History
 from dialplan.model import Row, RowKind
 from dialplan.validate import ChangeSet, Stored
 
@@ -75,4 +77,55 @@ class Store(Protocol):
 
     async def view(self, use: Callable[[Stored], None]) -> int:
         """Show what is stored, in one consistent state, to `use`; returns its version. Raises StoreError."""
+        ...
+
+
+class CallbackStore(Protocol):
+    """The attempts of outbound campaigns, and which callbacks have used their rights up."""
+
+    async def open(self, *, make: bool = True) -> None:
+        """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything, once or twice; never raises."""
+        ...
+
+    async def record(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Write attempts down, durably; returns those that were new, or say more than was known.
+
+        An attempt counts once, by its id. Of two words about the same one, answered stands over missed, and missed over
+        failed; the moment is the one that came first. Raises StoreError.
+        """
+        ...
+
+    async def claim(
+        self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
+    ) -> Claim:
+        """Let the call `call_id` have the right of its pair, once and for all; see `dialplan.callbacks.claim_of`.
+
+        Atomic: of many calls one gets it. The same call gets the same answer again. Raises StoreError.
+        """
+        ...
+
+    async def history(self, number: str, subscriber: str) -> History:
+        """What a claim would look at; uses up nothing. Raises StoreError."""
+        ...
+
+    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+        """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
+        ...
+
+    async def missed(self) -> list[Attempt]:
+        """Every missed attempt that is kept, and those that gave a right before they turned out to be answered.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+        """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
+
+        Returns how many attempts went. Raises StoreError.
+        """
         ...

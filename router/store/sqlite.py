@@ -5,8 +5,6 @@ query, and a gap is nothing special. A removed row stays as a tombstone (no body
 yet. SQLite's own work runs in threads of the store's, one a connection: the event loop never waits for a disk.
 """
 
-import asyncio
-import contextlib
 import os
 import pathlib
 import sqlite3
@@ -14,7 +12,6 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,20 +21,29 @@ from dialplan.problems import quote
 from dialplan.validate import ChangeSet, Stored
 from router.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.sqlite_connection import Connection, Schema, reached, transaction
 from router.store.work import Work
 
 T = TypeVar("T")
 
-_SCHEMA_VERSION = 1
-_SCHEMA = (
+
+def _make(database: sqlite3.Connection) -> None:
     # floor: tombstones up to this version are gone
-    """CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL,
-    floor INTEGER NOT NULL)""",
+    database.execute(
+        """CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, version INTEGER NOT NULL,
+        floor INTEGER NOT NULL)"""
+    )
     # body: the row as JSON, NULL where it was removed
-    """CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB,
-    PRIMARY KEY (kind, key)) WITHOUT ROWID""",
-    "CREATE INDEX rows_by_version ON rows (version)",
-)
+    database.execute(
+        """CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, body BLOB,
+        PRIMARY KEY (kind, key)) WITHOUT ROWID"""
+    )
+    database.execute("CREATE INDEX rows_by_version ON rows (version)")
+    database.execute("CREATE INDEX tombstones ON rows (version) WHERE body IS NULL")
+    database.execute("INSERT INTO meta VALUES (1, ?, 0, 0)", (uuid.uuid4().hex,))
+
+
+_SCHEMA = Schema(1, _make, STORE_BUSY_SECONDS, "load data into it first, with ringway load FILE")
 # As stored: never renumber.
 _CODES = {RowKind.COMPANY: 1, RowKind.CALL_FLOW: 2, RowKind.CAMPAIGN: 3, RowKind.NUMBER: 4}
 _DECODERS: dict[int, tuple[RowKind, msgspec.json.Decoder[Any]]] = {
@@ -48,156 +54,6 @@ _UPSERT = (
     "INSERT INTO rows (kind, key, version, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body"
 )
-
-
-class _UnusableError(sqlite3.DatabaseError):
-    """The file is sound, and not for this Ringway; the text says the mend too."""
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-    """Turn what SQLite raises into a StoreError that names the file and the mend."""
-    try:
-        yield
-    except _UnusableError as error:
-        raise StoreError(f"store {path}: {error}") from error
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
-        text = str(error)
-        if "full" in text:
-            mend = "the disk is full; free some space and try again"
-        elif "locked" in text:
-            mend = f"somebody else has written to it for more than {STORE_BUSY_SECONDS:.0f} s; try again"
-        elif "unable to open" in text or "readonly" in text:
-            mend = "see that the folder is there and that this user may write to it"
-        elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
-            mend = "the file is damaged; put a backup in its place, or move it away and load the data again"
-        else:
-            mend = "nothing was changed"
-        raise StoreError(f"store {path}: {text}; {mend}") from error
-    except msgspec.DecodeError as error:
-        raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
-
-
-@contextlib.contextmanager
-def _reached(path: pathlib.Path) -> Iterator[None]:
-    """Turn what the file system raises into a StoreError."""
-    try:
-        yield
-    except OSError as error:
-        mend = "see that the folder is there, and that this user may write to it"
-        raise StoreError(f"store {path}: {error.strerror}; {mend}") from error
-
-
-class _Connection:
-    """A connection and the one thread that may use it. `opened` counts how often it was opened."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.opened = 0
-        self._path = path
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
-        self._database: sqlite3.Connection | None = None
-        self._file = (0, 0)
-        self._closed = False
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in the thread, on the open database."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
-
-    async def make(self) -> None:
-        """Open the database, and make the folder, the file and its tables where they are missing."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._make)
-
-    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with _named(self._path):
-            return work(self._open())
-
-    def _make(self) -> None:
-        with _named(self._path):
-            with _reached(self._path):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                if not self._path.exists():
-                    self._path.touch()
-            self._database = self._connect(make_tables=True)
-
-    def _open(self) -> sqlite3.Connection:
-        """The database; opened again where another file stands in place of the one that was open."""
-        if self._database is not None:
-            if self._present() == self._file:
-                return self._database
-            self._database.close()
-            self._database = None
-        self._database = self._connect(make_tables=False)
-        return self._database
-
-    def _connect(self, *, make_tables: bool) -> sqlite3.Connection:
-        file = self._present()  # sqlite3 by itself would make a file that is missing
-        # absolute: SQLite has names of its own, such as :memory:
-        database = sqlite3.connect(self._path.absolute(), timeout=STORE_BUSY_SECONDS, isolation_level=None)
-        try:
-            _prepare(database, make_tables=make_tables)
-        except BaseException:
-            database.close()
-            raise
-        self._file = file
-        self.opened += 1
-        return database
-
-    def _present(self) -> tuple[int, int]:
-        """Which file stands there now."""
-        with _reached(self._path):
-            state = self._path.stat()
-        return state.st_dev, state.st_ino
-
-    async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-            self._executor.shutdown()
-
-    def _close(self) -> None:
-        if self._database is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.close()
-            self._database = None
-
-
-def _prepare(database: sqlite3.Connection, *, make_tables: bool) -> None:
-    """Set what has to be set on every connection, and make the tables of a new file where that was asked for.
-
-    A file that comes to be under a running router is somebody's who is still making it, or a mistake.
-    """
-    with _transaction(database, "DEFERRED"):
-        (schema,) = database.execute("PRAGMA user_version").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if schema == 0 and tables:
-        raise _UnusableError("it is another program's database; name another file in [store] url")
-    if schema == 0 and not make_tables:
-        raise _UnusableError("its schema is missing; load data into it first, with ringway load FILE")
-    if schema not in (0, _SCHEMA_VERSION):
-        known = f"this version of Ringway knows {_SCHEMA_VERSION}"
-        raise _UnusableError(f"its schema is {schema}, {known}; use the version that made it")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
-    if schema == 0:
-        with _transaction(database):
-            (schema,) = database.execute("PRAGMA user_version").fetchone()
-            if schema == 0:  # nobody else was faster
-                for statement in _SCHEMA:
-                    database.execute(statement)
-                database.execute("INSERT INTO meta VALUES (1, ?, 0, 0)", (uuid.uuid4().hex,))
-                database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    database.execute(f"BEGIN {kind}")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:  # a full disk rolls back by itself
-            database.execute("ROLLBACK")
-        raise
 
 
 def _meta(database: sqlite3.Connection) -> tuple[int, str, int]:
@@ -260,8 +116,8 @@ class SqliteStore:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        self._reading = _Connection(path)
-        self._writing = _Connection(path)
+        self._reading = Connection(path, _SCHEMA)
+        self._writing = Connection(path, _SCHEMA)
         self._closing = threading.Event()
         self._followed = 0  # of which opening of the file the last reading was that came to its end
 
@@ -270,7 +126,7 @@ class SqliteStore:
         if make:
             await self._writing.make()
             return
-        with _reached(self.path):
+        with reached(self.path):
             there = self.path.exists()
         if not there:
             raise StoreError(f"store {self.path}: there is none; load data into it first, with ringway load FILE")
@@ -353,7 +209,7 @@ class SqliteStore:
         work = Work()
 
         def look(database: sqlite3.Connection) -> int:
-            with _transaction(database, "DEFERRED"):
+            with transaction(database, "DEFERRED"):
                 version = _meta(database)[0]
                 use(_StoredRows(database, work))
             return version
@@ -365,7 +221,7 @@ class SqliteStore:
         work = Work()
 
         def change(database: sqlite3.Connection) -> Commit:
-            with _transaction(database):
+            with transaction(database):
                 changes = prepare(_StoredRows(database, work))
                 version = _meta(database)[0]
                 if len(changes):
