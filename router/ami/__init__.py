@@ -1,0 +1,1 @@
+"""The manager interface: the witness of outbound calls that needs nothing from the dialplan."""

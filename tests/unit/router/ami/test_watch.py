@@ -1,0 +1,357 @@
+"""The watch over an Asterisk that behaves as a test makes it, session by session, over real sockets."""
+
+import asyncio
+import contextlib
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from dialplan.attempts import Outcome, Sighting
+from router.ami import watch
+from router.ami.watch import AmiWatch, Asterisk
+from router.limits import AMI_RETRY_MAX_SECONDS, AMI_RETRY_MIN_SECONDS, RECORD_RETRY_SECONDS
+from router.observe.metrics import Metrics
+from tests.unit.router.ami.peers import BANNER, SECRET, Peer, Serve, server_of
+
+PATIENCE_SECONDS = 30.0
+REFUSED = "Login was refused: Authentication failed"
+CLOSED = "Asterisk closed the session"
+BEGIN = """Event: DialBegin
+Uniqueid: {name}
+CallerIDNum: +442079460000
+ChanVariable: CAMPAIGN_ID=win-back
+ChanVariable: RINGWAY_ATTEMPT={name}
+DestChannel: PJSIP/trunk-{name}
+DestUniqueid: leg-{name}
+DestLinkedid: {name}
+DialString: +447700900123@trunk
+
+"""
+RINGING = """Event: DialState
+DestUniqueid: leg-{name}
+DialStatus: RINGING
+
+"""
+HANGUP = """Event: Hangup
+Uniqueid: leg-{name}
+Cause: 16
+
+"""
+
+
+class Watched:
+    """A watch, what it has handed over, said and counted, and how long it paused."""
+
+    def __init__(self, secret_file: Path) -> None:
+        self.secret_file = secret_file
+        self.capture = structlog.testing.LogCapture()
+        self.metrics = Metrics()
+        self.seen: list[Sighting] = []
+        self.told = asyncio.Event()
+        self.answers: list[bool] = []  # to the next sightings; then they are taken
+        self.pauses: list[float] = []
+        self.waits: dict[int, asyncio.Event] = {}
+        self.sessions = 0
+
+    async def take(self, sighting: Sighting) -> bool:
+        self.seen.append(sighting)
+        self.told.set()
+        return self.answers.pop(0) if self.answers else True
+
+    async def pause(self, seconds: float) -> None:
+        """Stands for asyncio.sleep: notes how long, and waits for nothing."""
+        self.pauses.append(seconds)
+        for count, event in self.waits.items():
+            if len(self.pauses) >= count:
+                event.set()
+        await asyncio.sleep(0)
+
+    async def paused(self, count: int) -> None:
+        """Return when it has paused so often."""
+        event = self.waits.setdefault(count, asyncio.Event())
+        if len(self.pauses) < count:
+            await event.wait()
+
+    async def until_told(self, count: int) -> list[str]:
+        """The ids of what was handed over, when there are so many."""
+        while len(self.seen) < count:
+            self.told.clear()
+            await self.told.wait()
+        return [each.id for each in self.seen]
+
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        made: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            None, processors=[self.capture], wrapper_class=structlog.make_filtering_bound_logger(0)
+        )
+        return made
+
+    def said(self, event: str) -> list[Any]:
+        return [entry for entry in self.capture.entries if entry["event"] == event]
+
+    @property
+    def connected(self) -> float | None:
+        return self.metrics.registry.get_sample_value("ringway_ami_connected", {"asterisk": "pbx1"})
+
+    @contextlib.asynccontextmanager
+    async def over(self, *scripts: Serve) -> AsyncIterator[None]:
+        """Watch an Asterisk whose sessions go by these scripts, one after the other; further ones end at once."""
+        left = list(scripts)
+
+        async def serve(peer: Peer) -> None:
+            self.sessions += 1
+            await peer.say(BANNER)
+            if left:
+                await left.pop(0)(peer)
+
+        async with server_of(serve) as port:
+            here = Asterisk("pbx1", "127.0.0.1", port, "ringway", str(self.secret_file))
+            running = asyncio.create_task(AmiWatch(here, self.take, self.log(), self.metrics).run())
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    yield
+            finally:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    secret_file = tmp_path / "ami.secret"
+    secret_file.write_text(f"{SECRET}\n")
+    made = Watched(secret_file)
+    clock = types.SimpleNamespace(TaskGroup=asyncio.TaskGroup, Event=asyncio.Event, sleep=made.pause)
+    monkeypatch.setattr(watch, "asyncio", clock)
+    return made
+
+
+async def nothing_kept(peer: Peer) -> None:
+    """The beginning of every session: the login, and no attempt that waits in AstDB."""
+    assert await peer.let_in()
+    asked = await peer.action()
+    assert (asked["action"], asked["family"]) == ("DBGetTree", "ringway-attempts")
+    await peer.reply(asked, "Response: Error\nMessage: Database entry not found")
+
+
+def kept(*entries: tuple[str, str]) -> Serve:
+    """The same, with attempts that wait there."""
+
+    async def serve(peer: Peer) -> None:
+        assert await peer.let_in()
+        asked = await peer.action()
+        await peer.reply(asked, "Response: Success\nEventList: start\nMessage: Result will follow")
+        number = asked["actionid"]
+        for key, value in entries:
+            where = f"/ringway-attempts/{key}"
+            await peer.say(f"Event: DBGetTreeResponse\nActionID: {number}\nKey: {where}\nVal: {value}\n\n")
+        await peer.say(f"Event: DBGetTreeComplete\nActionID: {number}\nEventList: Complete\nListItems: 9\n\n")
+        await peer.hold()
+
+    return serve
+
+
+def rings(*names: str) -> Callable[[Peer], Awaitable[None]]:
+    """A session in which these calls ring and are not answered."""
+
+    async def serve(peer: Peer) -> None:
+        await nothing_kept(peer)
+        for name in names:
+            await peer.say((BEGIN + RINGING + HANGUP).format(name=name))
+        await peer.hold()
+
+    return serve
+
+
+async def refuses(peer: Peer) -> None:
+    await peer.reply(await peer.action(), "Response: Error\nMessage: Permission denied")
+    await peer.reply(await peer.action(), "Response: Error\nMessage: Authentication failed")
+    await peer.hold()
+
+
+# --- sessions -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_refused_login_is_tried_again_and_said_once(watched: Watched) -> None:
+    async with watched.over(refuses, refuses, refuses, rings("1")):
+        assert await watched.until_told(1) == ["1"]
+        assert watched.connected == 1
+    assert watched.sessions == 4
+    assert [entry["why"] for entry in watched.said("ami_down")] == [REFUSED]
+    assert [entry["asterisk"] for entry in watched.capture.entries] == ["pbx1"] * len(watched.capture.entries)
+    assert SECRET not in str(watched.capture.entries)
+
+
+async def test_pauses_double_up_to_their_bound_and_are_spread(watched: Watched) -> None:
+    async with watched.over(*[refuses] * 12):
+        await watched.paused(12)
+    longest = [min(AMI_RETRY_MIN_SECONDS * 2**step, AMI_RETRY_MAX_SECONDS) for step in range(12)]
+    assert longest[-1] == AMI_RETRY_MAX_SECONDS
+    assert all(most / 2 <= pause <= most for pause, most in zip(watched.pauses, longest, strict=False))
+    assert len({pause / most for pause, most in zip(watched.pauses, longest, strict=False)}) > 6
+
+
+async def test_after_a_session_that_lasted_the_next_try_comes_soon(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "AMI_STEADY_SECONDS", -1.0)  # every one has
+    async with watched.over(*[refuses] * 8):
+        await watched.paused(8)
+    assert max(watched.pauses) <= AMI_RETRY_MIN_SECONDS
+
+
+async def test_the_metric_tells_whether_the_session_is_up(watched: Watched) -> None:
+    end = asyncio.Event()
+
+    async def ends(peer: Peer) -> None:
+        await nothing_kept(peer)
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="1"))
+        await end.wait()
+
+    async with watched.over(ends):
+        await watched.until_told(1)
+        assert watched.connected == 1
+        end.set()
+        await watched.paused(1)
+        assert watched.connected == 0
+
+
+async def test_an_asterisk_that_was_never_there_is_counted_as_down(watched: Watched) -> None:
+    async with watched.over():
+        assert watched.connected in (None, 0)
+        await watched.paused(1)
+        assert watched.connected == 0
+
+
+async def test_each_loss_of_a_session_that_was_up_is_said(watched: Watched) -> None:
+    """The second loss has the same reason as the first: the log must not end with `ami_up` all the same."""
+    async with watched.over(nothing_kept, nothing_kept, refuses, refuses):
+        await watched.paused(4)
+    said = [(entry["event"], entry.get("why")) for entry in watched.capture.entries if entry["log_level"] != "debug"]
+    assert said[:5] == [("ami_up", None), ("ami_down", CLOSED)] * 2 + [("ami_down", REFUSED)]
+    assert [why for event, why in said if event == "ami_down"].count(REFUSED) == 1
+
+
+async def test_a_secret_file_that_is_missing_is_named_and_looked_for_again(watched: Watched) -> None:
+    watched.secret_file.unlink()
+    async with watched.over(rings("1")):
+        await watched.paused(3)
+        assert watched.sessions == 0
+        assert watched.connected == 0
+        watched.secret_file.write_text(SECRET)
+        await watched.until_told(1)
+    (entry,) = watched.said("ami_down")
+    assert entry["why"] == f"secret_file {watched.secret_file}: No such file or directory"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\xfd", None])
+async def test_a_secret_file_that_cannot_be_read_is_named(watched: Watched, content: bytes | None) -> None:
+    watched.secret_file.unlink()
+    if content is None:
+        watched.secret_file.mkdir()
+    else:
+        watched.secret_file.write_bytes(content)
+    async with watched.over():
+        await watched.paused(2)
+    (entry,) = watched.said("ami_down")
+    assert str(watched.secret_file) in entry["why"]
+
+
+async def test_a_path_that_no_file_can_have_does_not_end_the_router(watched: Watched) -> None:
+    watched.secret_file = Path("/etc/ami\0.secret")
+    async with watched.over():
+        await watched.paused(2)
+    assert "null byte" in watched.said("ami_down")[0]["why"]
+
+
+async def test_the_secret_is_read_anew_for_each_session(watched: Watched) -> None:
+    watched.secret_file.write_text("the old one")
+
+    async def refused_and_changed(peer: Peer) -> None:
+        assert not await peer.let_in()
+        watched.secret_file.write_text(SECRET)
+
+    async with watched.over(refused_and_changed, rings("1")):
+        await watched.until_told(1)
+
+
+# --- what is seen ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_missed_call_is_handed_over_as_it_was_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "time", types.SimpleNamespace(time=lambda: 1000.5, monotonic=lambda: 0.0))
+    async with watched.over(rings("1.1")):
+        await watched.until_told(1)
+    expected = Sighting("1.1", "win-back", "+442079460000", "+447700900123", 1000.5, Outcome.MISSED)
+    assert watched.seen == [expected]
+
+
+async def test_what_waited_in_astdb_is_taken_over(watched: Watched) -> None:
+    script = kept(
+        ("1.1", "win-back|07700900123|02079460000|NOANSWER|19|1|1800000000250"),
+        ("1.2", "somebody else's"),
+        ("1.3", "survey|07700900456|02079460000|ANSWER|16|1|1800000001000"),
+    )
+    async with watched.over(script):
+        await watched.until_told(2)
+    assert watched.seen == [
+        Sighting("1.1", "win-back", "02079460000", "07700900123", 1_800_000_000.25, Outcome.MISSED),
+        Sighting("1.3", "survey", "02079460000", "07700900456", 1_800_000_001.0, Outcome.ANSWERED),
+    ]
+
+
+async def test_what_was_not_written_down_is_told_again_in_its_order(watched: Watched) -> None:
+    watched.answers = [False, False, True, False]
+    async with watched.over(rings("1", "2")):
+        assert await watched.until_told(5) == ["1", "1", "1", "2", "2"]
+    assert watched.pauses[:3] == [RECORD_RETRY_SECONDS] * 3
+
+
+async def test_who_cannot_be_told_keeps_no_more_than_the_bound(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "RECORD_QUEUE_MAX", 2)
+    free, dropped = asyncio.Event(), asyncio.Event()
+    take = watched.take
+
+    async def slow(sighting: Sighting) -> bool:
+        await free.wait()
+        return await take(sighting)
+
+    monkeypatch.setattr(watched, "take", slow)
+
+    async def rings_five_times(peer: Peer) -> None:
+        await nothing_kept(peer)
+        for name in "12345":
+            await peer.say((BEGIN + RINGING + HANGUP).format(name=name))
+        await peer.reply(await peer.action())  # a ping: all before it has been read
+        dropped.set()
+        await peer.hold()
+
+    monkeypatch.setattr("router.ami.client.AMI_PING_SECONDS", 0.001)
+    async with watched.over(rings_five_times):
+        await dropped.wait()
+        free.set()
+        assert await watched.until_told(2) == ["1", "2"]
+    assert [entry["attempt"] for entry in watched.said("attempt_dropped")] == ["3", "4", "5"]
+
+
+async def test_half_a_call_of_a_lost_session_is_nothing_in_the_next(watched: Watched) -> None:
+    """Its end would be taken for the end of a call that may have been answered meanwhile."""
+
+    async def begins(peer: Peer) -> None:
+        await nothing_kept(peer)
+        await peer.say((BEGIN + RINGING).format(name="half"))
+
+    async def ends(peer: Peer) -> None:
+        await nothing_kept(peer)
+        await peer.say(HANGUP.format(name="half"))
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="whole"))
+        await peer.hold()
+
+    async with watched.over(begins, ends):
+        assert await watched.until_told(1) == ["whole"]
+    assert watched.sessions == 2
