@@ -17,13 +17,16 @@ import structlog
 import uvloop
 
 from router import systemd
-from router.agi.handler import Reading, RouteHandler
+from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
+from router.ami.watch import AmiWatch, Asterisk
+from router.callbacks import Callbacks
 from router.limits import AGI_MAX_CONNECTIONS, DRAIN_MARGIN_SECONDS, OTHER_DESCRIPTORS, THREAD_SWITCH_SECONDS
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
 from router.settings import Endpoint, Settings, SettingsError
 from router.store.sqlite import from_url
+from router.store.sqlite_callbacks import beside
 from router.store.sync import TableSync
 
 _LOG_STOP_SECONDS = 2.0
@@ -70,9 +73,29 @@ class _Router:
         self._log = log
         self._store = from_url(settings.store.url)
         self._sync = TableSync(self._store, log, metrics)
-        reading = Reading(settings.numbering.region, settings.numbering.bare, settings.defaults.destination)
+        self._calls = beside(self._store.path)
+        numbering = settings.numbering
+        self._callbacks = Callbacks(
+            self._calls,
+            lambda: self._sync.table,
+            settings.callbacks.store_down,
+            (numbering.region, numbering.bare),
+            log,
+            metrics,
+            mask_callers=settings.log.mask_callers,
+        )
+        self._watches = [
+            AmiWatch(
+                Asterisk(each.name, each.host, each.port, each.username, each.secret_file),
+                self._callbacks.see,
+                log,
+                metrics,
+            )
+            for each in settings.ami
+        ]
+        reading = Reading(numbering.region, numbering.bare, settings.defaults.destination)
         limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
-        handler = RouteHandler(lambda: self._sync.table, reading)
+        handler = Handler(lambda: self._sync.table, reading, self._callbacks, log)
         self._agi = AgiServer(handler, limits, metrics, log, writer.add)
 
     async def run(self) -> None:
@@ -91,6 +114,9 @@ class _Router:
             await self._store.open()
             stack.push_async_callback(self._store.close)
             await self._sync.load()
+            await self._calls.open()
+            stack.push_async_callback(self._calls.close)
+            await self._callbacks.load()
             gc.collect()
             gc.freeze()  # what stands now stays: later collections need not look at it
             try:
@@ -99,7 +125,8 @@ class _Router:
                 raise _cannot_listen("agi", self._settings.agi.host, self._settings.agi.port, error) from error
             self._ready(sockets)
             async with asyncio.TaskGroup() as tasks:
-                followers = [tasks.create_task(self._sync.run()), tasks.create_task(_watchdog())]
+                works = [self._sync.run(), self._callbacks.run(), _watchdog(), *(each.run() for each in self._watches)]
+                followers = [tasks.create_task(work) for work in works]
                 await stop.wait()
                 await self._stop()
                 for task in followers:
@@ -115,9 +142,6 @@ class _Router:
             store=self._settings.store.url,
             numbers=len(self._sync.table.numbers),
         )
-        if self._settings.ami:
-            names = ", ".join(each.name for each in self._settings.ami)
-            self._log.warning("ami_not_used", configured=names, why="this version does not watch outbound calls yet")
 
     async def _stop(self) -> None:
         systemd.notify(os.environ, "STOPPING=1")

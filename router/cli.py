@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from router.commands import data, live, route
+from dialplan.problems import quote
+from router.commands import attempts, data, live, route
 from router.settings import SettingsError, from_process
 from router.store.base import StoreError
 
 Command = Callable[[argparse.Namespace], int]
 
-_FAILURES = (SettingsError, StoreError, data.Interrupted, route.Refused, live.Unreachable)
+_FAILURES = (SettingsError, StoreError, data.Interrupted, route.Refused, live.Unreachable, attempts.BadNumber)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -66,6 +67,13 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    """A count of what is to be listed; more than a store can count is none."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):  # noqa: PLR2004 - 64 bits
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a whole number above 0")
+    return int(text)
+
+
 class _Version(argparse.Action):
     """Says the version of the installed package. Looked up only when asked: the code runs without being installed."""
 
@@ -94,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     def printing(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON")
 
-    sub = add("serve", serve, "run the router: AGI and metrics")
+    sub = add("serve", serve, "run the router: AGI, AMI and metrics")
     configured(sub)
 
     sub = add("check", data.check, "validate data files and say every problem; change nothing")
@@ -117,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
     sub.add_argument("--at", metavar="TIME", help="another moment, such as 2026-12-24T17:00:00Z")
     sub.add_argument("--region", metavar="CC", help="the country that reads national numbers")
+    configured(sub)
+    printing(sub)
+
+    sub = add("attempts", attempts.attempts, "list the outbound calls that the router has heard of")
+    sub.add_argument("--number", metavar="N", help="those that showed this number")
+    sub.add_argument("--subscriber", metavar="S", help="those to this subscriber")
+    sub.add_argument("--limit", metavar="COUNT", type=_count, default=100, help="the newest ones, 100 by default")
     configured(sub)
     printing(sub)
 

@@ -33,7 +33,7 @@ DEMO_DATA = REPOSITORY / "config" / "demo.toml"
 # Below the range from which Linux takes the ports of outgoing connections, so that none of these is in the way.
 _PORTS = range(12_000, 32_000)
 
-Settings = Mapping[str, Mapping[str, Any]]
+Settings = Mapping[str, Mapping[str, Any] | list[dict[str, Any]]]  # a list: [[ami]]
 Data = str | pathlib.Path | list[pathlib.Path]
 
 
@@ -78,13 +78,13 @@ def write_config(
     folder: pathlib.Path, settings: Settings | None = None, *, agi_port: int = 0, metrics_port: int = 0
 ) -> pathlib.Path:
     """A configuration with a store in `folder`, and `settings` (section -> key -> value) over it."""
-    sections: dict[str, dict[str, Any]] = {
+    sections: dict[str, Any] = {
         "agi": {"port": agi_port},
         "metrics": {"port": metrics_port},
         "store": {"url": f"sqlite://{folder / 'ringway.db'}"},
     }
     for section, values in (settings or {}).items():
-        sections[section] = sections.get(section, {}) | dict(values)
+        sections[section] = values if isinstance(values, list) else sections.get(section, {}) | dict(values)
     path = folder / "ringway.toml"
     path.write_text(tomli_w.dumps(sections))
     return path

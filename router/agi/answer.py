@@ -7,8 +7,9 @@ the reason and the table's version, none of which needs an escape.
 import hashlib
 from typing import NamedTuple
 
+from dialplan.caller_ids import Shown
 from dialplan.decide import Decision
-from dialplan.model import CallFlow
+from dialplan.model import CallFlow, Campaign
 from dialplan.parameters import delivered
 from router.agi.messages import mset, pair, split_pairs
 from router.limits import ANSWER_CACHE_MAX_BYTES, COMMAND_MAX_BYTES
@@ -68,6 +69,23 @@ def cleared_by(decision: Decision) -> tuple[bytes, ...]:
     pairs = [*(pair(f"PARAM_{name}", "") for name in names), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
     groups, _ = split_pairs(pairs, [], COMMAND_MAX_BYTES)
     return tuple(map(mset, groups))
+
+
+def shown_command(shown: Shown, campaign: Campaign | None) -> bytes:
+    """The command that answers `caller-id`; with `campaign`, where an answered call goes as well (`?destination`)."""
+    pairs = [
+        pair("SHOW_NUMBER", shown.number or ""),
+        pair("SHOW_KIND", shown.kind or ""),
+        pair("SHOW_REASON", shown.why),
+    ]
+    if campaign is not None:
+        destination = campaign.destination
+        pairs += [
+            pair("SHOW_CONTEXT", destination.context),
+            pair("SHOW_EXTEN", destination.exten),
+            pair("SHOW_PRIORITY", str(destination.priority)),
+        ]
+    return mset([*pairs, f"SHOW_STATUS={'OK' if shown.number is not None else 'NONE'}"])
 
 
 def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:

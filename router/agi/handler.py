@@ -1,22 +1,30 @@
 """What one AGI request is answered: the decision from the table of this moment, as commands.
 
-Synchronous, with all it needs handed in; the server around it does the waiting and the sockets.
+All that it needs is handed in; the server around it does the sockets. Only a callback that may have a right, and the
+report of an attempt, wait for the store.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 
+from dialplan.attempts import Sighting
+from dialplan.callbacks import Claim, called_back, may_claim
+from dialplan.caller_ids import Rotation
 from dialplan.decide import Call, Decision, Kind, Reason, decide
 from dialplan.model import Destination
 from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
-from router.agi.answer import Answers, cleared_by
-from router.agi.messages import AgiRequest
+from dialplan.table import Entry, RoutingTable
+from router.agi.answer import Answers, cleared_by, shown_command
+from router.agi.messages import AgiRequest, mset
+from router.limits import CLOCKS_APART_SECONDS, DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
+from router.reports import read_report
 
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
 _NOT_TO_BE_SHOWN = 0x60
+_EPOCH_DIGITS = 10  # until the year 2286
 _NO_CALL = Call("", "", "", Bare.REFUSE)
 
 
@@ -29,34 +37,130 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """What to send, command by command, and what it says."""
+    """What to send, command by command, and what it says: the decision, None where no call was to be routed."""
 
     commands: tuple[bytes, ...]
     call: Call
-    decision: Decision
+    decision: Decision | None
+    attempt: str = ""  # the id of the attempt whose callback this is
+
+
+class Callbacks(Protocol):
+    """Who knows of attempts, and gives rights away; see router.callbacks."""
+
+    def knows(self, number: str, subscriber: str) -> bool:
+        """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
+        ...
+
+    def since(self, number: str, subscriber: str, began: float) -> Mapping[str, float]:
+        """The campaigns whose attempts may give a callback that began then a right."""
+        ...
+
+    async def claim(
+        self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
+    ) -> Claim:
+        """What a callback gets. Never raises."""
+        ...
+
+    def count(self, claim: Claim, decision: Decision) -> None:
+        """Count what became of a callback."""
+        ...
+
+    async def see(self, sighting: Sighting) -> bool:
+        """Write down what a witness saw; False where it has to be told again."""
+        ...
 
 
 class UnknownScriptError(Exception):
     """The path in agi://HOST/PATH is none that this router serves."""
 
 
-class RouteHandler:
-    """Answers `agi://…/route`. `table` gives the current table; it is asked once a call."""
+class Handler:
+    """Answers `agi://…/route`, `caller-id` and `attempt`. `table` gives the current table; it is asked once a call.
 
-    def __init__(self, table: Callable[[], RoutingTable], reading: Reading) -> None:
+    An answer comes at once, unless the store has to be asked: then it is awaited.
+    """
+
+    def __init__(
+        self,
+        table: Callable[[], RoutingTable],
+        reading: Reading,
+        callbacks: Callbacks,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
         self._table = table
         self._reading = reading
+        self._callbacks = callbacks
+        self._log = log
         self._answers = Answers()
+        self._rotation = Rotation()
+        self._scripts: dict[str, Callable[[AgiRequest, float], Answer | Awaitable[Answer]]] = {
+            "route": self._route,
+            "caller-id": self._caller_id,
+            "attempt": self._attempt,
+        }
 
-    def answer(self, request: AgiRequest, now: float) -> Answer:
-        """Decide the call of `request` at `now` (epoch seconds). Raises UnknownScriptError."""
-        if request.script != "route":
+    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
+        """Answer `request` at `now` (epoch seconds). Raises UnknownScriptError."""
+        script = self._scripts.get(request.script)
+        if script is None:
             raise UnknownScriptError(request.script)
+        return script(request, now)
+
+    def _route(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
         reading = self._reading
         call = Call(_dialled(request), _caller(request), _region(request) or reading.region, reading.bare)
-        decision = decide(call, self._table(), now, reading.default)
+        table = self._table()
+        decision = decide(call, table, now, reading.default)
+        if decision.caller and self._callbacks.knows(decision.number, decision.caller):
+            entry, began = table.numbers.get(decision.number), _began(request, now)
+            since = self._callbacks.since(decision.number, decision.caller, began)
+            if since and entry is not None and may_claim(entry, decision):
+                return self._called_back(request, call, decision, entry, began, since)
+        return self._answer(request, call, decision)
+
+    async def _called_back(
+        self,
+        request: AgiRequest,
+        call: Call,
+        decision: Decision,
+        entry: Entry,
+        began: float,
+        since: Mapping[str, float],
+    ) -> Answer:
+        claim = await self._callbacks.claim(decision.number, decision.caller, request.unique_id, began, since)
+        final = called_back(decision, entry, claim, self._table())
+        self._callbacks.count(claim, final)
+        return self._answer(request, call, final, claim)
+
+    def _answer(self, request: AgiRequest, call: Call, decision: Decision, claim: Claim | None = None) -> Answer:
         ahead, last = self._answers.commands(decision, with_names=request.query == "params")
-        return Answer((*ahead, last), call, decision)
+        attempt = claim.attempt.id if claim is not None and claim.attempt is not None else ""
+        return Answer((*ahead, last), call, decision, attempt)
+
+    def _caller_id(self, request: AgiRequest, _now: float) -> Answer:
+        campaign_id = request.arguments[0] if request.arguments else ""
+        table = self._table()
+        shown = self._rotation.show(campaign_id, table)
+        campaign = table.campaigns.get(campaign_id) if request.query == "destination" else None
+        self._log.info(
+            "caller_id",
+            unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
+            campaign=campaign_id[:DIALLED_LOG_MAX_CHARS],
+            number=shown.number or "",
+            reason=shown.why,
+        )
+        return Answer((shown_command(shown, campaign),), _NO_CALL, None)
+
+    def _attempt(self, request: AgiRequest, _now: float) -> Answer | Awaitable[Answer]:
+        sighting = read_report(request.arguments)
+        if sighting is None:
+            self._log.warning("attempt_ignored", why="the report cannot be read", arguments=len(request.arguments))
+            return _REFUSED
+        return self._recorded(sighting)
+
+    async def _recorded(self, sighting: Sighting) -> Answer:
+        return _TAKEN if await self._callbacks.see(sighting) else _LATER
 
     def safe_answer(self, taken_back: Answer | None = None) -> Answer:
         """The platform's default with reason `error`: for a call whose data cannot be trusted.
@@ -67,8 +171,22 @@ class RouteHandler:
             Reason.ERROR, Kind.DEFAULT, self._reading.default, None, (), "", "", "", self._table().version
         )
         ahead, last = self._answers.commands(decision, with_names=False)
-        cleared = cleared_by(taken_back.decision) if taken_back is not None else ()
+        cleared: tuple[bytes, ...] = ()
+        if taken_back is not None:
+            given = taken_back.decision
+            cleared = cleared_by(given) if given is not None else (mset(["SHOW_NUMBER=", "SHOW_STATUS="]),)
         return Answer((*cleared, *ahead, last), _NO_CALL, decision)
+
+
+def _began(request: AgiRequest, now: float) -> float:
+    """When the call began, epoch seconds: Asterisk's unique id says it, `1790000000.12`, or `name-1790000000.12`.
+
+    With some seconds more, since attempts are dated by the clocks of Asterisk and of the router.
+    """
+    seconds = request.unique_id.rpartition("-")[2].partition(".")[0]
+    if len(seconds) == _EPOCH_DIGITS and seconds.isascii() and seconds.isdigit():
+        return min(now, int(seconds) + CLOCKS_APART_SECONDS)
+    return now
 
 
 def _dialled(request: AgiRequest) -> str:
@@ -88,3 +206,8 @@ def _caller(request: AgiRequest) -> str:
 
 def _region(request: AgiRequest) -> str:
     return request.arguments[2].upper() if len(request.arguments) > 2 else ""  # noqa: PLR2004 - the third argument
+
+
+_TAKEN, _LATER, _REFUSED = (
+    Answer((mset([f"ATTEMPT_STATUS={status}"]),), _NO_CALL, None) for status in ("OK", "LATER", "REFUSED")
+)

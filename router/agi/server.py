@@ -10,8 +10,8 @@ import datetime as dt
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -54,8 +54,8 @@ _NO_WARNING = (Refused.EOF, _HANGUP)
 class Handler(Protocol):
     """What the server asks for answers; see router.agi.handler."""
 
-    def answer(self, request: AgiRequest, now: float) -> Answer:
-        """Decide a call. Raises UnknownScriptError."""
+    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
+        """Decide a call; it is awaited where a store has to be asked. Raises UnknownScriptError."""
         ...
 
     def safe_answer(self, taken_back: Answer | None = None) -> Answer:
@@ -100,6 +100,7 @@ class AgiServer:
         self._draining = False
         self._cut_off = 0
         self._decided: list[_Decided] = []
+        self._waiting: set[asyncio.Task[None]] = set()
         metrics.agi_connections.set_function(lambda: float(len(self.connections)))
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
@@ -149,6 +150,8 @@ class AgiServer:
             self._cut(connection)
         if self._timer is not None:
             self._timer.cancel()
+        if self._waiting:  # of peers that have gone: what they claimed is written down all the same
+            await asyncio.wait(self._waiting, timeout=seconds)
         self.account()
         return self._cut_off - cut_off_before
 
@@ -219,6 +222,8 @@ class AgiServer:
         masked = self.limits.mask_callers
         for started_at, duration, unique_id, answer in calls:
             decision = answer.decision
+            if decision is None:
+                continue
             self._observe_seconds(duration)
             self._counted[decision.reason, decision.kind].inc()
             target, destination = decision.target, decision.destination
@@ -236,8 +241,15 @@ class AgiServer:
                     f"{destination.context},{destination.exten},{destination.priority}",
                     decision.version,
                     round(duration * 1000, 3),
+                    answer.attempt,
                 )
             )
+
+    def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a call's answer come later. The store's own deadline bounds how many there are."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
     def reject(self, cause: str, **details: object) -> None:
         """Count a connection that got no ordinary answer, and say so."""
@@ -249,7 +261,7 @@ class AgiServer:
 class AgiConnection(asyncio.Protocol):
     """One call's connection: bytes between a transport and a session."""
 
-    __slots__ = ("_answer", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
+    __slots__ = ("_answer", "_cut", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
 
     _transport: asyncio.Transport
 
@@ -257,6 +269,7 @@ class AgiConnection(asyncio.Protocol):
         self._server = server
         self._session = AgiSession()
         self._answer: Answer | None = None
+        self._cut = False
         self._unsent: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -305,6 +318,7 @@ class AgiConnection(asyncio.Protocol):
         """Cut the connection off."""
         if self._session.state is not _CLOSED:
             self._session.state = _CLOSED
+            self._cut = True
             self._server.reject(cause, answered=self._answer is not None)
         self._transport.abort()
 
@@ -312,14 +326,32 @@ class AgiConnection(asyncio.Protocol):
         try:
             answer = self._server.handler.answer(request, self._started_at)
         except UnknownScriptError:
-            self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], mend="use agi://HOST:PORT/route")
-            return
+            mend = "use agi://HOST:PORT/route, or another one of the contract"
+            self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], mend=mend)
         except Exception:  # whatever it is: this call gets the safe answer, and the others go on
-            unique_id = request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS]
-            self._server.log.exception("decision_failed", unique_id=unique_id)
-            self._server.reject(_INTERNAL, unique_id=unique_id)
-            answer = self._server.handler.safe_answer()
-        self._send(answer, request.unique_id)
+            self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
+            self._send(self._failed(request), request.unique_id)
+        else:
+            if isinstance(answer, Answer):
+                self._send(answer, request.unique_id)
+            else:
+                self._server.wait_for(self._answer_later(answer, request))
+
+    async def _answer_later(self, awaited: Awaitable[Answer], request: AgiRequest) -> None:
+        """Send an answer that the store had a part in, if the peer is still there."""
+        try:
+            answer = await awaited
+        except Exception:  # as above
+            self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
+            answer = self._failed(request)
+        if self._session.state is State.ANSWERING:
+            self._send(answer, request.unique_id)
+        elif not self._cut:
+            self._server.reject(Refused.EOF)
+
+    def _failed(self, request: AgiRequest) -> Answer:
+        self._server.reject(_INTERNAL, unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
+        return self._server.handler.safe_answer()
 
     def _send(self, answer: Answer, unique_id: str) -> None:
         self._answer = answer
@@ -332,7 +364,7 @@ class AgiConnection(asyncio.Protocol):
 
     def _replied(self, reply: AgiReply) -> None:
         answer = self._answer
-        if reply.forged and answer is not None and answer.decision.reason != "error":
+        if reply.forged and answer is not None and not (answer.decision and answer.decision.reason == "error"):
             # What we answered was asked by forged lines: take it back before Asterisk goes on.
             self._server.reject(_FORGED)
             self._unsent = []

@@ -57,7 +57,7 @@ def check(arguments: argparse.Namespace) -> int:
         _refuse(refused, as_json=arguments.json)
         return 1
     if arguments.json:
-        _print_json({"problems": [], "rows": _counts(changes)})
+        print_json({"problems": [], "rows": _counts(changes)})
     else:
         print("no problems: " + ", ".join(f"{count} {kind}" for kind, count in _counts(changes).items()))
     return 0
@@ -95,7 +95,7 @@ def _say_done(done: Commit, *, as_json: bool) -> None:
         text = f"{done.changed} row{'s' if done.changed > 1 else ''} changed, version {done.version}"
     try:
         if as_json:
-            _print_json({"version": done.version, "changed": done.changed})
+            print_json({"version": done.version, "changed": done.changed})
         else:
             print(text)
         sys.stdout.flush()
@@ -130,7 +130,7 @@ def _counts(changes: ChangeSet) -> dict[str, int]:
 
 def _refuse(refused: DataProblems, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"problems": refused.problems})
+        print_json({"problems": refused.problems})
     else:
         for each in refused.problems:
             print(each, file=sys.stderr)
@@ -138,5 +138,6 @@ def _refuse(refused: DataProblems, *, as_json: bool) -> None:
     print(f"ringway: {count} problem{'s' if count > 1 else ''}; nothing was changed", file=sys.stderr)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -1,23 +1,27 @@
 """`ringway route`: the decision that the store gives for a call, offline, with every step that led to it."""
 
 import argparse
+import asyncio
 import datetime as dt
 import time
 
 import msgspec
 
+from dialplan.callbacks import History, called_back, claim_of, earliest, may_claim, rule_of
 from dialplan.decide import Call, Decision, decide
 from dialplan.explain import Explanation, Step
-from dialplan.model import CallFlow, Company, Number, Row, RowKind, assignments
+from dialplan.model import CallFlow, Campaign, Company, Number, Row, RowKind, assignments
 from dialplan.numbers import Unreadable, is_region, normalise
 from dialplan.parameters import delivered
 from dialplan.problems import Fault, quote
-from dialplan.table import Patch, RoutingTable
+from dialplan.table import Entry, Patch, RoutingTable
 from dialplan.times import read_time, zone
 from dialplan.validate import Stored
-from router.commands.data import with_store
-from router.settings import from_process
+from router.commands.data import print_json, with_store
+from router.settings import Settings, from_process
 from router.store.base import Store
+from router.store.sqlite import from_url
+from router.store.sqlite_callbacks import beside
 
 
 class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours
@@ -56,12 +60,43 @@ def route(arguments: argparse.Namespace) -> int:
     at = _moment(arguments.at, call, table)
     explanation = Explanation()
     decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
+    entry = table.numbers.get(decision.number)
+    if entry is not None and entry.active and decision.caller:
+        history = asyncio.run(_history(settings, decision))
+        decision = _called_back(decision, entry, history, table, at.timestamp(), explanation)
     routed = _routed(decision, at, explanation.steps)
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(routed), indent=2).decode())
+        print_json(routed)
     else:
         _print(routed)
     return 0
+
+
+async def _history(settings: Settings, decision: Decision) -> History:
+    """What is known of the two numbers; nothing where no router has run here yet."""
+    store = beside(from_url(settings.store.url).path)
+    if not store.path.exists():
+        return History()
+    try:
+        await store.open(make=False)
+        return await store.history(decision.number, decision.caller)
+    finally:
+        await store.close()
+
+
+def _called_back(
+    decision: Decision, entry: Entry, history: History, table: RoutingTable, now: float, explanation: Explanation
+) -> Decision:
+    """The decision after the callback rule, as a new call would get it."""
+    explanation.callback_rule(rule_of(entry), pool=entry.company is None)
+    if not may_claim(entry, decision):
+        return decision
+    claim = claim_of(
+        history, earliest({each.campaign for each in history.attempts}, table, now), explanation, began=now
+    )
+    final = called_back(decision, entry, claim, table)
+    explanation.called_back(claim, final)
+    return final
 
 
 def _what_concerns(call: Call, stored: Stored) -> Patch:
@@ -79,6 +114,7 @@ def _what_concerns(call: Call, stored: Stored) -> Patch:
         wanted.add((RowKind.CALL_FLOW, company.default_flow))
     rows: list[tuple[RowKind, str, Row | None]] = [(RowKind.NUMBER, row.number, row)]
     rows += [(kind, key, stored.get(kind, key)) for kind, key in wanted if key is not None]
+    rows += [(RowKind.CAMPAIGN, each.id, each) for each in stored.rows(RowKind.CAMPAIGN) if isinstance(each, Campaign)]
     patch.add(rows)
     return patch
 

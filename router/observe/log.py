@@ -40,6 +40,7 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False):
     destination: str  # context,exten,priority
     version: int
     duration_ms: float
+    attempt: str = ""  # the id of the attempt whose callback this is
     level: str = "info"
     event: str = "call"
 

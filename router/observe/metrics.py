@@ -11,10 +11,15 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from dialplan.attempts import Outcome
 from dialplan.decide import Kind, Reason
 
 # From what an idle machine needs (about 0.2 ms, most of it waiting for Asterisk's small writes) to the deadline.
 _DECISION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+# What may become of a callback: the reason without its first word, or that the store could not say.
+CALLBACK_OUTCOMES = ("campaign", "force-yes", "not-accepted", "used", "no-destination", "store-down")
 
 
 class Metrics:
@@ -57,6 +62,26 @@ class Metrics:
             ("store",),
             registry=self.registry,
         )
+        self.attempts = Counter(
+            "ringway_attempts", "Outbound attempts, each counted once", ("outcome",), registry=self.registry
+        )
+        self.callbacks = Counter(
+            "ringway_callbacks",
+            "Callbacks of a missed attempt, by what became of them",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.ami_connected = Gauge(
+            "ringway_ami_connected",
+            "Whether the manager session is up (1) or not (0)",
+            ("asterisk",),
+            registry=self.registry,
+        )
+        # There from the start, at 0: a rate of what never happened is 0, and not unknown.
+        for outcome in Outcome:
+            self.attempts.labels(outcome)
+        for became in CALLBACK_OUTCOMES:
+            self.callbacks.labels(became)
         # Bound beforehand: looking a child up costs more than counting.
         self.decided = {(reason, kind): self._decisions.labels(reason, kind) for reason in Reason for kind in Kind}
         self.in_step_at(time.monotonic)

@@ -161,7 +161,7 @@ def test_a_dump_loads_into_another_store_as_the_same_set(
     (tmp_path / "other").mkdir()
     other = write_config(tmp_path / "other")
     dumped = ringway("dump", *form, config=demo).out
-    assert ringway("load", "-", config=other, stdin=dumped).out == "14 rows changed, version 1\n"
+    assert ringway("load", "-", config=other, stdin=dumped).out == "15 rows changed, version 1\n"
     assert ringway("dump", *form, config=other).out == dumped
     assert ringway("load", "-", "--replace", config=other, stdin=dumped).out == "nothing to change, version 1\n"
 

@@ -92,7 +92,10 @@ def test_app_is_fetched_only_when_it_is_served() -> None:
 @pytest.mark.parametrize(
     ("part", "may_import"),
     [
-        ("router/agi", {"router.agi", "router.limits", "router.observe"}),
+        ("router/agi", {"router.agi", "router.limits", "router.observe", "router.reports"}),
+        ("router/ami", {"router.ami", "router.limits", "router.observe.metrics", "router.reports"}),
+        ("router/reports.py", {"router.limits"}),
+        ("router/callbacks.py", {"router.limits", "router.observe", "router.store.base"}),
         ("router/store", {"router.store", "router.limits", "router.observe.metrics"}),
         ("router/observe", {"router.observe", "router.limits"}),
         ("router/commands", {"router.commands", "router.settings", "router.files", "router.limits"}),
@@ -105,7 +108,12 @@ def test_app_is_fetched_only_when_it_is_served() -> None:
 def test_only_app_knows_everything(part: str, may_import: set[str]) -> None:
     """Each part of the router knows itself and what is listed here; commands ask a store or a router by its client."""
     if part == "router/commands":
-        may_import = may_import | {"router.store.base", "router.store.sqlite", "router.agi.client"}
+        may_import = may_import | {
+            "router.store.base",
+            "router.store.sqlite",
+            "router.store.sqlite_callbacks",
+            "router.agi.client",
+        }
     for path in MODULES:
         if path.is_relative_to(part):
             known = {module for module in imports(path) if under(module, {"router"})}
@@ -123,9 +131,9 @@ def test_one_module_alone_knows_the_manager_library() -> None:
     assert importers <= {"router/ami/client.py"}
 
 
-def test_one_module_alone_knows_sqlite() -> None:
+def test_the_stores_alone_know_sqlite() -> None:
     importers = {str(path) for path in MODULES if any(under(module, {"sqlite3"}) for module in imports(path))}
-    assert importers == {"router/store/sqlite.py"}
+    assert importers == {f"router/store/sqlite{part}.py" for part in ("", "_callbacks", "_connection")}
 
 
 @pytest.mark.parametrize("path", CODE, ids=str)

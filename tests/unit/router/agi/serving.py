@@ -6,16 +6,19 @@ import gc
 import pathlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from dialplan.decide import Kind, Reason
+from dialplan.attempts import Sighting
+from dialplan.callbacks import Claim, Verdict
+from dialplan.decide import Decision, Kind, Reason
 from dialplan.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
 from dialplan.numbers import Bare
 from dialplan.table import Patch, RoutingTable
-from router.agi.handler import Answer, Reading, RouteHandler
+from router.agi import handler
+from router.agi.handler import Answer, Reading
 from router.agi.messages import AgiRequest
 from router.agi.server import CAUSES, AgiServer, Limits
 from router.observe.log import CallRecord
@@ -43,13 +46,35 @@ def routes(count: int = 1) -> RoutingTable:
     return RoutingTable().patched(patch)
 
 
+class NoCallbacks:
+    """Nobody was rung, and nobody rings back."""
+
+    def knows(self, _number: str, _subscriber: str) -> bool:
+        return False
+
+    def since(self, _number: str, _subscriber: str, _began: float) -> Mapping[str, float]:
+        return {}
+
+    async def claim(
+        self, _number: str, _subscriber: str, _call_id: str, _now: float, _since: Mapping[str, float]
+    ) -> Claim:
+        return Claim(Verdict.NONE)
+
+    def count(self, _claim: Claim, _decision: Decision) -> None:
+        pass
+
+    async def see(self, _sighting: Sighting) -> bool:
+        return True
+
+
 class Handler:
     """The real one, but for the extension `raise`."""
 
     def __init__(self, table: RoutingTable) -> None:
-        self._real = RouteHandler(lambda: table, Reading("GB", Bare.E164, Destination("ringway-default")))
+        reading = Reading("GB", Bare.E164, Destination("ringway-default"))
+        self._real = handler.Handler(lambda: table, reading, NoCallbacks(), structlog.get_logger())
 
-    def answer(self, request: AgiRequest, now: float) -> Answer:
+    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
         if request.extension == "raise":
             raise ZeroDivisionError("a defect")
         return self._real.answer(request, now)

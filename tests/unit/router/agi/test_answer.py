@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dialplan.caller_ids import Shown, Why
 from dialplan.decide import Decision, Kind, Reason
 from dialplan.model import (
     PARAMETER_NAME_MAX_CHARS,
@@ -17,12 +18,13 @@ from dialplan.model import (
     Campaign,
     Destination,
     Direction,
+    NumberKind,
     Parameter,
     ParameterType,
     ParameterValue,
 )
 from router.agi import answer
-from router.agi.answer import Answers
+from router.agi.answer import Answers, shown_command
 from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
 
 MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
@@ -345,3 +347,36 @@ class TestDigest:
 
     def test_plain_answers_have_none(self) -> None:
         assert "ROUTE_DIGEST" not in variables(decision())
+
+
+class TestShown:
+    """The answer to `caller-id`: one command, whose last pair says whether there is a number to show."""
+
+    campaign = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("flow,x", "1=2", 7))
+
+    def test_a_number_comes_with_its_kind_and_why(self) -> None:
+        line = shown_command(Shown("+442079460000", NumberKind.RESERVED, Why.RESERVED), None)
+        assert executed(line) == [
+            ("SHOW_NUMBER", "+442079460000"),
+            ("SHOW_KIND", "reserved"),
+            ("SHOW_REASON", "campaign-number"),
+            ("SHOW_STATUS", "OK"),
+        ]
+
+    @pytest.mark.parametrize("why", list(Why))
+    def test_where_there_is_none_everything_is_set_all_the_same(self, why: Why) -> None:
+        assert executed(shown_command(Shown(None, None, why), None)) == [
+            ("SHOW_NUMBER", ""),
+            ("SHOW_KIND", ""),
+            ("SHOW_REASON", why),
+            ("SHOW_STATUS", "NONE"),
+        ]
+
+    def test_the_campaigns_destination_stands_before_the_status_as_it_was_written(self) -> None:
+        line = shown_command(Shown("+442079460000", NumberKind.POOL, Why.POOL), self.campaign)
+        assert executed(line)[3:] == [
+            ("SHOW_CONTEXT", "flow,x"),
+            ("SHOW_EXTEN", "1=2"),
+            ("SHOW_PRIORITY", "7"),
+            ("SHOW_STATUS", "OK"),
+        ]

@@ -37,13 +37,13 @@ def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib
     before = sorted(tmp_path.iterdir())
     done = run("check", DEMO_DATA)
     assert (done.status, done.err) == (0, "")
-    assert done.out == "no problems: 2 companies, 4 call_flows, 2 campaigns, 6 numbers\n"
+    assert done.out == "no problems: 2 companies, 4 call_flows, 3 campaigns, 6 numbers\n"
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_check_prints_json(run: Run) -> None:
     found = run("check", DEMO_DATA, "--json").json()
-    assert found == {"problems": [], "rows": {"companies": 2, "call_flows": 4, "campaigns": 2, "numbers": 6}}
+    assert found == {"problems": [], "rows": {"companies": 2, "call_flows": 4, "campaigns": 3, "numbers": 6}}
 
 
 def test_check_refuses_with_every_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.Monk
 
 
 def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
-    assert run("load", DEMO_DATA).out == "14 rows changed, version 1\n"
+    assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
     assert run("load", DEMO_DATA).out == "nothing to change, version 1\n"
     assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0}
 
@@ -152,7 +152,7 @@ def test_an_interrupt_during_the_check_changes_nothing_and_says_so(run: Run, mon
     with monkeypatch.context() as patched:
         patched.setattr(data, "prepare", prepare)
         assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
-    assert run("load", DEMO_DATA).out == "14 rows changed, version 1\n"
+    assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
 
 
 def test_an_interrupt_that_comes_too_late_is_a_load_that_is_done(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_an_interrupt_that_comes_too_late_is_a_load_that_is_done(run: Run, monke
         interrupt()
 
     monkeypatch.setattr(Work, "commit", commit_and_interrupt)
-    assert run("load", DEMO_DATA) == (0, "14 rows changed, version 1\n", "")
+    assert run("load", DEMO_DATA) == (0, "15 rows changed, version 1\n", "")
     assert run("load", DEMO_DATA) == (0, "nothing to change, version 1\n", "")
 
 
@@ -201,7 +201,7 @@ def test_a_load_whose_output_takes_nothing_says_on_the_other_that_it_is_done(
         done = run("load", DEMO_DATA)
     os.close(spare)
     first, second = done.err.splitlines()
-    assert (done.status, first) == (1, "14 rows changed, version 1")
+    assert (done.status, first) == (1, "15 rows changed, version 1")
     assert second == "ringway: cannot print: No space left on device; nothing is wrong with the store"
 
 

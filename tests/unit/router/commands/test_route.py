@@ -1,7 +1,13 @@
+import asyncio
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from dialplan.attempts import Attempt, Outcome
+from dialplan.callbacks import Verdict
+from router.store.sqlite_callbacks import SqliteCallbackStore, beside
 from tests.unit.router.commands.conftest import Run
 
 
@@ -101,3 +107,114 @@ def test_asking_changes_nothing(demo: Run, tmp_path: pathlib.Path) -> None:
     before = (tmp_path / "ringway.db").read_bytes()
     demo("route", "02079460000")
     assert (tmp_path / "ringway.db").read_bytes() == before
+
+
+# --- callbacks ------------------------------------------------------------------------------------------------------
+
+SHOWN, ANNA = "+442079460002", "+447700900123"  # the number that the demo's win-back campaign shows
+BACK = ["02079460002", "--from", "07700900123", "--at", "2026-07-01T12:00:00Z", "--json"]
+AT = 1_782_907_200.0  # the same moment
+SINCE = {"win-back": 0.0}
+
+
+def attempt(name: str, minutes: float, outcome: Outcome = Outcome.MISSED, campaign: str = "win-back") -> Attempt:
+    """One that ended so many minutes before."""
+    return Attempt(name, campaign, SHOWN, ANNA, AT - minutes * 60, outcome)
+
+
+def with_callback_store(folder: pathlib.Path, use: Callable[[SqliteCallbackStore], Any]) -> Any:
+    """What a router that runs on the same data does meanwhile."""
+
+    async def run() -> Any:
+        store = beside(folder / "ringway.db")
+        await store.open()
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def told(found: dict[str, Any], step: str) -> list[tuple[str, str]]:
+    return [(each["outcome"], each["detail"]) for each in found["steps"] if each["step"] == step]
+
+
+def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
+    demo: Run, tmp_path: pathlib.Path
+) -> None:
+    heard = [
+        attempt("later", -5),
+        attempt("new", 10),
+        attempt("old", 20),
+        attempt("failed", 30, Outcome.FAILED),
+        attempt("gone", 40, campaign="nobodys"),
+        attempt("expired", 60 * 24 * 8),
+    ]
+    with_callback_store(tmp_path, lambda store: store.record(heard))
+    found = demo("route", *BACK).json()
+    assert (found["reason"], found["kind"], found["id"]) == ("callback-force-yes", "campaign", "win-back")
+    assert found["destination"]["context"] == "campaign-win-back"
+    assert [outcome for outcome, _ in told(found, "callback rule")] == ["force-yes"]
+    assert [(outcome, detail.partition("Z, ")[2]) for outcome, detail in told(found, "attempt")] == [
+        ("turned down", "later: it ended after this call had begun"),
+        ("gives the right", "new"),
+        ("turned down", "old: a newer attempt replaces it"),
+        ("turned down", "failed: it never reached the subscriber"),
+        ("turned down", 'gone: campaign "nobodys" is not active'),
+        ("turned down", 'expired: the callback window of campaign "win-back" is over'),
+    ]
+    assert told(found, "callback") == [("taken", 'campaign "win-back": campaign-win-back,s,1')]
+
+
+def test_an_answer_ends_the_right_of_what_came_before(demo: Run, tmp_path: pathlib.Path) -> None:
+    heard = [attempt("answered", 10, Outcome.ANSWERED), attempt("missed", 20)]
+    with_callback_store(tmp_path, lambda store: store.record(heard))
+    found = demo("route", *BACK).json()
+    assert (found["reason"], found["id"]) == ("assigned", "spring-offer")
+    assert [detail.rpartition(": ")[2] for _, detail in told(found, "attempt")] == [
+        "it was answered",
+        "a later attempt was answered",
+    ]
+    assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
+
+
+def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
+    with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
+    for _ in range(2):
+        assert demo("route", *BACK).json()["reason"] == "callback-force-yes"
+    claim = with_callback_store(tmp_path, lambda store: store.claim(SHOWN, ANNA, "call-1", AT, SINCE))
+    assert claim.verdict is Verdict.RIGHT
+    found = demo("route", *BACK).json()
+    assert (found["reason"], found["id"]) == ("callback-used", "spring-offer")
+    assert "it has been called back since" in told(found, "attempt")[0][1]
+    assert [outcome for outcome, _ in told(found, "callback")] == ["turned down"]
+
+
+def test_a_number_that_forces_no_is_told_without_a_look_at_the_attempts(
+    demo: Run, run: Run, tmp_path: pathlib.Path
+) -> None:
+    data = tmp_path / "changed.toml"
+    data.write_text(
+        '[[numbers]]\nnumber = "02079460002"\ncompany = "acme"\ncallback_rule = "force-no"\n'
+        'inbound_campaign = "spring-offer"\n'
+    )
+    assert run("load", data).status == 0
+    with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
+    found = demo("route", *BACK).json()
+    assert (found["reason"], found["id"]) == ("assigned", "spring-offer")
+    assert [outcome for outcome, _ in told(found, "callback rule")] == ["force-no"]
+    assert (told(found, "attempt"), told(found, "callback")) == ([], [])
+
+
+def test_where_no_router_has_run_there_is_no_right_and_no_store_is_made(demo: Run, tmp_path: pathlib.Path) -> None:
+    found = demo("route", *BACK).json()
+    assert (found["reason"], told(found, "attempt")) == ("assigned", [])
+    assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
+    assert not list(tmp_path.glob("*callbacks*"))
+
+
+def test_a_withheld_caller_has_no_right_and_nothing_is_said_of_one(demo: Run, tmp_path: pathlib.Path) -> None:
+    with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
+    found = demo("route", "02079460002", "--at", "2026-07-01T12:00:00Z", "--json").json()
+    assert (found["reason"], told(found, "callback rule")) == ("assigned", [])

@@ -50,6 +50,7 @@ def record(**fields: Any) -> CallRecord:
         "destination": "flow-menu,s,1",
         "version": 17,
         "duration_ms": 0.231,
+        "attempt": "",
     }
     return CallRecord(**(values | fields))
 
@@ -92,6 +93,7 @@ def test_a_calls_line_has_all_that_the_contract_names() -> None:
         "destination": "flow-menu,s,1",
         "version": 17,
         "duration_ms": 0.231,
+        "attempt": "",
         "level": "info",
         "event": "call",
     }

@@ -22,6 +22,9 @@ CONTRACT = {
     "ringway_table_version": set(),
     "ringway_table_age_seconds": set(),
     "ringway_store_up": {"store"},
+    "ringway_ami_connected": set(),  # by asterisk, once there is one
+    "ringway_attempts_total": {"outcome"},
+    "ringway_callbacks_total": {"outcome"},
 }
 # Added to it: lines lost are to be counted (architecture.md, "One call, in order", 8).
 ADDED: dict[str, set[str]] = {"ringway_log_lines_dropped_total": set()}
