@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +155,14 @@ class Asterisk:
         if done.returncode:
             raise AsteriskError(f"{command!r}: {(done.stderr or done.stdout).decode(errors='replace')}")
         return done.stdout.decode(errors="surrogateescape")
+
+    @contextlib.contextmanager
+    def manager(self) -> Iterator[socket.socket]:
+        """A session with the manager interface that may do everything and hears of nothing."""
+        login = f"Action: Login\r\nUsername: harness\r\nSecret: {self._secret}\r\nEvents: off\r\n\r\n"
+        with socket.create_connection((self.host, self.ports.ami), timeout=BOOT_S) as session:
+            session.sendall(login.encode())
+            yield session
 
     def set_global(self, name: str, value: str) -> None:
         """Set a global variable of the dialplan for the calls that come."""

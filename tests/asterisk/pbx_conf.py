@@ -113,7 +113,7 @@ webenabled = no
 bindaddr = 127.0.0.1
 port = {ports.ami}
 displayconnects = no
-channelvars = CAMPAIGN_ID
+channelvars = CAMPAIGN_ID,RINGWAY_ATTEMPT
 
 [harness]
 secret = {secret}

@@ -1,0 +1,183 @@
+"""A dialler's side: campaigns that call subscribers through a real Asterisk, and subscribers who ring back."""
+
+import contextlib
+import itertools
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.asterisk.ami_proxy import AmiProxy
+from tests.asterisk.exchange import Exchange
+from tests.asterisk.parts import Program
+from tests.asterisk.pbx import Asterisk
+from tests.asterisk.pbx_conf import Flow
+from tests.asterisk.subscribers import Behaviour, subscribers
+from tests.asterisk.traffic import DEFAULT_FLOW
+from tests.processes import Data, Router, ringway, running_router, wait_until
+
+OUR = "+442079460000"
+CAMPAIGN, OWN = "campaign-win-back", "flow-menu"
+FLOWS = (Flow(OWN), Flow(CAMPAIGN))
+DATA = """
+[[companies]]
+id = "acme"
+name = "Acme"
+region = "GB"
+identified = true
+
+[[call_flows]]
+id = "menu"
+company = "acme"
+name = "Menu"
+destination = { context = "flow-menu" }
+
+[[campaigns]]
+id = "win-back"
+company = "acme"
+name = "Win back"
+direction = "outbound"
+destination = { context = "campaign-win-back" }
+accept_incoming = true
+caller_ids = ["02079460000"]
+
+[[numbers]]
+number = "02079460000"
+company = "acme"
+call_flow = "menu"
+"""
+SECRET = secrets.token_hex(16)  # of the shipped account
+SECRET_FILE = {"ringway_ami_secret.conf": f"secret = {SECRET}\n"}
+# What each behaviour makes of an attempt.
+OUTCOMES = {
+    Behaviour.RINGS: "missed",
+    Behaviour.BUSY: "missed",
+    Behaviour.DECLINES: "missed",
+    Behaviour.UNKNOWN: "failed",
+    Behaviour.ANSWERS: "answered",
+    Behaviour.HANGS_UP: "answered",
+    Behaviour.SILENT: "failed",
+    Behaviour.UNAVAILABLE: "missed",
+    Behaviour.PROGRESS: "missed",
+    Behaviour.RINGS_THEN_BUSY: "missed",
+}
+_SUBSCRIBERS = itertools.count()
+
+
+def subscriber(behaviour: Behaviour) -> str:
+    """A subscriber whom nobody has called yet, E.164."""
+    return f"+4477009{next(_SUBSCRIBERS):04}{behaviour.value}"
+
+
+class Campaigns(Exchange):
+    """An exchange whose trunk leads to subscribers."""
+
+    def __init__(self, asterisk: Asterisk, router: Router, notes: Path) -> None:
+        super().__init__(asterisk, router)
+        self._notes = notes
+
+    def originate(self, channel: str, **fields: str) -> None:
+        """Have Asterisk place a call, as a dialler does over the manager interface; returns when it has begun."""
+        originate(self.asterisk, {"Channel": channel, **fields})
+
+    def dial(self, to: str, campaign: str = "win-back") -> None:
+        """Let a campaign call a subscriber by the shipped dialplan, and wait until that is over and told."""
+        told = len(self.told(to))
+        self.originate(f"Local/{to}@ringway-outbound", Variable=f"__CAMPAIGN_ID={campaign}")
+        self.asterisk.wait_idle()
+        wait_until(lambda: len(self.told(to)) > told, f"the router hears of the call to {to}")
+        self.asterisk.wait_idle()  # the channel that tells of it ends a little later
+
+    def rings(self, to: str) -> None:
+        """Wait until a subscriber's telephone has been called."""
+        wait_until(lambda: f":{to}@ from " in self._notes.read_text("utf-8"), f"{to} is called")
+
+    def told(self, to: str) -> list[dict[str, Any]]:
+        """What the router said in its log about attempts to a subscriber; each time that it learnt something."""
+        return [event for event in self.router.events("attempt") if event["subscriber"] == to]
+
+    def attempts(self, to: str) -> list[dict[str, str]]:
+        """The attempts to a subscriber, by `ringway attempts`."""
+        listed = ringway("attempts", "--subscriber", to, "--json", config=self.router.config).json()
+        return list(listed)
+
+    def outcomes(self, to: str) -> list[str]:
+        """What became of the attempts to a subscriber, the newest first."""
+        return [attempt["outcome"] for attempt in self.attempts(to)]
+
+    def shown(self, to: str) -> str:
+        """The From header that the last call to a subscriber showed."""
+        lines = [line for line in self._notes.read_text("utf-8").splitlines() if f":{to}@ from " in line]
+        return lines[-1].partition(" from ")[2]
+
+
+def originate(asterisk: Asterisk, fields: Mapping[str, str]) -> None:
+    """`Action: Originate`, asynchronously, for an application that waits unless `fields` says otherwise."""
+    action = {"Application": "Wait", "Data": "1", "Timeout": "30000"} | dict(fields)
+    with asterisk.manager() as manager:
+        name = secrets.token_hex(4)
+        lines = [f"{key}: {value}" for key, value in {**action, "Action": "Originate", "ActionID": name}.items()]
+        manager.sendall("\r\n".join([*lines, "Async: true", "", ""]).encode())
+        await_line(manager, b"Message: Originate successfully queued")
+
+
+def await_line(manager: socket.socket, wanted: bytes) -> None:
+    """Read from a manager session until a line comes."""
+    manager.settimeout(10)
+    with manager.makefile("rb") as lines:
+        for line in lines:
+            if line.strip() == wanted:
+                return
+            assert not line.startswith(b"Response: Error"), lines.readline()
+    raise AssertionError(f"the manager never said {wanted!r}")
+
+
+def ami_settings(asterisk: Asterisk, folder: Path, port: int | None = None) -> dict[str, Any]:
+    """The router's settings for the shipped account; `port` where it goes through something in between."""
+    secret = folder / "ami.secret"
+    secret.write_text(SECRET + "\n", "ascii")
+    link = {"name": "pbx1", "port": port or asterisk.ports.ami, "secret_file": str(secret)}
+    return {"ami": [link]}
+
+
+@contextlib.contextmanager
+def running_campaigns(
+    program: Program,
+    folder: Path,
+    data: Data = DATA,
+    flows: Sequence[Flow] = FLOWS,
+    *,
+    ami: bool,
+    extra: str = "",
+    settings: Mapping[str, Any] | None = None,
+    proxy: AmiProxy | None = None,
+) -> Iterator[Campaigns]:
+    """An Asterisk, subscribers behind its trunk, and a router; with `ami` the router watches the dialling.
+
+    `proxy` is then put between the two.
+    """
+    with contextlib.ExitStack() as stack:
+        pbx = stack.enter_context(Asterisk(program, flows=(*flows, DEFAULT_FLOW), extra=extra, files=SECRET_FILE))
+        notes = stack.enter_context(subscribers(pbx.ports.trunk))
+        if proxy is not None:
+            proxy.target = pbx.ports.ami
+        own = (ami_settings(pbx, folder, proxy.port if proxy is not None else None) if ami else {}) | dict(
+            settings or {}
+        )
+        router = stack.enter_context(running_router(folder, data=data, settings=own))
+        pbx.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
+        pbx.set_global("RINGWAY_RING_SECONDS", "1")
+        if ami:
+            router.wait_for("ami_up")
+        yield Campaigns(pbx, router, notes)
+
+
+def kept_attempt(campaigns: Exchange, name: str, to: str, number: str, *, campaign: str, age_seconds: float) -> None:
+    """Put an attempt into AstDB as the hangup handler does, ended so long ago, busy; and have it told."""
+    ended = int((time.time() - age_seconds) * 1000)
+    campaigns.asterisk.cli(f'database put ringway-attempts {name} "{campaign}|{to}|{number}|BUSY|17|0|{ended}"')
+    originate(campaigns.asterisk, {"Channel": f"Local/{name}@ringway-report"})
+    campaigns.router.wait_for("attempt", attempt=name)
+    campaigns.asterisk.wait_idle()
