@@ -49,6 +49,7 @@ def test_each_call_is_one_line_with_all_that_tells_of_it(tmp_path: pathlib.Path,
             "company": "acme",
             "destination": f"{FLOW},s,1",
             "version": int(said["ROUTE_VERSION"]),
+            "attempt": "",
         }
         if masked:
             assert not [text for text in router.lines if "7700900123" in text]

@@ -21,6 +21,9 @@ NAMES = {
     "ringway_table_version",
     "ringway_table_age_seconds",
     "ringway_store_up",
+    "ringway_attempts",
+    "ringway_callbacks",
+    "ringway_ami_connected",
     "ringway_log_lines_dropped",
 }
 
