@@ -6,11 +6,11 @@ import os
 import time
 import urllib.request
 
-import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialplan.problems import printable, quote
 from router.agi.client import AgiClientError, ask
+from router.commands.data import print_json
 from router.limits import STATUS_TIMEOUT_SECONDS
 from router.settings import PORT_MAX, Settings, from_process
 
@@ -32,7 +32,7 @@ def call(arguments: argparse.Namespace) -> int:
         raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
     milliseconds = (time.perf_counter() - started) * 1000
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(variables), indent=2).decode())
+        print_json(variables)
     else:
         for name, value in variables.items():
             print(f"{name} = {quote(value)}")
@@ -73,7 +73,7 @@ def status(arguments: argparse.Namespace) -> int:
     if "table_version" not in state:
         raise Unreachable(f"what answers at {address} is no router; see [metrics] port, and what listens there")
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(state), indent=2).decode())
+        print_json(state)
     else:
         for name, value in state.items():
             print(f"{name:<20} {value}")
