@@ -90,6 +90,7 @@ class _Router:
                 self._callbacks.see,
                 log,
                 metrics,
+                one_of_several=len(settings.ami) > 1,
             )
             for each in settings.ami
         ]

@@ -17,6 +17,7 @@ from router.limits import (
     AMI_RETRY_MAX_SECONDS,
     AMI_RETRY_MIN_SECONDS,
     AMI_STEADY_SECONDS,
+    RECORD_BATCH_MAX,
     RECORD_QUEUE_MAX,
     RECORD_RETRY_SECONDS,
 )
@@ -35,7 +36,10 @@ class Asterisk(msgspec.Struct, frozen=True):
 
 
 class AmiWatch:
-    """`see` writes a sighting down, durably; where it says False it is asked again."""
+    """`see` writes a sighting down, durably; where it says False it is asked again.
+
+    `one_of_several`: calls of other Asterisks are told apart from this one's by their unique ids.
+    """
 
     def __init__(
         self,
@@ -43,8 +47,11 @@ class AmiWatch:
         see: Callable[[Sighting], Awaitable[bool]],
         log: structlog.typing.FilteringBoundLogger,
         metrics: Metrics,
+        *,
+        one_of_several: bool = False,
     ) -> None:
         self._asterisk = asterisk
+        self._one_of_several = one_of_several
         self._take = see
         self._log = log.bind(asterisk=asterisk.name)
         self._connected = metrics.ami_connected.labels(asterisk.name)
@@ -88,6 +95,8 @@ class AmiWatch:
             self._connected.set(1)
             self._log.info("ami_up")
             self._said = ""
+            if self._one_of_several:
+                await self._check_name(session)
             await self._take_over(session)
             return await session.keep()
         except AmiError as error:
@@ -97,6 +106,13 @@ class AmiWatch:
         finally:
             if session is not None:
                 session.close()
+
+    async def _check_name(self, session: AmiSession) -> None:
+        """Two Asterisks give two calls of the same second the same unique id, unless each puts its name before it."""
+        (settings,) = await session.ask("CoreSettings")
+        if not settings.get("SystemName"):
+            mend = "set systemname in its asterisk.conf, another one on each Asterisk"
+            self._log.warning("ami_no_system_name", why="its calls cannot be told from other Asterisks'", mend=mend)
 
     def _see(self, event: Event) -> None:
         for sighting in self._dials.see(event, time.time()):
@@ -123,11 +139,14 @@ class AmiWatch:
                 self._tell(sighting)
 
     async def _hand_over(self) -> None:
+        """Hand sightings over, those that wait together in one go: a reconnect may bring thousands."""
         while True:
             await self._work.wait()
             while self._told:
-                if await self._take(self._told[0]):
-                    self._told.popleft()
-                else:
+                batch = [self._told.popleft() for _ in range(min(len(self._told), RECORD_BATCH_MAX))]
+                taken = await asyncio.gather(*map(self._take, batch))
+                again = [sighting for sighting, done in zip(batch, taken, strict=True) if not done]
+                if again:
+                    self._told.extendleft(reversed(again))
                     await asyncio.sleep(RECORD_RETRY_SECONDS)
             self._work.clear()

@@ -68,7 +68,7 @@ class Asterisk:
     """One running Asterisk; a context manager, or `start()` and `stop()`.
 
     `flows` are the destinations that record; `variables` the dialplan's globals, set as a site sets them; `extra` is
-    appended to extensions.conf, and `files` (name in etc -> text) replace or add whole files.
+    appended to extensions.conf, and `files` (name in etc -> text) replace or add whole files; `name` is its systemname.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Asterisk:
         extra: str = "",
         files: Mapping[str, str] | None = None,
         examples: bool = False,
+        name: str = "",
     ) -> None:
         self.program = program
+        self.name = name
         self.flows = tuple(flows)
         self.variables = dict(variables or {})
         self.extra = extra
@@ -249,7 +251,7 @@ class Asterisk:
         etc, seen = self.run / "etc", self.program.folder(self.run)
         shutil.copytree(DEPLOY, etc / "ringway")
         files = {
-            "asterisk.conf": pbx_conf.asterisk_conf(seen),
+            "asterisk.conf": pbx_conf.asterisk_conf(seen, self.name),
             "extensions.conf": pbx_conf.extensions_conf(seen, self.flows, self.variables, self.extra, self.examples),
             "manager.conf": pbx_conf.manager_conf(self.ports, self._secret),
             "modules.conf": pbx_conf.modules_conf(),

@@ -83,12 +83,13 @@ def modules_conf() -> str:
     return "\n".join(["[modules]", "autoload=no", *(f"load={name}" for name in _MODULES.split())]) + "\n"
 
 
-def asterisk_conf(folder: Path) -> str:
-    """Return asterisk.conf with every folder that is written to inside `folder`."""
+def asterisk_conf(folder: Path, name: str) -> str:
+    """Return asterisk.conf with every folder that is written to inside `folder`; `name` goes before its unique ids."""
     places = {"astetcdir": "etc", "astvarlibdir": "lib", "astdbdir": "lib", "astkeydir": "lib", "astcachedir": "cache"}
     places |= {"astspooldir": "spool", "astrundir": "run", "astlogdir": "log"}
     lines = ["[directories]", *(f"{key} => {folder / place}" for key, place in places.items())]
-    return "\n".join([*lines, "[options]", "documentation_language = en_US", "maxfiles = 8192", ""])
+    options = ["documentation_language = en_US", "maxfiles = 8192", *([f"systemname = {name}"] if name else [])]
+    return "\n".join([*lines, "[options]", *options, ""])
 
 
 def small_files(folder: Path, *, examples: bool) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Watched:
         self.metrics = Metrics()
         self.seen: list[Sighting] = []
         self.told = asyncio.Event()
-        self.answers: list[bool] = []  # to the next sightings; then they are taken
+        self.refusals: dict[str, int] = {}  # how often each sighting is not taken before it is
         self.pauses: list[float] = []
         self.waits: dict[int, asyncio.Event] = {}
         self.sessions = 0
@@ -60,7 +60,9 @@ class Watched:
     async def take(self, sighting: Sighting) -> bool:
         self.seen.append(sighting)
         self.told.set()
-        return self.answers.pop(0) if self.answers else True
+        left = self.refusals.get(sighting.id, 0)
+        self.refusals[sighting.id] = left - 1
+        return left <= 0
 
     async def pause(self, seconds: float) -> None:
         """Stands for asyncio.sleep: notes how long, and waits for nothing."""
@@ -124,7 +126,9 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     secret_file = tmp_path / "ami.secret"
     secret_file.write_text(f"{SECRET}\n")
     made = Watched(secret_file)
-    clock = types.SimpleNamespace(TaskGroup=asyncio.TaskGroup, Event=asyncio.Event, sleep=made.pause)
+    clock = types.SimpleNamespace(
+        TaskGroup=asyncio.TaskGroup, Event=asyncio.Event, gather=asyncio.gather, sleep=made.pause
+    )
     monkeypatch.setattr(watch, "asyncio", clock)
     return made
 
@@ -303,11 +307,33 @@ async def test_what_waited_in_astdb_is_taken_over(watched: Watched) -> None:
     ]
 
 
-async def test_what_was_not_written_down_is_told_again_in_its_order(watched: Watched) -> None:
-    watched.answers = [False, False, True, False]
-    async with watched.over(rings("1", "2")):
-        assert await watched.until_told(5) == ["1", "1", "1", "2", "2"]
-    assert watched.pauses[:3] == [RECORD_RETRY_SECONDS] * 3
+async def test_what_was_not_written_down_is_told_again_in_its_order(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.refusals = {"1": 2, "2": 2}
+    asked, free = asyncio.Event(), asyncio.Event()
+    take = watched.take
+
+    async def slow(sighting: Sighting) -> bool:
+        asked.set()
+        await free.wait()
+        return await take(sighting)
+
+    monkeypatch.setattr(watched, "take", slow)
+
+    async def two_while_one_is_written(peer: Peer) -> None:
+        await nothing_kept(peer)
+        for name in "012":
+            await peer.say((BEGIN + RINGING + HANGUP).format(name=name))
+            await asked.wait()
+        await peer.reply(await peer.action())  # a ping: all before it has been read
+        free.set()
+        await peer.hold()
+
+    monkeypatch.setattr("router.ami.client.AMI_PING_SECONDS", 0.001)
+    async with watched.over(two_while_one_is_written):
+        assert await watched.until_told(7) == ["0", "1", "2", "1", "2", "1", "2"]
+    assert watched.pauses[:2] == [RECORD_RETRY_SECONDS] * 2
 
 
 async def test_who_cannot_be_told_keeps_no_more_than_the_bound(
