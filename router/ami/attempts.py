@@ -8,37 +8,62 @@ channel in front is dialled too, and is no attempt.
 from collections.abc import Iterator, Mapping
 
 from dialplan.attempts import Outcome, Sighting, outcome_of
-from router.limits import AMI_OPEN_CALLS_MAX, ATTEMPT_ID_MAX_CHARS
+from router.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX, ATTEMPT_ID_MAX_CHARS
 
 Event = Mapping[str, str | list[str]]
 
-_RANG = frozenset({"RINGING", "PROGRESS"})
+_SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 _UNKNOWN = frozenset({"", "<unknown>"})
 
 
 class _Dialled:
-    """One subscriber of a call: the legs to him that are still there, and what they did."""
+    """One subscriber of a call: how many legs to him are still there, and the verdict on those that are over."""
 
-    __slots__ = ("campaign", "cause", "id", "legs", "number", "rang", "subscriber")
+    __slots__ = ("campaign", "id", "legs", "number", "outcome", "subscriber")
 
     def __init__(self, name: str, campaign: str, number: str, subscriber: str) -> None:
         self.id = name
         self.campaign = campaign
         self.number = number
         self.subscriber = subscriber
-        self.legs: set[str] = set()
+        self.legs = 0
+        self.outcome = Outcome.FAILED
+
+
+class _Leg:
+    """One dialled channel."""
+
+    __slots__ = ("call", "cancelled", "dialled", "early_media", "rang")
+
+    def __init__(self, call: "_Call", dialled: _Dialled) -> None:
+        self.call = call
+        self.dialled = dialled
         self.rang = False
-        self.cause = 0
+        self.early_media = False
+        self.cancelled = False
 
 
 class _Call:
-    """All that was dialled with one Linkedid at a time. An answer on any leg is an answer for all of them."""
+    """All that is dialled with one Linkedid at a time. An answer on any leg is an answer for all of them."""
 
-    __slots__ = ("answered", "dialled")
+    __slots__ = ("answered", "dialled", "ended", "legs", "linked")
 
-    def __init__(self) -> None:
+    def __init__(self, linked: str) -> None:
+        self.linked = linked
         self.answered = False
+        self.legs: set[str] = set()
         self.dialled: dict[tuple[str, str], _Dialled] = {}
+        self.ended: dict[tuple[str, str], _Dialled] = {}  # before the others: an answer may still come for them too
+
+    def end(self, dialled: _Dialled) -> None:
+        """The last leg to a subscriber has gone."""
+        key = dialled.id, dialled.subscriber
+        del self.dialled[key]
+        if self.answered:
+            return
+        self.ended[key] = dialled
+        if len(self.ended) > AMI_ENDED_MAX:
+            del self.ended[next(iter(self.ended))]
 
 
 class DialWatch:
@@ -46,11 +71,11 @@ class DialWatch:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
-        self._legs: dict[str, tuple[str, _Dialled]] = {}  # by the dialled channel's unique id
+        self._legs: dict[str, _Leg] = {}  # by the dialled channel's unique id
 
     def __len__(self) -> int:
-        """How many calls are being followed."""
-        return len(self._calls)
+        """How many legs are being followed."""
+        return len(self._legs)
 
     def see(self, event: Event, now: float) -> Iterator[Sighting]:
         """What an event ends. `now` is its time, epoch seconds."""
@@ -58,18 +83,23 @@ class DialWatch:
         if kind == "DialBegin":
             self._begin(event)
         elif kind == "DialState":
-            if _text(event, "DialStatus") in _RANG and (leg := self._legs.get(_text(event, "DestUniqueid"))):
-                leg[1].rang = True
+            if leg := self._legs.get(_text(event, "DestUniqueid")):
+                status = _text(event, "DialStatus")
+                leg.rang = leg.rang or status == "RINGING"
+                leg.early_media = leg.early_media or status == "PROGRESS"
         elif kind == "DialEnd":
-            if _text(event, "DialStatus") == "ANSWER":
-                yield from self._answered(_text(event, "DestUniqueid"), now)
+            status = _text(event, "DialStatus")
+            if leg := self._legs.get(_text(event, "DestUniqueid")):
+                leg.cancelled = status == "CANCEL"
+                if status == "ANSWER":
+                    yield from self._answered(leg.call, now)
         elif kind == "Hangup":
-            yield from self._hung_up(_text(event, "Uniqueid"), _text(event, "Cause"), now)
+            yield from self._hung_up(event, now)
 
     def _begin(self, event: Event) -> None:
         campaign = _variable(event, "CAMPAIGN_ID")
         leg = _text(event, "DestUniqueid")
-        if not campaign or not leg or _text(event, "DestChannel").startswith("Local/"):
+        if not campaign or not leg or leg in self._legs or _text(event, "DestChannel").startswith("Local/"):
             return
         dialling = _text(event, "Uniqueid")
         # Originate has no dialling channel: the dialled one has our number for its caller ID.
@@ -77,50 +107,59 @@ class DialWatch:
         subscriber = _dialled(_text(event, "DialString"))
         if subscriber in _UNKNOWN or number in _UNKNOWN:
             return
+        # A fork to several subscribers is an attempt to each: the number tells them apart.
         name = (_variable(event, "RINGWAY_ATTEMPT") or dialling or leg)[:ATTEMPT_ID_MAX_CHARS]
+        if len(self._legs) >= AMI_OPEN_LEGS_MAX:
+            self._give_up(self._calls[next(iter(self._calls))])
         linked = _text(event, "DestLinkedid") or leg
         call = self._calls.get(linked)
         if call is None:
-            if len(self._calls) >= AMI_OPEN_CALLS_MAX:
-                self._give_up(next(iter(self._calls)))
-            call = self._calls[linked] = _Call()
+            call = self._calls[linked] = _Call(linked)
         dialled = call.dialled.get((name, subscriber))
         if dialled is None:
-            others = any(each == name for each, _ in call.dialled)
-            # A fork to several subscribers is an attempt to each.
-            told = f"{name}/{subscriber}"[:ATTEMPT_ID_MAX_CHARS] if others else name
-            dialled = call.dialled[name, subscriber] = _Dialled(told, campaign, number, subscriber)
-        dialled.legs.add(leg)
-        self._legs[leg] = linked, dialled
+            dialled = call.dialled[name, subscriber] = _Dialled(name, campaign, number, subscriber)
+        dialled.legs += 1
+        call.legs.add(leg)
+        self._legs[leg] = _Leg(call, dialled)
 
-    def _answered(self, leg: str, now: float) -> Iterator[Sighting]:
-        found = self._legs.get(leg)
-        if found is None:
+    def _answered(self, call: _Call, now: float) -> Iterator[Sighting]:
+        if call.answered:
             return
-        call = self._calls[found[0]]
-        if not call.answered:
-            call.answered = True
-            for dialled in call.dialled.values():
-                yield _sighting(dialled, now, Outcome.ANSWERED)
+        call.answered = True
+        for dialled in (call.ended | call.dialled).values():
+            yield _sighting(dialled, now, Outcome.ANSWERED)
+        call.ended.clear()
 
-    def _hung_up(self, leg: str, cause: str, now: float) -> Iterator[Sighting]:
-        found = self._legs.pop(leg, None)
-        if found is None:
+    def _hung_up(self, event: Event, now: float) -> Iterator[Sighting]:
+        name = _text(event, "Uniqueid")
+        leg = self._legs.pop(name, None)
+        if leg is None:
             return
-        linked, dialled = found
-        call = self._calls[linked]
-        dialled.legs.discard(leg)
-        dialled.cause = int(cause) if cause.isdecimal() else 0
-        if not dialled.legs and not call.answered:
-            outcome = outcome_of(answered=False, rang=dialled.rang, cause=dialled.cause)
-            yield _sighting(dialled, now, outcome)
-        if not any(each.legs for each in call.dialled.values()):
-            del self._calls[linked]
+        call, dialled = leg.call, leg.dialled
+        call.legs.discard(name)
+        dialled.legs -= 1
+        # Who gives up himself also gives the cause, which then tells nothing of the subscriber.
+        sip = _number(_text(event, "TechCause"))
+        outcome = outcome_of(
+            answered=False,
+            rang=leg.rang,
+            early_media=leg.early_media,
+            cause=0 if leg.cancelled else _number(_text(event, "Cause")),
+            sip=sip if sip >= _SIP_FINAL and not leg.cancelled else 0,
+        )
+        if outcome is Outcome.MISSED:  # whichever leg of a fork ends last: one of them reached him
+            dialled.outcome = outcome
+        if dialled.legs == 0:
+            call.end(dialled)
+            if not call.answered:
+                yield _sighting(dialled, now, dialled.outcome)
+        if not call.legs:
+            del self._calls[call.linked]
 
-    def _give_up(self, linked: str) -> None:
-        for dialled in self._calls.pop(linked).dialled.values():
-            for leg in dialled.legs:
-                self._legs.pop(leg, None)
+    def _give_up(self, call: _Call) -> None:
+        del self._calls[call.linked]
+        for leg in call.legs:
+            del self._legs[leg]
 
 
 def _dialled(text: str) -> str:
@@ -142,6 +181,11 @@ def _text(event: Event, key: str) -> str:
     """A field that stands once; of one that stands more often, which is nobody's but a forger's, nothing."""
     value = event.get(key, "")
     return value if isinstance(value, str) else ""
+
+
+def _number(text: str) -> int:
+    """A hangup cause or a SIP status: three digits; 0 where there is none."""
+    return int(text[:3]) if text.isascii() and text.isdigit() else 0
 
 
 def _variable(event: Event, name: str) -> str:

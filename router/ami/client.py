@@ -1,42 +1,101 @@
-"""One session with an Asterisk's manager interface. The only module that imports panoramisk, whose holes it closes.
+"""The connection to an Asterisk's manager interface. The only module that imports panoramisk, whose holes it closes.
 
-From panoramisk come the framing of actions, the matching of replies and the messages. What is done otherwise, and why:
+From panoramisk come the actions, how they are sent, and the messages of replies. What is done otherwise, and why:
 
-- bytes are gathered before they are decoded, so that a character may lie across two segments; a message without an end
-  ends the session;
-- an action has a deadline, and its reply is not waited for any longer; none is ever sent again in another session;
-- CR and LF in an action are refused;
-- pings are checked: a link whose other half has gone is noticed;
+- bytes are gathered before they are decoded (router.ami.wire), and a burst is read in slices: calls go first;
+- of events only the four of a dialled call are taken, and only as Asterisk writes them (router.ami.events). What says
+  that Asterisk shuts down is not acted on: callers can write that. The connection's end tells it;
+- an action has a name that nobody can guess, and a deadline; its reply is not waited for any longer, and none is ever
+  sent again in another session;
+- the entries of a list are handed on as they come; one that is too long ends the action and not the session;
+- CR and LF in an action are refused, and pings are checked (router.ami.session);
 - a consumer's exception ends neither the connection nor the reading of the next message;
-- login is by challenge where the server knows it; a refused one is tried again later, with all else.
+- nothing is logged by panoramisk itself, which would write down the secret.
 """
 
 import asyncio
 import collections
-import hashlib
-from collections.abc import Callable, Mapping
+import logging
+import secrets
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
+from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
+from router.ami.attempts import Event
+from router.ami.events import EventReader
+from router.ami.seldom import Seldom
+from router.ami.session import AmiError, AmiSession
+from router.ami.wire import Wire, WireError, action_id
 from router.limits import (
-    AMI_ACTION_SECONDS,
     AMI_CONNECT_SECONDS,
     AMI_LIST_MAX,
-    AMI_MESSAGE_MAX_BYTES,
-    AMI_PING_SECONDS,
+    AMI_LIST_MAX_BYTES,
+    AMI_TURN_MESSAGES,
 )
 
-_BANNER = b"Asterisk Call Manager/"
-_END = b"\r\n\r\n"
-
-Event = Mapping[str, str | list[str]]
+# Stands in no hierarchy: nobody's configuration of logging can give it a voice.
+_SILENT = logging.Logger("panoramisk", logging.CRITICAL + 1)  # noqa: LOG001 - that is what it is for
 
 
-class AmiError(Exception):
-    """The session cannot be had, or has ended; the text says why."""
+def _read(data: bytes) -> Event:
+    """A message of a reply; an empty one where there is nothing to read."""
+    message: Event | None = Message.from_line(data.decode("utf-8", "replace"))
+    return message if message is not None else {}
+
+
+class _Asked(Action):  # type: ignore[misc] # panoramisk has no types
+    """An action with one reply."""
+
+    def take(self, data: bytes) -> bool:
+        """A message that replies to it; whether that was the last one."""
+        if not self.future.done():
+            self.future.set_result(_read(data))
+        return True
+
+
+class _Listed(Action):  # type: ignore[misc]
+    """An action whose reply is a list: its entries wait, unread, until they are taken."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: collections.deque[bytes] = collections.deque()
+        self.arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.complete = False
+        self.too_long = ""
+        self._count = self._bytes = 0
+
+    def take(self, data: bytes) -> bool:
+        if not self.future.done():
+            self.future.set_result(_read(data))
+            return False
+        self._count += 1
+        self._bytes += len(data)
+        if data.partition(b"\r\n")[0].endswith(b"Complete"):
+            self.complete = True
+        elif self._count > AMI_LIST_MAX:
+            self.too_long = f"a list has more than {AMI_LIST_MAX} entries"
+        elif self._bytes > AMI_LIST_MAX_BYTES:
+            self.too_long = f"a list has more than {AMI_LIST_MAX_BYTES} bytes"
+        else:
+            self._waiting.append(data)
+        if not self.arrived.done():
+            self.arrived.set_result(None)
+        return self.complete or bool(self.too_long)
+
+    def entries(self) -> Iterator[Event]:
+        """Take those that wait."""
+        while self._waiting:
+            yield _read(self._waiting.popleft())
+
+
+def _named(fields: Mapping[str, str]) -> dict[str, str]:
+    """An action's fields, with a name for it that no caller can write into an event."""
+    return {**fields, "ActionID": secrets.token_hex(16)}
 
 
 class _Owner:
@@ -45,9 +104,8 @@ class _Owner:
     forgetable_actions: tuple[str, ...] = ()
     save_stream = None
 
-    def __init__(self, dispatch: Callable[[Event], None], ended: asyncio.Future[str]) -> None:
+    def __init__(self, ended: asyncio.Future[str]) -> None:
         self.awaiting_actions: collections.deque[object] = collections.deque(maxlen=0)
-        self.dispatch = dispatch
         self._ended = ended
 
     def connection_lost(self, error: object) -> None:
@@ -55,53 +113,65 @@ class _Owner:
             self._ended.set_result(str(error) if isinstance(error, Exception) else "Asterisk closed the session")
 
 
-class _Protocol(AMIProtocol):  # type: ignore[misc] # panoramisk has no types
+class _Protocol(AMIProtocol):  # type: ignore[misc]
+    """The link of an AmiSession."""
+
     def __init__(self, dispatch: Callable[[Event], None], log: structlog.typing.FilteringBoundLogger) -> None:
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.banner: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._owner = _Owner(dispatch, self.ended)
-        self._log = log
-        self._bytes = b""
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self.banner: asyncio.Future[None] = self._loop.create_future()
+        self._owner = _Owner(self.ended)
+        self._dispatch = dispatch
+        self._wire = Wire()
+        self._events = EventReader()
+        self._not_believed = Seldom(log.warning, "ami_event_refused")
+        self._failed = Seldom(log.exception, "ami_message_failed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.encoding = "utf-8"
         self.factory = self._owner
+        self.log = _SILENT
 
     def data_received(self, data: bytes) -> None:
-        self._bytes += data
-        if not self.banner.done():
-            line, found, rest = self._bytes.partition(b"\r\n")
-            if not found:
-                if len(self._bytes) > AMI_MESSAGE_MAX_BYTES:
-                    self._give_up("what answered is no manager interface")
-                return
-            if not line.startswith(_BANNER):
-                self._give_up("what answered is no manager interface")
-                return
-            self._bytes = rest
+        self._wire.feed(data)
+        self.transport.pause_reading()  # until this has been looked through: what comes fast waits in the kernel
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """One slice of what has come; the others have their turn between two slices."""
+        if self.ended.done():
+            return
+        try:
+            messages = self._wire.take(AMI_TURN_MESSAGES)
+        except WireError as error:
+            self._give_up(str(error))
+            return
+        if self._wire.introduced and not self.banner.done():
             self.banner.set_result(None)
-        *messages, self._bytes = self._bytes.split(_END)
         for each in messages:
             self._one(each)
-        if len(self._bytes) > AMI_MESSAGE_MAX_BYTES:
-            self._give_up(f"a message has more than {AMI_MESSAGE_MAX_BYTES} bytes")
+        if len(messages) == AMI_TURN_MESSAGES:
+            self._loop.call_soon(self._turn)
+        else:
+            self.transport.resume_reading()
 
     def _one(self, data: bytes) -> None:
         try:
-            message = Message.from_line(data.strip(b"\r\n").decode("utf-8", "replace"))
-            if message is not None and not self._is_flood(message):
-                self.handle_message(message)
+            name = action_id(data) if self.responses else ""
+            action = self.responses.get(name)
+            if action is not None:
+                if action.take(data):
+                    self.forget(action)
+                return
+            refused = self._events.refused
+            event = self._events.read(data)
+            if event is not None:
+                self._dispatch(event)
+            elif self._events.refused != refused:
+                self._not_believed(why="it is not as Asterisk writes it: a caller's text stands in it")
         except Exception:  # noqa: BLE001 - whatever a message or its consumer does, the next one is read
-            self._log.exception("ami_message_failed")
-
-    def _is_flood(self, message: Any) -> bool:
-        """A list that never ends would be kept by its action for ever."""
-        action = self.responses.get(message.id)
-        if action is None or len(action.responses) < AMI_LIST_MAX:
-            return False
-        self._give_up(f"a list has more than {AMI_LIST_MAX} entries")
-        return True
+            self._failed()
 
     def _give_up(self, why: str) -> None:
         if not self.ended.done():
@@ -111,83 +181,42 @@ class _Protocol(AMIProtocol):  # type: ignore[misc] # panoramisk has no types
     def eof_received(self) -> None:
         """The transport closes."""
 
-    def forget(self, action: Any) -> None:
-        """Wait no longer for a reply."""
-        for key in [key for key, waiting in self.responses.items() if waiting is action]:
-            del self.responses[key]
+    def asked(self, fields: Mapping[str, str]) -> _Asked:
+        action = _Asked(_named(fields))
+        self.send(action)
+        return action
 
+    def listed(self, fields: Mapping[str, str]) -> _Listed:
+        action = _Listed(_named(fields))
+        self.send(action)
+        return action
 
-class AmiSession:
-    """A session that is logged in. `ended` is done, with the reason, as soon as it is over."""
+    @property
+    def peer(self) -> str:
+        return str((self.transport.get_extra_info("peername") or [""])[0])
 
-    def __init__(self, protocol: _Protocol) -> None:
-        self._protocol = protocol
-        self.ended = protocol.ended
+    def forget(self, reply: Any) -> None:
+        self.responses.pop(reply.id, None)
 
-    async def ask(self, action: str, **fields: str) -> list[Event]:
-        """Do an action; the messages of its reply. Raises AmiError where it is refused or the deadline is over."""
-        for value in (action, *fields.values()):
-            if "\r" in value or "\n" in value:
-                raise AmiError(f"{action}: a value holds a line end")
-        if self.ended.done():
-            raise AmiError(self.ended.result())
-        protocol = self._protocol
-        waiting: asyncio.Future[Any] = protocol.send({"Action": action, **fields}, as_list=None)
-        sent = next(each for each in protocol.responses.values() if each.future is waiting)
-        try:
-            both: set[asyncio.Future[Any]] = {waiting, self.ended}
-            done, _ = await asyncio.wait(both, timeout=AMI_ACTION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            protocol.forget(sent)
-        if waiting not in done:
-            why = self.ended.result() if self.ended.done() else f"no reply within {AMI_ACTION_SECONDS} s"
-            raise AmiError(f"{action}: {why}")
-        found = waiting.result()
-        messages: list[Event] = list(found) if isinstance(found, list) else [found]
-        if messages[0].get("Response") not in ("Success", "Goodbye"):
-            raise AmiError(f"{action} was refused: {messages[0].get('Message', 'no reason given')}")
-        return messages
-
-    async def login(self, username: str, secret: str) -> None:
-        """Log in: by challenge, so that the secret does not travel; else in clear. Raises AmiError."""
-        try:
-            (reply,) = await self.ask("Challenge", AuthType="MD5")
-            challenge = str(reply.get("Challenge", ""))
-        except AmiError:
-            challenge = ""
-        if challenge:
-            key = hashlib.md5(f"{challenge}{secret}".encode(), usedforsecurity=False).hexdigest()
-            await self.ask("Login", AuthType="MD5", Username=username, Key=key)
-        else:
-            await self.ask("Login", Username=username, Secret=secret)
-
-    async def keep(self) -> str:
-        """Ping until the session has ended; why it has."""
-        while not self.ended.done():
-            done, _ = await asyncio.wait({self.ended}, timeout=AMI_PING_SECONDS)
-            if not done:
-                try:
-                    await self.ask("Ping")
-                except AmiError as error:
-                    return str(error)
-        return self.ended.result()
-
-    def close(self) -> None:
-        """End it at once; nothing is said any more."""
+    def end(self) -> None:
         if not self.ended.done():
             self.ended.set_result("closed")
-        self._protocol.closed = True
-        self._protocol.transport.abort()
+        self.closed = True
+        self.transport.abort()
 
 
 async def connect(
-    host: str, port: int, dispatch: Callable[[Event], None], log: structlog.typing.FilteringBoundLogger
+    host: str,
+    port: int,
+    dispatch: Callable[[Event], None],
+    log: structlog.typing.FilteringBoundLogger,
+    tls: ssl.SSLContext | None = None,
 ) -> AmiSession:
     """Connect, and wait for the banner; `dispatch` gets each event. Raises AmiError."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(AMI_CONNECT_SECONDS):
-            transport, protocol = await loop.create_connection(lambda: _Protocol(dispatch, log), host, port)
+            transport, protocol = await loop.create_connection(lambda: _Protocol(dispatch, log), host, port, ssl=tls)
             try:
                 both: set[asyncio.Future[Any]] = {protocol.banner, protocol.ended}
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -196,6 +225,8 @@ async def connect(
                 raise
     except TimeoutError:
         raise AmiError(f"no answer within {AMI_CONNECT_SECONDS} s") from None
+    except ssl.SSLCertVerificationError as error:
+        raise AmiError(f"its certificate is not trusted: {error.verify_message}") from error
     except (OSError, ValueError) as error:  # the latter: a host that no name can be
         raise AmiError(getattr(error, "strerror", None) or str(error)) from error
     if protocol.ended.done():

@@ -2,17 +2,21 @@
 
 import asyncio
 import collections
-import pathlib
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 
 import msgspec
 import structlog
 
 from dialplan.attempts import Sighting
-from router.ami.attempts import DialWatch
-from router.ami.client import AmiError, AmiSession, Event, connect
+from router.ami.attempts import DialWatch, Event
+from router.ami.client import connect
+from router.ami.credentials import CredentialFiles, CredentialsError
+from router.ami.seldom import Seldom
+from router.ami.session import AmiError, AmiSession
+from router.ami.takeover import take_over
 from router.limits import (
     AMI_RETRY_MAX_SECONDS,
     AMI_RETRY_MIN_SECONDS,
@@ -22,23 +26,25 @@ from router.limits import (
     RECORD_RETRY_SECONDS,
 )
 from router.observe.metrics import Metrics
-from router.reports import FAMILY, read_kept
 
 
 class Asterisk(msgspec.Struct, frozen=True):
-    """Where to log in. The secret is read anew for each session."""
+    """Where to log in. The files are read anew for each session."""
 
     name: str
     host: str
     port: int
     username: str
     secret_file: str
+    tls: bool = False
+    tls_ca_file: str = ""
 
 
 class AmiWatch:
     """`see` writes a sighting down, durably; where it says False it is asked again.
 
-    `one_of_several`: calls of other Asterisks are told apart from this one's by their unique ids.
+    `system_names` is shared by the watches of several Asterisks, whose calls are told apart by their unique ids: the
+    name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only.
     """
 
     def __init__(
@@ -48,31 +54,54 @@ class AmiWatch:
         log: structlog.typing.FilteringBoundLogger,
         metrics: Metrics,
         *,
-        one_of_several: bool = False,
+        system_names: MutableMapping[str, str] | None = None,
     ) -> None:
         self._asterisk = asterisk
-        self._one_of_several = one_of_several
+        self._files = CredentialFiles(asterisk.secret_file, tls=asterisk.tls, tls_ca_file=asterisk.tls_ca_file)
+        self._system_names = system_names
         self._take = see
         self._log = log.bind(asterisk=asterisk.name)
         self._connected = metrics.ami_connected.labels(asterisk.name)
         self._connected.set(0)
+        self._queue_full = metrics.attempts_dropped.labels("queue-full")
+        self._not_recorded = metrics.attempts_dropped.labels("not-recorded")
+        self._dropped = Seldom(self._log.error, "attempt_dropped")
         self._dials = DialWatch()
         self._told: collections.deque[Sighting] = collections.deque()
         self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._handed = asyncio.Event()  # all that was told is written down
+        self._handed.set()
+        self._watching: asyncio.Task[None] | None = None
         self._draw = random.SystemRandom()
         self._said = ""  # why there is no session, as far as the log has it
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch for ever. Whatever goes wrong with one Asterisk, the router and the other watches go on."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hand_over())
-            await self._sessions()
+            self._watching = tasks.create_task(self._sessions())
+
+    async def finish(self) -> None:
+        """Watch no longer, and return when all that was seen is written down: nobody else may have seen it."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._connected.set(0)
+        await self._handed.wait()
+
+    @property
+    def waiting(self) -> int:
+        """How many sightings are not written down yet."""
+        return len(self._told)
 
     async def _sessions(self) -> None:
         wait = AMI_RETRY_MIN_SECONDS
         while True:
             began = time.monotonic()
-            why = await self._session()
+            try:
+                why = await self._session()
+            except Exception as error:  # noqa: BLE001 - a defect: the router has calls to answer
+                why = f"a defect of the router: {error!r}"
             self._connected.set(0)
             if time.monotonic() - began > AMI_STEADY_SECONDS:
                 wait = AMI_RETRY_MIN_SECONDS
@@ -89,30 +118,52 @@ class AmiWatch:
         session: AmiSession | None = None
         self._dials = DialWatch()
         try:
-            secret = pathlib.Path(here.secret_file).read_text("utf-8").strip()  # noqa: ASYNC240 - one line
-            session = await connect(here.host, here.port, self._see, self._log)
-            await session.login(here.username, secret)
+            credentials = await self._files.read()
+            session = await connect(here.host, here.port, self._see, self._log, credentials.tls)
+            await session.login(here.username, credentials.secret)
             self._connected.set(1)
             self._log.info("ami_up")
             self._said = ""
-            if self._one_of_several:
-                await self._check_name(session)
-            await self._take_over(session)
-            return await session.keep()
-        except AmiError as error:
+            await self._check_name(session)
+            return await self._keep(session)
+        except (AmiError, CredentialsError) as error:
             return str(error)
-        except (OSError, ValueError) as error:  # the latter: no text in it, or no path
-            return f"secret_file {here.secret_file}: {getattr(error, 'strerror', None) or error}"
         finally:
             if session is not None:
                 session.close()
 
+    async def _keep(self, session: AmiSession) -> str:
+        """Take over what waited, and watch. Taking over may have to wait for the store; the pings do not."""
+        taking = asyncio.create_task(take_over(session, self._tell_with_room, self._log))
+        try:
+            return await session.keep()
+        finally:
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
+
     async def _check_name(self, session: AmiSession) -> None:
-        """Two Asterisks give two calls of the same second the same unique id, unless each puts its name before it."""
-        (settings,) = await session.ask("CoreSettings")
-        if not settings.get("SystemName"):
-            mend = "set systemname in its asterisk.conf, another one on each Asterisk"
+        """Two Asterisks give two calls of the same second the same unique id, unless each puts its name before it.
+
+        This only advises: nothing else depends on it.
+        """
+        if self._system_names is None:
+            return
+        mend = "set systemname in its asterisk.conf, another one on each Asterisk"
+        try:
+            name = (await session.ask("CoreSettings")).get("SystemName")
+        except AmiError as error:
+            self._log.warning("ami_system_name_unknown", why=str(error))
+            return
+        own = self._asterisk.name
+        same = [each for each, its in self._system_names.items() if name and its == name and each != own]
+        self._system_names[own] = str(name or "")
+        if not name:
             self._log.warning("ami_no_system_name", why="its calls cannot be told from other Asterisks'", mend=mend)
+        elif same:
+            self._log.warning(
+                "ami_same_system_name", why=f"its calls cannot be told from those of {same[0]}", mend=mend
+            )
 
     def _see(self, event: Event) -> None:
         for sighting in self._dials.see(event, time.time()):
@@ -120,23 +171,19 @@ class AmiWatch:
 
     def _tell(self, sighting: Sighting) -> None:
         if len(self._told) >= RECORD_QUEUE_MAX:
-            self._log.error("attempt_dropped", attempt=sighting.id, why="too many wait to be written down")
+            self._queue_full.inc()
+            self._dropped(attempt=sighting.id, why="too many wait to be written down")
             return
         self._told.append(sighting)
+        self._handed.clear()
         self._work.set()
 
-    async def _take_over(self, session: AmiSession) -> None:
-        """What the hangup handler could tell nobody waits in AstDB. It is deleted there when it is told again."""
-        try:
-            found = await session.ask("DBGetTree", Family=FAMILY)
-        except AmiError as error:
-            # "Database entry not found" where there is none.
-            self._log.debug("ami_nothing_kept", why=str(error))
-            return
-        for event in found[1:]:
-            sighting = read_kept(str(event.get("Key", "")).rpartition("/")[2], str(event.get("Val", "")))
-            if sighting is not None:
-                self._tell(sighting)
+    async def _tell_with_room(self, sighting: Sighting) -> None:
+        """Wait until little else waits: what is seen now has the rest of the room."""
+        while len(self._told) >= RECORD_BATCH_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._tell(sighting)
 
     async def _hand_over(self) -> None:
         """Hand sightings over, those that wait together in one go: a reconnect may bring thousands."""
@@ -144,9 +191,22 @@ class AmiWatch:
             await self._work.wait()
             while self._told:
                 batch = [self._told.popleft() for _ in range(min(len(self._told), RECORD_BATCH_MAX))]
-                taken = await asyncio.gather(*map(self._take, batch))
-                again = [sighting for sighting, done in zip(batch, taken, strict=True) if not done]
+                again = await self._hand_over_batch(batch)
+                self._told.extendleft(reversed(again))
+                self._room.set()
                 if again:
-                    self._told.extendleft(reversed(again))
                     await asyncio.sleep(RECORD_RETRY_SECONDS)
             self._work.clear()
+            self._handed.set()
+
+    async def _hand_over_batch(self, batch: list[Sighting]) -> list[Sighting]:
+        """Those that were not taken and are to be told again."""
+        again = []
+        taken = await asyncio.gather(*map(self._take, batch), return_exceptions=True)
+        for sighting, done in zip(batch, taken, strict=True):
+            if isinstance(done, BaseException):  # a defect, which the next try would meet again
+                self._not_recorded.inc()
+                self._dropped(attempt=sighting.id, why=f"a defect of the router: {done!r}", exc_info=done)
+            elif not done:
+                again.append(sighting)
+        return again

@@ -4,11 +4,12 @@ A campaign's call by the shipped dialplan has two witnesses. Whatever becomes of
 the attempt: none is lost, and where both tell of it it counts once. Incoming calls ask the router and nobody else.
 
 What a dialler's own dialplan does while there is no link is lost by design: nobody else saw it. Such calls are placed
-here when the link is there, and show that it is whole.
+here when the link is there, in the middle of a flood too, and show that it is whole: nobody else tells of them.
 """
 
 import contextlib
 import itertools
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,24 +29,34 @@ from tests.asterisk.campaigns import (
     OWN,
     SECRET,
     Campaigns,
+    ami_settings,
     running_campaigns,
     subscriber,
 )
 from tests.asterisk.parts import Program
+from tests.asterisk.pbx import Asterisk, free_ports
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial
-from tests.asterisk.subscribers import Behaviour
-from tests.asterisk.traffic import Traffic
-from tests.processes import PATIENCE_SECONDS, ringway, wait_until
+from tests.asterisk.subscribers import Behaviour, subscribers
+from tests.asterisk.traffic import DEFAULT_FLOW, Traffic
+from tests.processes import PATIENCE_SECONDS, ringway, running_router, wait_until
+from tests.unit.router.ami.peers import dial_text, hangup_text
 
 pytestmark = pytest.mark.asterisk
 
+# What people do who are called; a trunk's refusals are tested elsewhere.
+SPOKEN = (
+    *(Behaviour.RINGS, Behaviour.BUSY, Behaviour.DECLINES, Behaviour.UNKNOWN, Behaviour.ANSWERS, Behaviour.HANGS_UP),
+    *(Behaviour.SILENT, Behaviour.UNAVAILABLE, Behaviour.PROGRESS, Behaviour.RINGS_THEN_BUSY),
+)
 CALLS_PER_SECOND, ATTEMPTS_PER_SECOND = 20, 10
 SOME = 10
 EVENTS_PER_SECOND, EVENTS = 1_000, 4_000
+SEEN = 12  # calls that only the link tells of
 # Asterisk says so of its own events where very many channels do something in one moment.
 LONG_QUEUE = r"taskprocessor\.c: Taskprocessor 'stasis/"
 UP = 'ringway_ami_connected{asterisk="pbx1"}'
+SHIPPED, OWN_DIALLER = "ringway-outbound", "own-dialler"
 TALK = "campaign-talk"  # where a subscriber goes who answers; not written down among the incoming calls
 # The second context is a dialler's own: only the manager interface tells of its calls.
 EXTRA = f"""
@@ -53,7 +64,7 @@ EXTRA = f"""
 exten => s,1,Wait(0.2)
  same => n,Hangup()
 
-[own-dialler]
+[{OWN_DIALLER}]
 exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Set(CALLERID(num)={OUR})
  same => n,Dial(PJSIP/${{EXTEN}}@trunk,1)
@@ -61,11 +72,18 @@ exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
 """
 
 
+def dial(campaigns: Campaigns, to: str, context: str) -> None:
+    """Let a campaign call a subscriber by the shipped dialplan, or by a dialler's own."""
+    number = to.removeprefix("+") if context == OWN_DIALLER else to
+    campaigns.originate(f"Local/{number}@{context}", Variable="__CAMPAIGN_ID=win-back")
+
+
 class Dialling:
     """A campaign that calls one subscriber after the other, of every behaviour, until `end()`; a context manager."""
 
-    def __init__(self, campaigns: Campaigns) -> None:
+    def __init__(self, campaigns: Campaigns, context: str) -> None:
         self._campaigns = campaigns
+        self._context = context
         self._dialled: dict[str, Behaviour] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._dial)
@@ -83,10 +101,10 @@ class Dialling:
 
     def _dial(self) -> None:
         try:
-            for behaviour in itertools.cycle(Behaviour):
+            for behaviour in itertools.cycle(SPOKEN):
                 to = subscriber(behaviour)
                 self._dialled[to] = behaviour
-                self._campaigns.originate(f"Local/{to}@ringway-outbound", Variable="__CAMPAIGN_ID=win-back")
+                dial(self._campaigns, to, self._context)
                 if self._stop.wait(1 / ATTEMPTS_PER_SECOND):
                     return
         except BaseException as error:  # noqa: BLE001 - a thread's error is the test's
@@ -137,13 +155,15 @@ class Link:
         return str(self.router.wait_for("ami_down", after=after)["why"])
 
     @contextlib.contextmanager
-    def busy(self) -> Iterator[Callable[[], None]]:
+    def busy(self, context: str = SHIPPED) -> Iterator[Callable[[], None]]:
         """People call and are called while the block runs; gives a function that waits until more of both is over.
 
-        Insists afterwards that the router answered each call, and knows of each attempt exactly once.
+        Insists afterwards that the router answered each call, and knows of each attempt exactly once. `context` is
+        where they are called from: what [own-dialler] dials only the link tells of.
         """
         campaigns = self.campaigns
-        with Traffic(campaigns.asterisk, [OUR], CALLS_PER_SECOND) as calls, Dialling(campaigns) as dialling:
+        decided = self.decisions()
+        with Traffic(campaigns.asterisk, [OUR], CALLS_PER_SECOND) as calls, Dialling(campaigns, context) as dialling:
 
             def go_on() -> None:
                 calls.more(SOME)
@@ -155,14 +175,16 @@ class Link:
             dialled = dialling.end()
             ended = calls.end()
         assert {(call.context, call.variables["ROUTE_STATUS"]) for call in ended.calls} == {(OWN, "OK")}
+        # Each was answered the first time that it asked.
+        assert self.decisions() - decided == len(ended.calls)
+        print(f"longest way to the flow: {max(call.route_ms for call in ended.calls):.0f} ms")  # noqa: T201 - to be read
         listed = self.attempts()
         assert {to: listed[to] for to in dialled} == {to: [OUTCOMES[kind]] for to, kind in dialled.items()}
         told = Counter(event["subscriber"] for event in self.router.events("attempt"))
         assert {told[to] for to in dialled} == {1}
         counted = [value for name, value in self.router.metrics().items() if name.startswith("ringway_attempts_total{")]
         assert sum(counted) == sum(map(len, listed.values()))
-        for family in ("ringway-attempts", "ringway-dialling"):
-            assert campaigns.asterisk.kept(family) == {}
+        assert campaigns.asterisk.kept("ringway-attempts") == {}
         campaigns.asterisk.assert_no_surprise()
 
     def attempts(self) -> dict[str, list[str]]:
@@ -172,12 +194,20 @@ class Link:
             outcomes.setdefault(attempt["subscriber"], []).append(attempt["outcome"])
         return outcomes
 
+    def decisions(self) -> float:
+        """How many calls the router has decided."""
+        found = self.router.metrics().items()
+        return sum(value for name, value in found if name.startswith("ringway_decisions_total{"))
+
     def sees(self) -> None:
-        """Insist that the link tells of a call that nobody else tells of, once."""
-        to = subscriber(Behaviour.BUSY)
-        self.campaigns.originate(f"Local/{to.removeprefix('+')}@own-dialler")
-        wait_until(lambda: bool(self.campaigns.told(to)), "the router sees a call by the link alone")
-        assert self.campaigns.outcomes(to) == ["missed"]
+        """Insist that the link tells of several calls that nobody else tells of, each once and as it ended."""
+        kinds = [kind for kind, _ in zip(itertools.cycle(SPOKEN), range(SEEN), strict=False)]
+        dialled = {subscriber(kind): kind for kind in kinds}
+        for to in dialled:
+            dial(self.campaigns, to, OWN_DIALLER)
+        wait_until(lambda: all(map(self.campaigns.told, dialled)), "the router sees calls by the link alone")
+        listed = self.attempts()
+        assert {to: listed[to] for to in dialled} == {to: [OUTCOMES[kind]] for to, kind in dialled.items()}
 
 
 @pytest.fixture
@@ -233,25 +263,23 @@ def test_a_link_whose_other_half_has_gone(link: Link) -> None:
 def other_peoples_calls(place: int) -> bytes:
     """An event of a busy Asterisk: calls that are no campaign's, five events each."""
     call, step = divmod(place, 5)
-    kind, more = (
-        ("Newchannel", f"Uniqueid: junk-{call}\r\nLinkedid: junk-{call}\r\n"),
-        ("DialBegin", f"Uniqueid: junk-{call}\r\nDestUniqueid: junk-{call}-b\r\nDestLinkedid: junk-{call}\r\n"),
-        ("DialState", f"DestUniqueid: junk-{call}-b\r\nDialStatus: RINGING\r\n"),
-        ("DialEnd", f"DestUniqueid: junk-{call}-b\r\nDialStatus: ANSWER\r\n"),
-        ("Hangup", f"Uniqueid: junk-{call}-b\r\nCause: 16\r\nCause-txt: Normal Clearing\r\n"),
-    )[step]
-    return (
-        f"Event: {kind}\r\nPrivilege: call,all\r\nChanVariable: CAMPAIGN_ID=\r\nChanVariable: RINGWAY_ATTEMPT=\r\n"
-        f"Channel: PJSIP/other-{call:08x}\r\nChannelState: 6\r\nChannelStateDesc: Up\r\nCallerIDNum: 4420{call:08}\r\n"
-        f"CallerIDName: Дежурный №{call}\r\nConnectedLineNum: <unknown>\r\nLanguage: en\r\nAccountCode: \r\n"
-        f"Context: other\r\nExten: s\r\nPriority: 1\r\nDestChannel: PJSIP/other-{call:08x}-b\r\nDestChannelState: 5\r\n"
-        f"DestCallerIDNum: 4420{call:08}\r\nDialString: 4420{call:08}@trunk\r\n{more}\r\n"
-    ).encode()
+    name, number = f"junk-{call}", f"4420{call:08}"
+    none = ("CAMPAIGN_ID=", "RINGWAY_ATTEMPT=")
+    fields = {"Uniqueid": name, "Linkedid": name, "CallerIDNum": number, "CallerIDName": f"Дежурный №{call}"}
+    both = {**fields, "DestUniqueid": f"{name}-b", "DestLinkedid": name, "DestCallerIDName": f"Zoë №{call}"}
+    if step == 0:
+        text = f"Event: Newchannel\nPrivilege: call,all\nUniqueid: {name}\nLinkedid: {name}\n\n"
+    elif step == 4:
+        text = hangup_text(none, **{**fields, "Uniqueid": f"{name}-b"})
+    else:
+        kind, outcome = (("DialBegin", f"{number}@trunk"), ("DialState", "RINGING"), ("DialEnd", "ANSWER"))[step - 1]
+        text = dial_text(kind, outcome, none, originated=False, **both)
+    return text.replace("\n", "\r\n").encode()
 
 
 def test_flooded_with_events(link: Link) -> None:
     before = link.now()
-    with link.busy() as go_on:
+    with link.busy(OWN_DIALLER) as go_on:
         with link.proxy.flood(other_peoples_calls, EVENTS_PER_SECOND):
             go_on()
             link.sees()
@@ -295,6 +323,46 @@ def test_asterisk_restarts(link: Link) -> None:
     link.sees()
     with link.busy():
         pass
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A key and a certificate for 127.0.0.1 that nobody else has signed, in one file."""
+    path = folder / name
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=manager", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(folder / "key.pem"), "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text((folder / "key.pem").read_text("ascii") + path.read_text("ascii"), "ascii")
+    return path
+
+
+def test_by_tls_and_only_with_the_right_certificate(asterisk_program: Program, tmp_path: Path) -> None:
+    own, other = certificate(tmp_path, "own.pem"), certificate(tmp_path, "other.pem")
+    (port,) = free_ports(1)
+    seen = "/mnt/etc/manager.pem" if asterisk_program.root else str(own)
+    tls = f"[general](+)\ntlsenable = yes\ntlsbindaddr = 127.0.0.1:{port}\ntlscertfile = {seen}\n"
+    files = {"ringway_ami_secret.conf": f"secret = {SECRET}\n{tls}", "manager.pem": own.read_text("ascii")}
+    with contextlib.ExitStack() as stack:
+        flows = (Flow(OWN), DEFAULT_FLOW)
+        pbx = stack.enter_context(Asterisk(asterisk_program, flows=flows, extra=EXTRA, files=files))
+        notes = stack.enter_context(subscribers(pbx.ports.trunk))
+        (place,) = ami_settings(pbx, tmp_path, port)["ami"]
+        trusting = [place | {"tls": True, "tls_ca_file": str(own)}]
+        router = stack.enter_context(running_router(tmp_path, data=DATA, settings={"ami": trusting}))
+        router.wait_for("ami_up")
+        campaigns = Campaigns(pbx, router, notes)
+        to = subscriber(Behaviour.BUSY)
+        dial(campaigns, to, OWN_DIALLER)
+        wait_until(lambda: bool(campaigns.told(to)), "the router sees a call by TLS")
+        assert campaigns.outcomes(to) == ["missed"]
+        # Somebody else's signature, one that this machine does not know, and the right one for another name.
+        for name, more in enumerate(({"tls_ca_file": str(other)}, {"tls_ca_file": ""}, {"host": "localhost"})):
+            folder = tmp_path / str(name)
+            folder.mkdir()
+            settings = {"ami": [trusting[0] | more]}
+            with running_router(folder, data=DATA, settings=settings) as refusing:
+                assert "its certificate is not trusted" in refusing.wait_for("ami_down")["why"]
+                assert refusing.events("ami_up") == []
 
 
 def test_of_200_first_callbacks_at_once_one_is_the_campaigns(asterisk_program: Program, tmp_path: Path) -> None:

@@ -92,3 +92,11 @@ def test_an_asterisk_without_a_name_beside_another_is_told_of(asterisk_program: 
         said = pair.one.router.wait_for("ami_no_system_name")
         assert (said["asterisk"], "systemname" in said["mend"]) == ("pbx2", True)
         assert len(pair.one.router.events("ami_no_system_name")) == 1
+
+
+def test_two_asterisks_of_one_name_are_told_of(asterisk_program: Program, tmp_path: Path) -> None:
+    with running_pair(asterisk_program, tmp_path, ("london", "london")) as pair:
+        said = pair.one.router.wait_for("ami_same_system_name")
+        assert {str(said["asterisk"]), str(said["why"]).rpartition(" ")[2]} == {"pbx1", "pbx2"}
+        assert len(pair.one.router.events("ami_same_system_name")) == 1
+        assert pair.connected() == [1, 1]

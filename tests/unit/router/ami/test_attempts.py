@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from dialplan.attempts import Outcome, Sighting
+from router.ami import attempts
 from router.ami.attempts import DialWatch, Event
-from router.limits import AMI_OPEN_CALLS_MAX
+from router.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX
 
 OUR, ANNA, BORIS = "+442079460000", "447700900123", "447700900456"
 NOW = 1000.0
@@ -57,8 +58,9 @@ def originated(kind: str, **fields: Any) -> Event:
     return event | fields
 
 
-def hangup(leg: str = "1.2", cause: int = 16) -> Event:
-    return {"Event": "Hangup", "Channel": f"PJSIP/trunk-{leg}", "Uniqueid": leg, "Cause": str(cause)}
+def hangup(leg: str = "1.2", cause: int = 16, sip: str = "") -> Event:
+    event: dict[str, Any] = {"Event": "Hangup", "Channel": f"PJSIP/trunk-{leg}", "Uniqueid": leg, "Cause": str(cause)}
+    return event | ({"TechCause": sip} if sip else {})
 
 
 def seen(*events: Event) -> list[Sighting]:
@@ -95,6 +97,12 @@ ANSWER = dial("DialEnd", DialStatus="ANSWER")
         ([RINGING, ANSWER, hangup()], Outcome.ANSWERED),
         ([ANSWER, hangup()], Outcome.ANSWERED),
         ([hangup(cause=21), NO_ANSWER], Outcome.MISSED),  # the other way round
+        ([dial("DialEnd", DialStatus="CANCEL"), hangup(cause=19)], Outcome.FAILED),  # the dialler's own cause
+        ([dial("DialEnd", DialStatus="CANCEL"), hangup(cause=17, sip="486")], Outcome.FAILED),
+        ([NO_ANSWER, hangup(cause=17, sip="180")], Outcome.MISSED),  # the final answer was not seen
+        ([NO_ANSWER, hangup(cause=21, sip="603")], Outcome.MISSED),
+        ([NO_ANSWER, hangup(cause=21, sip="403")], Outcome.FAILED),  # the trunk's refusal: SIP says more than Q.850
+        ([dial("DialState", DialStatus="PROGRESS"), NO_ANSWER, hangup(cause=1)], Outcome.FAILED),  # an announcement
     ],
 )
 def test_the_verdict_on_one_call(events: list[Event], outcome: Outcome) -> None:
@@ -175,14 +183,45 @@ def test_a_fork_to_two_subscribers_is_an_attempt_to_each() -> None:
     begin = [BEGIN, second("DialBegin", subscriber=BORIS)]
     assert seen(*begin, RINGING, hangup(), hangup("1.3", 17)) == [
         told(Outcome.MISSED),
-        told(Outcome.MISSED, f"1.1/{BORIS}", BORIS),
+        told(Outcome.MISSED, "1.1", BORIS),
+    ]
+
+
+BEGIN_FORK = [BEGIN, second("DialBegin")]
+FORK_ENDS: list[tuple[Event, Event]] = [
+    (hangup(cause=17), hangup("1.3", 1)),
+    (hangup(cause=18), hangup("1.3", 1)),
+    (hangup(cause=19), hangup("1.3", 34)),
+    (hangup(cause=21, sip="603"), hangup("1.3", 1, sip="404")),
+]
+
+
+@pytest.mark.parametrize("ends", [*FORK_ENDS, *[(last, first) for first, last in FORK_ENDS]])
+def test_one_leg_that_reached_him_is_enough_whichever_ends_last(ends: tuple[Event, Event]) -> None:
+    """The mobile is busy, the desk telephone's number is wrong: he was called, and did not take it."""
+    assert seen(*BEGIN_FORK, *ends) == [told(Outcome.MISSED)]
+
+
+def test_a_leg_that_rang_is_enough_whichever_ends_last() -> None:
+    assert seen(*BEGIN_FORK, RINGING, hangup(), hangup("1.3", 1)) == [told(Outcome.MISSED)]
+    assert seen(*BEGIN_FORK, RINGING, hangup("1.3", 1), hangup()) == [told(Outcome.MISSED)]
+    assert seen(*BEGIN_FORK, hangup("1.3", 1), hangup(cause=34)) == [told(Outcome.FAILED)]
+
+
+def test_one_channel_that_calls_one_after_the_other_is_an_attempt_to_each() -> None:
+    """A dialler's own dialplan without RINGWAY_ATTEMPT: the channel names them, the number tells them apart."""
+    other = {"leg": "1.3", "subscriber": BORIS, "attempt": ""}
+    events = [dial("DialBegin", attempt=""), RINGING, hangup(), dial("DialBegin", **other)]
+    assert seen(*events, dial("DialEnd", DialStatus="ANSWER", **other), hangup("1.3")) == [
+        told(Outcome.MISSED),
+        told(Outcome.ANSWERED, "1.1", BORIS),
     ]
 
 
 def test_one_answer_is_an_answer_for_everybody_who_was_called_with_it() -> None:
     begin = [BEGIN, second("DialBegin", subscriber=BORIS), RINGING]
     answer = second("DialEnd", subscriber=BORIS, DialStatus="ANSWER")
-    everybody = [told(Outcome.ANSWERED), told(Outcome.ANSWERED, f"1.1/{BORIS}", BORIS)]
+    everybody = [told(Outcome.ANSWERED), told(Outcome.ANSWERED, "1.1", BORIS)]
     assert seen(*begin, answer, hangup(), hangup("1.3")) == everybody
     # Anna was busy before Boris answered: her attempt was missed at first.
     assert seen(*begin, hangup(), answer, hangup("1.3")) == [told(Outcome.MISSED), *everybody]
@@ -209,16 +248,81 @@ def test_events_of_calls_that_began_before_the_session_are_nothing() -> None:
     assert seen({"Event": "DialBegin"}, {"Event": "Hangup"}, {}, {"Event": ["x", "y"]}) == []
 
 
-@pytest.mark.parametrize("cause", ["", "x", "-1", "9" * 50, "٣"])
+@pytest.mark.parametrize("cause", ["", "x", "-1", "9" * 50, "9" * 5000, "٣", "\u00b2"])
 def test_a_cause_that_is_none_is_unknown(cause: str) -> None:
     assert seen(BEGIN, {**hangup(), "Cause": cause}) == [told(Outcome.FAILED)]
 
 
+def dialled(place: int, **fields: Any) -> Event:
+    return dial("DialBegin", leg=f"{place}.0", attempt=f"{place}.0", **fields)
+
+
 def test_calls_whose_end_is_never_told_are_given_up_oldest_first() -> None:
     watch = DialWatch()
-    for place in range(AMI_OPEN_CALLS_MAX + 1):
-        name = f"{place}.0"
-        assert list(watch.see(dial("DialBegin", leg=name, linked=name, attempt=name), NOW)) == []
-    assert len(watch) == AMI_OPEN_CALLS_MAX
+    for place in range(AMI_OPEN_LEGS_MAX + 1):
+        assert list(watch.see(dialled(place, linked=f"{place}.0"), NOW)) == []
+    assert len(watch) == AMI_OPEN_LEGS_MAX
     assert list(watch.see(hangup("0.0", 17), NOW)) == []
     assert list(watch.see(hangup("1.0", 17), NOW)) == [told(Outcome.MISSED, "1.0")]
+
+
+def test_one_call_has_no_more_legs_than_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "AMI_OPEN_LEGS_MAX", 10)
+    watch = DialWatch()
+    for place in range(105):
+        assert list(watch.see(dialled(place), NOW)) == []
+        assert len(watch) <= 10
+    found = [sighting for place in range(105) for sighting in watch.see(hangup(f"{place}.0", 17), NOW)]
+    assert found == [told(Outcome.MISSED, f"{place}.0") for place in range(100, 105)]
+    assert len(watch) == 0
+
+
+def test_a_leg_that_begins_twice_is_one() -> None:
+    assert seen(BEGIN, BEGIN, RINGING, hangup()) == [told(Outcome.MISSED)]
+
+
+def test_of_those_who_are_through_no_more_is_kept_than_a_late_answer_needs() -> None:
+    watch = DialWatch()
+    assert list(watch.see(BEGIN, NOW)) == []
+    count = AMI_ENDED_MAX * 3
+    for place in range(10, count + 10):
+        assert list(watch.see(dialled(place), NOW)) == []
+        assert list(watch.see(hangup(f"{place}.0", 17), NOW)) == [told(Outcome.MISSED, f"{place}.0")]
+    late = list(watch.see(ANSWER, NOW))
+    newest = range(count + 10 - AMI_ENDED_MAX, count + 10)
+    assert late == [*(told(Outcome.ANSWERED, f"{place}.0") for place in newest), told(Outcome.ANSWERED)]
+    assert list(watch.see(hangup(), NOW)) == []
+    assert len(watch) == 0
+
+
+class Counted(str):
+    """A unique id that counts how often ids are compared or hashed."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.looks += 1
+        return str.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        Counted.looks += 1
+        return str.__hash__(self)
+
+
+def test_an_event_costs_the_same_however_large_its_call_is() -> None:
+    """Counted in looks at ids, not in time."""
+
+    def looks(legs: int) -> int:
+        watch = DialWatch()
+        Counted.looks = 0
+        events = [
+            dial("DialBegin", leg=Counted(f"{place}.0"), attempt=f"{place}.0", linked=Counted("1.0"))
+            for place in range(legs)
+        ]
+        for event in [*events, *(hangup(Counted(f"{place}.0"), 17) for place in range(legs))]:
+            list(watch.see(event, NOW))
+        assert len(watch) == 0
+        return Counted.looks
+
+    assert looks(1000) <= looks(100) * 11

@@ -8,39 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from dialplan.attempts import Outcome, Sighting
-from router.ami import watch
+from router.ami import client, watch
 from router.ami.watch import AmiWatch, Asterisk
 from router.limits import AMI_RETRY_MAX_SECONDS, AMI_RETRY_MIN_SECONDS, RECORD_RETRY_SECONDS
 from router.observe.metrics import Metrics
-from tests.unit.router.ami.peers import BANNER, SECRET, Peer, Serve, server_of
+from tests.unit.router.ami.peers import BANNER, SECRET, Peer, Serve, capturing, dial_text, hangup_text, server_of
 
 PATIENCE_SECONDS = 30.0
 REFUSED = "Login was refused: Authentication failed"
 CLOSED = "Asterisk closed the session"
-BEGIN = """Event: DialBegin
-Uniqueid: {name}
-CallerIDNum: +442079460000
-ChanVariable: CAMPAIGN_ID=win-back
-ChanVariable: RINGWAY_ATTEMPT={name}
-DestChannel: PJSIP/trunk-{name}
-DestUniqueid: leg-{name}
-DestLinkedid: {name}
-DialString: +447700900123@trunk
-
-"""
-RINGING = """Event: DialState
-DestUniqueid: leg-{name}
-DialStatus: RINGING
-
-"""
-HANGUP = """Event: Hangup
-Uniqueid: leg-{name}
-Cause: 16
-
-"""
+BEGIN = dial_text(
+    "DialBegin",
+    "+447700900123@trunk",
+    ("CAMPAIGN_ID=win-back", "RINGWAY_ATTEMPT={name}"),
+    Uniqueid="{name}",
+    DestUniqueid="leg-{name}",
+    DestLinkedid="{name}",
+)
+RINGING = dial_text("DialState", "RINGING", Uniqueid="{name}", DestUniqueid="leg-{name}", DestLinkedid="{name}")
+HANGUP = hangup_text(Uniqueid="leg-{name}")
 
 
 class Watched:
@@ -48,7 +36,7 @@ class Watched:
 
     def __init__(self, secret_file: Path) -> None:
         self.secret_file = secret_file
-        self.capture = structlog.testing.LogCapture()
+        self.log, self.lines = capturing()
         self.metrics = Metrics()
         self.seen: list[Sighting] = []
         self.told = asyncio.Event()
@@ -56,6 +44,8 @@ class Watched:
         self.pauses: list[float] = []
         self.waits: dict[int, asyncio.Event] = {}
         self.sessions = 0
+        self.made: AmiWatch | None = None
+        self.system_names: dict[str, str] | None = None
 
     async def take(self, sighting: Sighting) -> bool:
         self.seen.append(sighting)
@@ -85,14 +75,11 @@ class Watched:
             await self.told.wait()
         return [each.id for each in self.seen]
 
-    def log(self) -> structlog.typing.FilteringBoundLogger:
-        made: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-            None, processors=[self.capture], wrapper_class=structlog.make_filtering_bound_logger(0)
-        )
-        return made
-
     def said(self, event: str) -> list[Any]:
-        return [entry for entry in self.capture.entries if entry["event"] == event]
+        return [entry for entry in self.lines if entry["event"] == event]
+
+    def dropped(self, cause: str) -> float | None:
+        return self.metrics.registry.get_sample_value("ringway_attempts_dropped_total", {"cause": cause})
 
     @property
     def connected(self) -> float | None:
@@ -111,7 +98,9 @@ class Watched:
 
         async with server_of(serve) as port:
             here = Asterisk("pbx1", "127.0.0.1", port, "ringway", str(self.secret_file))
-            running = asyncio.create_task(AmiWatch(here, self.take, self.log(), self.metrics).run())
+            made = AmiWatch(here, self.take, self.log, self.metrics, system_names=self.system_names)
+            self.made = made
+            running = asyncio.create_task(made.run())
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     yield
@@ -127,7 +116,12 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     secret_file.write_text(f"{SECRET}\n")
     made = Watched(secret_file)
     clock = types.SimpleNamespace(
-        TaskGroup=asyncio.TaskGroup, Event=asyncio.Event, gather=asyncio.gather, sleep=made.pause
+        TaskGroup=asyncio.TaskGroup,
+        Event=asyncio.Event,
+        gather=asyncio.gather,
+        create_task=asyncio.create_task,
+        CancelledError=asyncio.CancelledError,
+        sleep=made.pause,
     )
     monkeypatch.setattr(watch, "asyncio", clock)
     return made
@@ -146,13 +140,7 @@ def kept(*entries: tuple[str, str]) -> Serve:
 
     async def serve(peer: Peer) -> None:
         assert await peer.let_in()
-        asked = await peer.action()
-        await peer.reply(asked, "Response: Success\nEventList: start\nMessage: Result will follow")
-        number = asked["actionid"]
-        for key, value in entries:
-            where = f"/ringway-attempts/{key}"
-            await peer.say(f"Event: DBGetTreeResponse\nActionID: {number}\nKey: {where}\nVal: {value}\n\n")
-        await peer.say(f"Event: DBGetTreeComplete\nActionID: {number}\nEventList: Complete\nListItems: 9\n\n")
+        await peer.list(await peer.action(), [(f"/ringway-attempts/{key}", value) for key, value in entries])
         await peer.hold()
 
     return serve
@@ -185,8 +173,8 @@ async def test_a_refused_login_is_tried_again_and_said_once(watched: Watched) ->
         assert watched.connected == 1
     assert watched.sessions == 4
     assert [entry["why"] for entry in watched.said("ami_down")] == [REFUSED]
-    assert [entry["asterisk"] for entry in watched.capture.entries] == ["pbx1"] * len(watched.capture.entries)
-    assert SECRET not in str(watched.capture.entries)
+    assert [entry["asterisk"] for entry in watched.lines] == ["pbx1"] * len(watched.lines)
+    assert SECRET not in str(watched.lines)
 
 
 async def test_pauses_double_up_to_their_bound_and_are_spread(watched: Watched) -> None:
@@ -234,7 +222,7 @@ async def test_each_loss_of_a_session_that_was_up_is_said(watched: Watched) -> N
     """The second loss has the same reason as the first: the log must not end with `ami_up` all the same."""
     async with watched.over(nothing_kept, nothing_kept, refuses, refuses):
         await watched.paused(4)
-    said = [(entry["event"], entry.get("why")) for entry in watched.capture.entries if entry["log_level"] != "debug"]
+    said = [(entry["event"], entry.get("why")) for entry in watched.lines if entry["log_level"] != "debug"]
     assert said[:5] == [("ami_up", None), ("ami_down", CLOSED)] * 2 + [("ami_down", REFUSED)]
     assert [why for event, why in said if event == "ami_down"].count(REFUSED) == 1
 
@@ -307,6 +295,150 @@ async def test_what_waited_in_astdb_is_taken_over(watched: Watched) -> None:
     ]
 
 
+async def test_however_much_waited_in_astdb_all_of_it_is_taken_over(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than fits into the queue: it is handed over as there is room, and what is seen now has room beside it."""
+    monkeypatch.setattr(watch, "RECORD_BATCH_MAX", 3)
+    monkeypatch.setattr(watch, "RECORD_QUEUE_MAX", 7)
+    waited = [(f"1.{place}", "win-back|07700900123|02079460000|BUSY|17|0|1800000000250") for place in range(100)]
+    seen = asyncio.Event()
+    take = watched.take
+
+    async def slow(sighting: Sighting) -> bool:
+        await seen.wait()
+        return await take(sighting)
+
+    monkeypatch.setattr(watched, "take", slow)
+
+    async def serve(peer: Peer) -> None:
+        assert await peer.let_in()
+        await peer.list(await peer.action(), [(f"/ringway-attempts/{key}", value) for key, value in waited])
+        for name in ("a", "b"):
+            await peer.say((BEGIN + RINGING + HANGUP).format(name=name))
+        await peer.reply(await peer.action())  # a ping: all before it has been read
+        seen.set()
+        await peer.hold()
+
+    monkeypatch.setattr("router.ami.session.AMI_PING_SECONDS", 0.001)
+    async with watched.over(serve):
+        names = await watched.until_told(102)
+    assert sorted(names) == sorted([*(key for key, _ in waited), "a", "b"])
+    assert watched.dropped("queue-full") == 0
+    assert watched.said("attempt_dropped") == []
+
+
+async def test_pings_go_on_while_what_waited_has_no_room(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "RECORD_BATCH_MAX", 1)
+    monkeypatch.setattr("router.ami.session.AMI_PING_SECONDS", 0.001)
+    free, pinged = asyncio.Event(), asyncio.Event()
+
+    async def never(_sighting: Sighting) -> bool:
+        await free.wait()
+        return True
+
+    monkeypatch.setattr(watched, "take", never)
+
+    async def serve(peer: Peer) -> None:
+        assert await peer.let_in()
+        value = "win-back|07700900123|02079460000|BUSY|17|0|1800000000250"
+        await peer.list(await peer.action(), [(f"/ringway-attempts/1.{place}", value) for place in range(50)])
+        for _ in range(3):
+            asked = await peer.action()
+            assert asked["action"] == "Ping"
+            await peer.reply(asked)
+        pinged.set()
+        await peer.hold()
+
+    async with watched.over(serve):
+        await pinged.wait()
+        assert watched.connected == 1
+
+
+async def test_what_makes_the_consumer_fail_is_dropped_and_said(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, failed = watched.take, asyncio.Event()
+
+    async def fails(sighting: Sighting) -> bool:
+        if sighting.id == "bad":
+            failed.set()
+            raise RuntimeError("a bug")
+        return await take(sighting)
+
+    async def serve(peer: Peer) -> None:
+        await nothing_kept(peer)
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="1"))
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="bad"))
+        await failed.wait()
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="2"))
+        await peer.hold()
+
+    monkeypatch.setattr(watched, "take", fails)
+    async with watched.over(serve):
+        assert await watched.until_told(2) == ["1", "2"]
+        assert watched.connected == 1
+    (line,) = watched.said("attempt_dropped")
+    assert (line["attempt"], "a bug" in line["why"]) == ("bad", True)
+    assert watched.dropped("not-recorded") == 1
+
+
+async def test_a_defect_in_a_session_ends_that_session_alone(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, failures = client.connect, [RuntimeError("a bug")]
+
+    async def connect(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments)
+
+    monkeypatch.setattr(watch, "connect", connect)
+    async with watched.over(rings("1")):
+        await watched.until_told(1)
+    assert [entry["why"] for entry in watched.said("ami_down")] == ["a defect of the router: RuntimeError('a bug')"]
+
+
+# --- system names ---------------------------------------------------------------------------------------------------
+
+
+def named(reply: str) -> Serve:
+    """A session of an Asterisk that says so when it is asked for its settings; then a call rings."""
+
+    async def serve(peer: Peer) -> None:
+        assert await peer.let_in()
+        asked = await peer.action()
+        assert asked["action"] == "CoreSettings"
+        await peer.reply(asked, reply)
+        await peer.reply(await peer.action(), "Response: Error\nMessage: Database entry not found")
+        await peer.say((BEGIN + RINGING + HANGUP).format(name="1"))
+        await peer.hold()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("reply", "others", "said"),
+    [
+        ("Response: Success\nSystemName: leeds", {"pbx2": "london", "pbx1": "leeds"}, []),
+        ("Response: Success\nSystemName: ", {}, ["ami_no_system_name"]),
+        ("Response: Success", {"pbx2": ""}, ["ami_no_system_name"]),
+        ("Response: Success\nSystemName: london", {"pbx2": "london"}, ["ami_same_system_name"]),
+        ("Response: Error\nMessage: Permission denied", {}, ["ami_system_name_unknown"]),
+        ("Response: Follows\nMessage: x", {}, ["ami_system_name_unknown"]),
+        ("Event: X\nSystemName: x", {}, ["ami_system_name_unknown"]),
+    ],
+)
+async def test_the_systems_name_is_advice_and_the_session_goes_on(
+    watched: Watched, reply: str, others: dict[str, str], said: list[str]
+) -> None:
+    watched.system_names = others
+    async with watched.over(named(reply)):
+        assert await watched.until_told(1) == ["1"]
+        assert watched.connected == 1
+    assert watched.sessions == 1
+    warned = [line["event"] for line in watched.lines if line["log_level"] == "warning"]
+    assert [event for event in warned if event != "ami_down"] == said
+
+
 async def test_what_was_not_written_down_is_told_again_in_its_order(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +462,7 @@ async def test_what_was_not_written_down_is_told_again_in_its_order(
         free.set()
         await peer.hold()
 
-    monkeypatch.setattr("router.ami.client.AMI_PING_SECONDS", 0.001)
+    monkeypatch.setattr("router.ami.session.AMI_PING_SECONDS", 0.001)
     async with watched.over(two_while_one_is_written):
         assert await watched.until_told(7) == ["0", "1", "2", "1", "2", "1", "2"]
     assert watched.pauses[:2] == [RECORD_RETRY_SECONDS] * 2
@@ -357,12 +489,14 @@ async def test_who_cannot_be_told_keeps_no_more_than_the_bound(
         dropped.set()
         await peer.hold()
 
-    monkeypatch.setattr("router.ami.client.AMI_PING_SECONDS", 0.001)
+    monkeypatch.setattr("router.ami.session.AMI_PING_SECONDS", 0.001)
     async with watched.over(rings_five_times):
         await dropped.wait()
         free.set()
         assert await watched.until_told(2) == ["1", "2"]
-    assert [entry["attempt"] for entry in watched.said("attempt_dropped")] == ["3", "4", "5"]
+    (line,) = watched.said("attempt_dropped")  # one, however many
+    assert (line["attempt"], line["times"]) == ("3", 1)
+    assert watched.dropped("queue-full") == 3
 
 
 async def test_half_a_call_of_a_lost_session_is_nothing_in_the_next(watched: Watched) -> None:
@@ -381,3 +515,27 @@ async def test_half_a_call_of_a_lost_session_is_nothing_in_the_next(watched: Wat
     async with watched.over(begins, ends):
         assert await watched.until_told(1) == ["whole"]
     assert watched.sessions == 2
+
+
+async def test_at_the_end_what_was_seen_is_written_down_first(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else may have seen it."""
+    asked, free = asyncio.Event(), asyncio.Event()
+    take = watched.take
+
+    async def slow(sighting: Sighting) -> bool:
+        asked.set()
+        await free.wait()
+        return await take(sighting)
+
+    monkeypatch.setattr(watched, "take", slow)
+    async with watched.over(rings("1")):
+        await asked.wait()
+        assert watched.made is not None
+        finishing = asyncio.create_task(watched.made.finish())
+        await asyncio.sleep(0)
+        assert (finishing.done(), watched.connected) == (False, 0)
+        free.set()
+        await finishing
+        assert [each.id for each in watched.seen] == ["1"]
