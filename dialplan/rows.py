@@ -20,6 +20,8 @@ from dialplan.problems import Fault, Place, Problem, field_name, printable, prob
 
 _ID = re.compile(rf"[a-z0-9-]{{1,{model.ID_MAX_CHARS}}}")
 _CONTEXT = re.compile(rf"[A-Za-z0-9_.@:-]{{1,{model.CONTEXT_MAX_CHARS}}}")
+# Of Ringway's own contexts in Asterisk: where a call may be sent. The others trust what their own way in has checked.
+_OWN_CONTEXTS, _OPEN_CONTEXTS = "ringway-", ("ringway-inbound", "ringway-default")
 _EXTEN = re.compile(rf"[A-Za-z0-9_.*#+-]{{1,{model.CONTEXT_MAX_CHARS}}}")
 
 
@@ -160,6 +162,9 @@ def check_destination(destination: model.Destination) -> Iterator[tuple[str, Fau
     if not _CONTEXT.fullmatch(destination.context):
         mend = f"use letters, digits and _ . @ : -, at most {model.CONTEXT_MAX_CHARS}"
         yield "destination.context", Fault(f"{quote(destination.context)} is not a context", mend)
+    elif destination.context.startswith(_OWN_CONTEXTS) and destination.context not in _OPEN_CONTEXTS:
+        mend = f"name a context of your dialplan, or one of {', '.join(_OPEN_CONTEXTS)}"
+        yield "destination.context", Fault(f"{quote(destination.context)} is Ringway's own, no place for calls", mend)
     if not _EXTEN.fullmatch(destination.exten):
         mend = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
         yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", mend)

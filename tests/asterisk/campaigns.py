@@ -62,13 +62,21 @@ OUTCOMES = {
     Behaviour.UNAVAILABLE: "missed",
     Behaviour.PROGRESS: "missed",
     Behaviour.RINGS_THEN_BUSY: "missed",
+    Behaviour.RINGS_THEN_ENDS: "missed",
+    Behaviour.FORBIDDEN: "failed",
+    Behaviour.WANTS_A_PASSWORD: "failed",
+    Behaviour.TIMES_OUT: "failed",
+    Behaviour.TOO_MANY_HOPS: "failed",
+    Behaviour.OVERLOADED: "failed",
+    Behaviour.ANNOUNCED_UNKNOWN: "failed",
+    Behaviour.MOVED: "failed",
 }
 _SUBSCRIBERS = itertools.count()
 
 
 def subscriber(behaviour: Behaviour) -> str:
     """A subscriber whom nobody has called yet, E.164."""
-    return f"+4477009{next(_SUBSCRIBERS):04}{behaviour.value}"
+    return f"+447700{next(_SUBSCRIBERS):04}{behaviour.value:02}"
 
 
 class Campaigns(Exchange):
@@ -107,20 +115,43 @@ class Campaigns(Exchange):
         """What became of the attempts to a subscriber, the newest first."""
         return [attempt["outcome"] for attempt in self.attempts(to)]
 
+    def rung(self, to: str = "") -> list[str]:
+        """The From header of each call to a subscriber, or to anybody at all."""
+        lines = self._notes.read_text("utf-8").splitlines() if self._notes.exists() else []
+        return [line.partition(" from ")[2] for line in lines if f"{to}@ from " in line]
+
     def shown(self, to: str) -> str:
         """The From header that the last call to a subscriber showed."""
-        lines = [line for line in self._notes.read_text("utf-8").splitlines() if f":{to}@ from " in line]
-        return lines[-1].partition(" from ")[2]
+        return self.rung(to)[-1]
+
+    def channel(self, to: str, end: int) -> str:
+        """The name of a dialler's channel to a subscriber: 1 is the dialler's end of it, 2 the one that dials."""
+        names = [line.partition("!")[0] for line in self.asterisk.cli("core show channels concise").splitlines()]
+        (name,) = [each for each in names if each.startswith(f"Local/{to}@") and each.endswith(f";{end}")]
+        return name
+
+    def act(self, name: str, **fields: str) -> None:
+        """One action of the manager interface, which must succeed."""
+        with self.asterisk.manager() as manager:
+            lines = [f"{key}: {value}" for key, value in {"Action": name, "ActionID": "act", **fields}.items()]
+            manager.sendall("\r\n".join([*lines, "", ""]).encode())
+            await_line(manager, b"ActionID: act")
 
 
 def originate(asterisk: Asterisk, fields: Mapping[str, str]) -> None:
-    """`Action: Originate`, asynchronously, for an application that waits unless `fields` says otherwise."""
-    action = {"Application": "Wait", "Data": "1", "Timeout": "30000"} | dict(fields)
+    """`Action: Originate`, asynchronously, for an application that waits unless `fields` names an extension."""
+    then = {"Priority": "1"} if "Exten" in fields else {"Application": "Wait", "Data": "1"}
+    action = {**then, "Timeout": "30000", **fields}
     with asterisk.manager() as manager:
         name = secrets.token_hex(4)
         lines = [f"{key}: {value}" for key, value in {**action, "Action": "Originate", "ActionID": name}.items()]
         manager.sendall("\r\n".join([*lines, "Async: true", "", ""]).encode())
         await_line(manager, b"Message: Originate successfully queued")
+
+
+def report(asterisk: Asterisk) -> None:
+    """Have Asterisk tell of the attempts that wait in AstDB, as the hangup handler does."""
+    originate(asterisk, {"Channel": "Local/hold@ringway-report", "Context": "ringway-report", "Exten": "s"})
 
 
 def await_line(manager: socket.socket, wanted: bytes) -> None:
@@ -146,7 +177,7 @@ def ami_settings(asterisk: Asterisk, folder: Path, port: int | None = None) -> d
 def running_campaigns(
     program: Program,
     folder: Path,
-    data: Data = DATA,
+    data: Data | None = DATA,
     flows: Sequence[Flow] = FLOWS,
     *,
     ami: bool,
@@ -156,7 +187,7 @@ def running_campaigns(
 ) -> Iterator[Campaigns]:
     """An Asterisk, subscribers behind its trunk, and a router; with `ami` the router watches the dialling.
 
-    `proxy` is then put between the two.
+    `data` is None where the store in `folder` has been loaded already; `proxy` is then put between the two.
     """
     with contextlib.ExitStack() as stack:
         pbx = stack.enter_context(Asterisk(program, flows=(*flows, DEFAULT_FLOW), extra=extra, files=SECRET_FILE))
@@ -178,6 +209,6 @@ def kept_attempt(campaigns: Exchange, name: str, to: str, number: str, *, campai
     """Put an attempt into AstDB as the hangup handler does, ended so long ago, busy; and have it told."""
     ended = int((time.time() - age_seconds) * 1000)
     campaigns.asterisk.cli(f'database put ringway-attempts {name} "{campaign}|{to}|{number}|BUSY|17|0|{ended}"')
-    originate(campaigns.asterisk, {"Channel": f"Local/{name}@ringway-report"})
+    report(campaigns.asterisk)
     campaigns.router.wait_for("attempt", attempt=name)
     campaigns.asterisk.wait_idle()

@@ -63,11 +63,6 @@ id = "circle"
 name = "Sends the call back to where it came from"
 destination = { context = "ringway-inbound" }
 
-[[call_flows]]
-id = "inside"
-name = "A step of the route itself"
-destination = { context = "ringway-route", priority = 4 }
-
 [[campaigns]]
 id = "offer"
 company = "acme"
@@ -165,11 +160,6 @@ parameters = { NEXT = "02079460015" }
 number = "02079460021"
 company = "acme"
 call_flow = "circle"
-
-[[numbers]]
-number = "02079460022"
-company = "acme"
-call_flow = "inside"
 """
 LOCKED_NUMBER = """
 [[numbers]]

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -329,7 +330,7 @@ def _arrivals(unique_id: str, text: str) -> Iterable[Arrival]:
             dialled=facts["dialled"],
             caller=facts["caller"],
             started_ms=float(facts["started"]) * 1000,
-            arrived_ms=int(arrived),
+            arrived_ms=round(datetime.fromisoformat(f"{arrived}+00:00").timestamp() * 1000),
             limit=facts["limit"],
             agi_exits=facts["agi_exits"],
             variables={name: value for name, value in facts.items() if name.startswith(("ROUTE_", "PARAM_"))},

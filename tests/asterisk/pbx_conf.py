@@ -32,6 +32,7 @@ _MODULES = """
     app_dial app_db app_exec app_originate app_playback app_playtones app_queue app_read app_stack app_userevent
     app_verbose app_while
     func_base64 func_callerid func_cdr func_channel func_cut func_db func_dialplan func_env func_global
+    func_groupcount
     func_hangupcause func_lock func_logic func_math func_md5 func_pjsip_endpoint func_sha1 func_sprintf func_strings
     func_timeout func_uri res_pjsip_header_funcs
     bridge_builtin_features bridge_holding bridge_native_rtp bridge_simple bridge_softmix
@@ -188,9 +189,9 @@ def _recording(flow: Flow, folder: Path) -> list[str]:
     lines = [f"[{flow.context}]"]
     for exten in flow.extens:
         steps = [
-            "Set(ARRIVED=1 ${STRFTIME(,UTC,%s%3q)})",
+            "Set(ARRIVED=1 ${STRFTIME(,UTC,%FT%T.%3q)})",
             "Goto(4)",
-            "Set(ARRIVED=3 ${STRFTIME(,UTC,%s%3q)})",  # where a route with priority 3 enters
+            "Set(ARRIVED=3 ${STRFTIME(,UTC,%FT%T.%3q)})",  # where a route with priority 3 enters
             f"Set({record}={''.join(f'{name}{FIELD}{value}{ITEM}' for name, value in facts.items())})",
         ]
         steps += [f"Set({record}=PARAM_{name}{FIELD}${{PARAM_{name}}}{ITEM})" for name in flow.params]

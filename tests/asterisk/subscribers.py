@@ -1,4 +1,4 @@
-"""The people whom a campaign rings: one SIPp that answers as the last digit of the dialled number says."""
+"""The people whom a campaign rings: one SIPp that answers as the last two digits of the dialled number say."""
 
 import contextlib
 import subprocess
@@ -16,7 +16,10 @@ _LONG_MS = 60_000
 
 
 class Behaviour(IntEnum):
-    """What a subscriber's telephone does; the value is the last digit of the number."""
+    """What a subscriber's telephone does; the value is the last two digits of the number.
+
+    The second half is the trunk: it has not reached anybody.
+    """
 
     RINGS = 0  # until the caller gives up
     BUSY = 1
@@ -28,8 +31,19 @@ class Behaviour(IntEnum):
     UNAVAILABLE = 7  # 480 without ringing
     PROGRESS = 8  # an announcement (183) until the caller gives up
     RINGS_THEN_BUSY = 9
+    RINGS_THEN_ENDS = 10  # 487, although nobody gave up
+    FORBIDDEN = 11  # 403
+    WANTS_A_PASSWORD = 12  # 407
+    TIMES_OUT = 13  # 408
+    TOO_MANY_HOPS = 14  # 483
+    OVERLOADED = 15  # 503
+    ANNOUNCED_UNKNOWN = 16  # an announcement, then 404
+    MOVED = 17  # 302, to where it would cost money
 
 
+# What Asterisk's log says of WANTS_A_PASSWORD: it has none for the trunk.
+NOT_LOGGED_IN = r"res_pjsip_outbound_authenticator_digest\.c:  trunk:127\.0\.0\.1: There were no auth ids available"
+MOVED_TO = "+9001234180"
 _HEADERS = "[last_Via:]\n[last_From:]\n[last_To:]{tag}\n[last_Call-ID:]\n{cseq}"
 _OWN = _HEADERS.format(tag=";tag=[call_number]", cseq="[last_CSeq:]")
 _SDP = """Content-Type: application/sdp
@@ -44,11 +58,13 @@ m=audio [media_port] RTP/AVP 0
 a=rtpmap:0 PCMU/8000"""
 
 
-def _send(status: str, *, sdp: bool = False, headers: str = _OWN, again: bool = False) -> str:
+def _send(
+    status: str, *, sdp: bool = False, headers: str = _OWN, again: bool = False, contact: str = "subscriber"
+) -> str:
     body = _SDP if sdp else "Content-Length: 0\n"
     repeated = ' retrans="500"' if again else ""
-    contact = "Contact: <sip:subscriber@127.0.0.1:[local_port]>"
-    return f"<send{repeated}><![CDATA[\nSIP/2.0 {status}\n{headers}\n{contact}\n{body}\n]]></send>\n"
+    own = f"Contact: <sip:{contact}@127.0.0.1:[local_port]>"
+    return f"<send{repeated}><![CDATA[\nSIP/2.0 {status}\n{headers}\n{own}\n{body}\n]]></send>\n"
 
 
 _ACK = '<recv request="ACK" timeout="5000"/>\n'
@@ -84,8 +100,11 @@ Content-Length: 0
 """
 
 
-def _refuse(status: str) -> str:
-    return _send(status, again=True) + _ACK + _OVER
+_SOON = '<pause milliseconds="100"/>\n'
+
+
+def _refuse(status: str, headers: str = "", contact: str = "subscriber") -> str:
+    return _send(status, again=True, headers=_OWN + headers, contact=contact) + _ACK + _OVER
 
 
 _STEPS = {
@@ -93,18 +112,27 @@ _STEPS = {
     Behaviour.BUSY: _refuse("486 Busy Here"),
     Behaviour.DECLINES: _refuse("603 Decline"),
     Behaviour.UNKNOWN: _refuse("404 Not Found"),
-    Behaviour.ANSWERS: _RING + '<pause milliseconds="100"/>\n' + _TAKE + _TALK + _OVER,
+    Behaviour.ANSWERS: _RING + _SOON + _TAKE + _TALK + _OVER,
     Behaviour.HANGS_UP: _TAKE + _HANG_UP + _OVER,
     Behaviour.SILENT: _send("100 Trying") + _CANCELLED,
     Behaviour.UNAVAILABLE: _refuse("480 Temporarily Unavailable"),
     Behaviour.PROGRESS: _send("183 Session Progress", sdp=True) + _CANCELLED,
-    Behaviour.RINGS_THEN_BUSY: _RING + '<pause milliseconds="100"/>\n' + _refuse("486 Busy Here"),
+    Behaviour.RINGS_THEN_BUSY: _RING + _SOON + _refuse("486 Busy Here"),
+    Behaviour.RINGS_THEN_ENDS: _RING + _SOON + _refuse("487 Request Terminated"),
+    # What it says of itself would end the expression, and begin another, where it stood in one.
+    Behaviour.FORBIDDEN: _refuse('403 no" & ${SHELL(touch /tmp/x)}) | "1'),
+    Behaviour.WANTS_A_PASSWORD: _refuse("407 Proxy Authentication Required", '\nProxy-Authenticate: Digest realm="t"'),
+    Behaviour.TIMES_OUT: _refuse("408 Request Timeout"),
+    Behaviour.TOO_MANY_HOPS: _refuse("483 Too Many Hops"),
+    Behaviour.OVERLOADED: _refuse("503 Service Unavailable"),
+    Behaviour.ANNOUNCED_UNKNOWN: _send("183 Session Progress", sdp=True) + _SOON + _refuse("404 Not Found"),
+    Behaviour.MOVED: _refuse("302 Moved Temporarily", contact=f"PJSIP/{MOVED_TO}%40trunk"),
 }
 
 
 def _scenario() -> str:
     choose = "".join(
-        f'<strcmp assign_to="differs" variable="digit" value="{kind.value}"/>\n'
+        f'<strcmp assign_to="differs" variable="digits" value="{kind.value:02}"/>\n'
         f'<test assign_to="is{kind.value}" variable="differs" compare="equal" value="0"/>\n'
         for kind in Behaviour
     )
@@ -114,7 +142,7 @@ def _scenario() -> str:
 <scenario name="subscriber">
 <Global variables="unused"/>
 <recv request="INVITE" rrs="true"><action>
-<ereg regexp="INVITE sip:[+0-9]*([0-9])@" search_in="msg" check_it="true" assign_to="line,digit"/>
+<ereg regexp="INVITE sip:[+0-9]*([0-9][0-9])@" search_in="msg" check_it="true" assign_to="line,digits"/>
 <ereg regexp="[0-9]+" search_in="hdr" header="CSeq:" assign_to="sequence"/>
 <ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
 <ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>

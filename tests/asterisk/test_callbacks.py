@@ -1,6 +1,6 @@
 """A missed call of a campaign rings back and lands where the rule says, by the context that ran in Asterisk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +10,7 @@ from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.subscribers import Behaviour
+from tests.processes import wait_until
 
 RULES = ("force-yes", "as-in-campaign", "force-no")
 WINDOW_HOURS = 24
@@ -96,9 +97,9 @@ def campaigns(exchange: Exchange) -> Campaigns:
     return exchange
 
 
-def lands(campaigns: Campaigns, number: str, caller: str | None) -> tuple[str, str]:
+def lands(campaigns: Campaigns, number: str, caller: str | None, headers: Sequence[str] = ()) -> tuple[str, str]:
     """The context that a callback reaches, and the reason that it was given."""
-    arrival = campaigns.call(number, caller)
+    arrival = campaigns.call(number, caller, headers=headers)
     return arrival.context, arrival.variables["ROUTE_REASON"]
 
 
@@ -147,6 +148,8 @@ def test_strangers_and_withheld_callers(campaigns: Campaigns, case: Case) -> Non
     campaigns.dial(anna, case.name)
     assert lands(campaigns, case.number, boris) == OWN
     assert lands(campaigns, case.number, None) == OWN
+    own_number = (f"P-Asserted-Identity: <sip:{anna}@127.0.0.1>", "Privacy: id")
+    assert lands(campaigns, case.number, anna, own_number) == OWN, "he has withheld the number that the trunk knows"
     other = CASES[CASES.index(case) - 1]
     assert lands(campaigns, other.number, anna) == OWN, "a number that he was not shown"
     assert lands(campaigns, case.number, anna) == first(case), "nobody has used up the right"
@@ -213,16 +216,20 @@ def test_a_restart_between_the_missed_call_and_the_callback(campaigns: Campaigns
 
 
 def test_a_missed_call_while_no_router_is_there_waits_in_asterisk(campaigns: Campaigns) -> None:
-    """It is dialled before the router goes, and ends while it is away; the manager session takes it over."""
+    """It is dialled before the router goes, and ends while it is away; the manager session takes it over.
+
+    (The dialplan's own next try comes later than that: it is told apart in test_outbound_reports.)
+    """
+    campaigns.asterisk.set_global("RINGWAY_RETRY_SECONDS", "600")
     case, anna = CASES[0], subscriber(Behaviour.RINGS)
     campaigns.originate(f"Local/{anna}@ringway-outbound", Variable=f"__CAMPAIGN_ID={case.name}")
     campaigns.rings(anna)
     campaigns.router.kill()
     campaigns.expect(r"res_agi\.c: (Connecting to|FastAGI connection|Couldn't connect)")
-    campaigns.asterisk.wait_idle()
-    assert len(campaigns.asterisk.kept("ringway-attempts")) == 1
+    wait_until(lambda: bool(campaigns.asterisk.kept("ringway-attempts")), "the call is over")
     campaigns.router.start()
     campaigns.router.wait_for("attempt", subscriber=anna)
+    campaigns.asterisk.cli("channel request hangup all")  # the one that would tell it again
     assert lands(campaigns, case.number, anna) == first(case)
     boris = subscriber(Behaviour.BUSY)
     campaigns.dial(boris, case.name)

@@ -87,16 +87,6 @@ def test_a_destination_that_the_dialplan_lacks_is_told_of(exchange: Exchange) ->
     assert exchange.asterisk.kept() == {}
 
 
-def test_a_destination_inside_the_route_is_none(exchange: Exchange) -> None:
-    exchange.expect(
-        r"ERROR.*Ringway: no extension s@ringway-route priority 4 .* 02079460022 .*reason assigned id inside",
-        r"Ringway: the default takes the call to 02079460022 \(missing-destination\)",
-    )
-    call = exchange.call("02079460022")
-    assert (call.context, call.variables["ROUTE_REASON"]) == (DEFAULT, "missing-destination")
-    assert exchange.asterisk.kept() == {}
-
-
 def test_a_call_that_goes_round_in_a_circle_ends_at_the_default(exchange: Exchange) -> None:
     exchange.expect(
         r"ERROR.*Ringway: flows send the call to 02079460021 round in a circle",

@@ -1,5 +1,6 @@
 """What a campaign's call was: real calls by the shipped dialplan, to real telephones of every behaviour."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -7,16 +8,23 @@ import pytest
 from tests.asterisk.campaigns import CAMPAIGN, OUR, OUTCOMES, Campaigns, running_campaigns, subscriber
 from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import Program
-from tests.asterisk.subscribers import Behaviour
+from tests.asterisk.subscribers import NOT_LOGGED_IN, Behaviour
 from tests.processes import wait_until
 
-# A dialler that rings a subscriber twice out of one channel.
-ONE_CHANNEL = """
-[one-channel]
+pytestmark = pytest.mark.asterisk
+
+# A dialler that rings a subscriber twice, and one that gives each call a second.
+DIALLERS = """
+[twice]
 exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Dial(Local/${EXTEN}@ringway-outbound,5)
  same => n,Dial(Local/${EXTEN}@ringway-outbound,5)
  same => n,Hangup()
+
+[limited]
+exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
+ same => n,Set(TIMEOUT(absolute)=1)
+ same => n,Goto(ringway-outbound,${EXTEN},1)
 """
 
 
@@ -27,7 +35,7 @@ def started(
     """The hangup handler alone, or the manager interface too."""
     folder = tmp_path_factory.mktemp("router")
     both = request.param == "both witnesses"
-    with running_campaigns(asterisk_program, folder, ami=both, extra=ONE_CHANNEL) as running:
+    with running_campaigns(asterisk_program, folder, ami=both, extra=DIALLERS) as running:
         yield running
 
 
@@ -38,15 +46,32 @@ def campaigns(exchange: Exchange) -> Campaigns:
     return exchange
 
 
+@contextlib.contextmanager
+def being_called(campaigns: Campaigns, to: str, channel: str = "ringway-outbound") -> Iterator[None]:
+    """A campaign calls a subscriber, for long; with somebody who rings it is ringing. Then the router hears of it."""
+    campaigns.asterisk.set_global("RINGWAY_RING_SECONDS", "20")
+    try:
+        campaigns.originate(f"Local/{to}@{channel}", Variable="__CAMPAIGN_ID=win-back")
+        campaigns.rings(to)
+        if int(to[-2:]) == Behaviour.RINGS:
+            wait_until(lambda: "Ringing" in campaigns.asterisk.cli("core show channels"), "it rings")
+        yield
+        wait_until(lambda: bool(campaigns.told(to)), "the router hears of it")
+        campaigns.asterisk.wait_idle()
+    finally:
+        campaigns.asterisk.set_global("RINGWAY_RING_SECONDS", "1")
+
+
 @pytest.mark.parametrize("behaviour", list(Behaviour), ids=lambda each: each.name.lower())
 def test_the_verdict(campaigns: Campaigns, behaviour: Behaviour) -> None:
+    if behaviour is Behaviour.WANTS_A_PASSWORD:
+        campaigns.expect(NOT_LOGGED_IN)
     to = subscriber(behaviour)
     campaigns.dial(to)
     (attempt,) = campaigns.attempts(to)
     assert (attempt["outcome"], attempt["number"], attempt["campaign"]) == (OUTCOMES[behaviour], OUR, "win-back")
     assert f"<sip:{OUR}@" in campaigns.shown(to)
     assert campaigns.asterisk.kept("ringway-attempts") == {}
-    assert campaigns.asterisk.kept("ringway-dialling") == {}
 
 
 def test_an_answered_call_goes_to_the_campaigns_destination(campaigns: Campaigns) -> None:
@@ -68,7 +93,7 @@ def test_each_attempt_counts_once(campaigns: Campaigns) -> None:
 
 def test_a_retry_is_an_attempt_of_its_own(campaigns: Campaigns) -> None:
     to = subscriber(Behaviour.BUSY)
-    campaigns.originate(f"Local/{to}@one-channel", Variable="__CAMPAIGN_ID=win-back")
+    campaigns.originate(f"Local/{to}@twice", Variable="__CAMPAIGN_ID=win-back")
     campaigns.asterisk.wait_idle()
     wait_until(lambda: len(campaigns.told(to)) == 2, "the router hears of both calls")
     assert campaigns.outcomes(to) == ["missed", "missed"]
@@ -81,15 +106,33 @@ def test_a_later_attempt_that_is_answered_is_told_apart(campaigns: Campaigns) ->
         assert campaigns.outcomes(to) == [outcome]
 
 
-def test_a_dialler_who_hangs_up_while_it_rings(campaigns: Campaigns) -> None:
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [(Behaviour.RINGS, "missed"), (Behaviour.SILENT, "failed")],
+    ids=["while it rings", "before it rings"],
+)
+def test_a_dialler_who_gives_up(campaigns: Campaigns, behaviour: Behaviour, outcome: str) -> None:
+    """Its own channel alone is hung up, with a cause that would be a missed call's if the subscriber had given it."""
+    to = subscriber(behaviour)
+    with being_called(campaigns, to):
+        campaigns.act("Hangup", Channel=campaigns.channel(to, 1), Cause="19")
+    assert campaigns.outcomes(to) == [outcome]
+
+
+def test_a_diallers_own_time_limit_ends_the_call(campaigns: Campaigns) -> None:
     to = subscriber(Behaviour.RINGS)
-    campaigns.asterisk.set_global("RINGWAY_RING_SECONDS", "20")
-    try:
-        campaigns.originate(f"Local/{to}@ringway-outbound", Variable="__CAMPAIGN_ID=win-back")
-        wait_until(lambda: "Ringing" in campaigns.asterisk.cli("core show channels"), "it rings")
-        campaigns.asterisk.cli("channel request hangup all")
-        campaigns.asterisk.wait_idle()
-        wait_until(lambda: bool(campaigns.told(to)), "the router hears of it")
-    finally:
-        campaigns.asterisk.set_global("RINGWAY_RING_SECONDS", "1")
+    with being_called(campaigns, to, "limited"):
+        pass
     assert campaigns.outcomes(to) == ["missed"]
+    assert len(campaigns.rung(to)) == 1
+
+
+def test_a_channel_that_is_redirected_while_it_rings_begins_another_attempt(campaigns: Campaigns) -> None:
+    first, then = subscriber(Behaviour.RINGS), subscriber(Behaviour.ANSWERS)
+    with being_called(campaigns, first):
+        place = {"Context": "ringway-outbound", "Exten": then, "Priority": "1"}
+        campaigns.act("Redirect", Channel=campaigns.channel(first, 2), **place)
+        wait_until(lambda: bool(campaigns.told(then)), "the router hears of the other one")
+    assert (campaigns.outcomes(first), campaigns.outcomes(then)) == (["missed"], ["answered"])
+    (arrival,) = campaigns.asterisk.calls()
+    assert arrival.caller == then

@@ -7,7 +7,7 @@ import pytest
 from tests.asterisk.campaigns import OUR, OUTCOMES, Campaigns, running_campaigns, subscriber
 from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import Program
-from tests.asterisk.subscribers import Behaviour
+from tests.asterisk.subscribers import NOT_LOGGED_IN, Behaviour
 from tests.processes import wait_until
 
 # A dialler's own dialplan: it tells nobody of the outcome.
@@ -15,7 +15,7 @@ OWN_DIALLER = f"""
 [own-dialler]
 exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Set(CALLERID(num)={OUR})
- same => n,Dial(PJSIP/${{EXTEN}}@trunk,1)
+ same => n,Dial(PJSIP/${{EXTEN}}@trunk,1,i)
  same => n,Hangup()
 
 [own-dialler-long]
@@ -74,20 +74,30 @@ def watched(campaigns: Campaigns, channel: str, to: str, **fields: str) -> list[
 
 @pytest.mark.parametrize("behaviour", list(Behaviour), ids=lambda each: each.name.lower())
 def test_the_verdict(campaigns: Campaigns, behaviour: Behaviour) -> None:
+    if behaviour is Behaviour.WANTS_A_PASSWORD:
+        campaigns.expect(NOT_LOGGED_IN)
     to = subscriber(behaviour)
     assert watched(campaigns, f"Local/{bare(to)}@own-dialler", to=to) == [OUTCOMES[behaviour]]
     (attempt,) = campaigns.attempts(to)
     assert (attempt["number"], attempt["campaign"]) == (OUR, "win-back")
 
 
-def test_a_dialler_who_hangs_up_while_it_rings(campaigns: Campaigns) -> None:
-    to = subscriber(Behaviour.RINGS)
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [(Behaviour.RINGS, "missed"), (Behaviour.SILENT, "failed")],
+    ids=["while it rings", "before it rings"],
+)
+def test_a_dialler_who_gives_up(campaigns: Campaigns, behaviour: Behaviour, outcome: str) -> None:
+    """Its own channel alone is hung up."""
+    to = subscriber(behaviour)
     campaigns.originate(f"Local/{bare(to)}@own-dialler-long")
-    wait_until(lambda: "Ringing" in campaigns.asterisk.cli("core show channels"), "it rings")
-    campaigns.asterisk.cli("channel request hangup all")
+    campaigns.rings(bare(to))
+    if behaviour is Behaviour.RINGS:
+        wait_until(lambda: "Ringing" in campaigns.asterisk.cli("core show channels"), "it rings")
+    campaigns.act("Hangup", Channel=campaigns.channel(bare(to), 1), Cause="19")
     campaigns.asterisk.wait_idle()
     wait_until(lambda: bool(campaigns.told(to)), "the router hears of it")
-    assert campaigns.outcomes(to) == ["missed"]
+    assert campaigns.outcomes(to) == [outcome]
 
 
 def test_a_fork_where_one_leg_answers_was_answered(campaigns: Campaigns) -> None:

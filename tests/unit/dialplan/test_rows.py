@@ -248,6 +248,13 @@ def test_a_company_does_not_live_in_whatever_zone_the_machine_is_set_to(name: st
         ({"context": "a,s,1)\nsame"}, "context"),
         ({"context": "${EXTEN}"}, "context"),
         ({"context": "x" * 80}, "context"),
+        ({"context": "ringway-dial", "exten": "dial"}, "context"),
+        ({"context": "ringway-outbound", "exten": "+9001234180"}, "context"),
+        ({"context": "ringway-route", "priority": 4}, "context"),
+        ({"context": "ringway-of-a-later-version"}, "context"),
+        ({"context": "ringway-inbound", "exten": "+442079460000"}, None),
+        ({"context": "ringway-default"}, None),
+        ({"context": "ringway"}, None),
         ({"context": "c", "exten": ""}, "exten"),
         ({"context": "c", "exten": "s,1"}, "exten"),
         ({"context": "c", "exten": "_X."}, None),
@@ -263,6 +270,12 @@ def test_a_destination_is_a_place_and_nothing_more(destination: dict[str, Any], 
     entry = flow("menu", destination=destination)
     if field is not None:
         assert fields(problems(entry)) == found
+
+
+def test_a_context_of_ringways_own_is_refused_with_a_mend() -> None:
+    (found,) = problems(flow("menu", destination={"context": "ringway-dial", "exten": "dial"}))
+    assert found.text == '"ringway-dial" is Ringway\'s own, no place for calls'
+    assert found.mend == "name a context of your dialplan, or one of ringway-inbound, ringway-default"
 
 
 def test_a_flows_declarations_are_checked_each_at_its_place() -> None:
