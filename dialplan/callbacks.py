@@ -20,6 +20,7 @@ from dialplan.model import CallbackRule, Campaign, Direction
 from dialplan.table import Entry, RoutingTable
 
 _HOUR_SECONDS = 3600.0
+CLOCKS_APART_SECONDS = 5.0  # how far the clocks of Asterisk and router may differ before a callback loses its right
 
 
 class Verdict(StrEnum):
@@ -34,11 +35,13 @@ class Claim(msgspec.Struct, frozen=True):
     """The answer to a callback that asks for its right.
 
     `attempt`: the one that gives it, or gave it. `declared`: the store could not say, the installation's own rule did.
+    `again`: the same call had asked before.
     """
 
     verdict: Verdict
     attempt: Attempt | None = None
     declared: bool = False
+    again: bool = False
 
 
 class History(msgspec.Struct, frozen=True):
@@ -61,12 +64,17 @@ def rule_of(entry: Entry) -> CallbackRule:
     return entry.callback_rule if entry.company is not None else CallbackRule.AS_IN_CAMPAIGN
 
 
-def earliest(campaigns: Iterable[str], table: RoutingTable, now: float) -> dict[str, float]:
-    """Those of `campaigns` whose attempts may give a right at `now`, each with the oldest moment that still counts."""
+def earliest(campaigns: Iterable[str], table: RoutingTable, entry: Entry, now: float) -> dict[str, float]:
+    """Those of `campaigns` whose attempts may give a right to a callback of the number `entry` at `now`.
+
+    Each with the oldest moment that still counts. A number that has changed hands gives nothing of its last owner.
+    """
     since: dict[str, float] = {}
     for name in campaigns:
         campaign = table.campaigns.get(name)
-        if campaign is not None and campaign.active and campaign.direction is Direction.OUTBOUND:
+        if campaign is None or not campaign.active or campaign.direction is not Direction.OUTBOUND:
+            continue
+        if entry.company in (None, campaign.company):
             since[name] = now - campaign.callback_window_hours * _HOUR_SECONDS
     return since
 
@@ -76,16 +84,18 @@ def claim_of(
 ) -> Claim:
     """What a callback that `began` then (epoch seconds) gets from `history`. `since` comes from `earliest`.
 
-    An attempt that ended when the call had begun already is none that it calls back.
+    An attempt that ended when the call had begun already is none that it calls back, nor does its answer matter.
     Attempts that were called back, or that were followed by an answered one, give nothing any more. Where several are
     left, of several campaigns, the newest wins.
     """
-    answered_at = max((each.at for each in history.attempts if each.outcome is Outcome.ANSWERED), default=None)
+    until = began + CLOCKS_APART_SECONDS
+    answers = [each.at for each in history.attempts if each.outcome is Outcome.ANSWERED and each.at <= until]
+    answered_at = max(answers, default=None)
     used: Attempt | None = None
     right: Attempt | None = None
     for attempt in sorted(history.attempts, key=lambda each: (each.at, each.id), reverse=True):
         why_not = _why_not(attempt, since, answered_at)
-        if not why_not and attempt.at > began:
+        if not why_not and attempt.at > until:
             why_not = "it ended after this call had begun"
         if not why_not and history.used_at is not None and attempt.at <= history.used_at:
             why_not = "it has been called back since"
@@ -107,12 +117,19 @@ def _why_not(attempt: Attempt, since: Mapping[str, float], answered_at: float | 
     if attempt.outcome is Outcome.FAILED:
         return "it never reached the subscriber"
     if attempt.campaign not in since:
-        return f'campaign "{attempt.campaign}" is not active'
+        return f'campaign "{attempt.campaign}" is not an active one of the number\'s company'
     if attempt.at < since[attempt.campaign]:
         return f'the callback window of campaign "{attempt.campaign}" is over'
     if answered_at is not None and attempt.at <= answered_at:
         return "a later attempt was answered"
     return ""
+
+
+def used_until(claim: Claim, began: float) -> float | None:
+    """Up to when a callback that `began` then uses up the rights of its pair; None where it uses up none."""
+    if claim.verdict is not Verdict.RIGHT or claim.attempt is None:
+        return None
+    return max(began, claim.attempt.at)
 
 
 def may_claim(entry: Entry, decision: Decision) -> bool:

@@ -36,45 +36,56 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
     why: Why
 
 
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The numbers that a call may show, in order. `whose` turn goes through them: a campaign's, or the pool's ("")."""
+
+    numbers: Sequence[str]
+    whose: str
+    kind: NumberKind
+    why: Why
+
+    def turn(self, place: int) -> Shown:
+        """The number of that turn."""
+        return Shown(self.numbers[place % len(self.numbers)], self.kind, self.why)
+
+
+def choice(campaign_id: str, table: RoutingTable) -> Choice | Shown:
+    """What the next call of a campaign may show; a Shown without a number where there is nothing."""
+    campaign = table.campaigns.get(campaign_id)
+    if campaign is None:
+        return Shown(None, None, Why.UNKNOWN_CAMPAIGN)
+    if campaign.direction is not Direction.OUTBOUND:
+        return Shown(None, None, Why.NOT_OUTBOUND)
+    if not campaign.active:
+        return Shown(None, None, Why.INACTIVE)
+    reserved, why = _reserved(campaign, table)
+    if reserved:
+        return Choice(reserved, campaign.id, NumberKind.RESERVED, why)
+    if table.pool:
+        return Choice(table.pool, "", NumberKind.POOL, why)
+    return Shown(None, None, Why.EMPTY_POOL)
+
+
 class Rotation:
-    """Whose turn it is: remembers the number last shown, of each campaign and of the pool.
+    """Whose turn it is in one router: remembers the number last shown, of each campaign and of the pool.
 
     A list may change between two calls: the turn goes to the next number in order behind the last one. One decision is
     made in one turn of the event loop, so that calls at the same time get different numbers.
     """
 
     def __init__(self) -> None:
-        self._last: dict[str | None, str] = {}  # by campaign id; None: the pool
+        self._last: dict[str, str] = {}
 
-    def show(self, campaign_id: str, table: RoutingTable) -> Shown:
-        """The number for the next call of a campaign."""
-        campaign = table.campaigns.get(campaign_id)
-        if campaign is None:
-            return Shown(None, None, Why.UNKNOWN_CAMPAIGN)
-        if campaign.direction is not Direction.OUTBOUND:
-            return Shown(None, None, Why.NOT_OUTBOUND)
-        if not campaign.active:
-            return Shown(None, None, Why.INACTIVE)
+    def show(self, chosen: Choice, table: RoutingTable) -> Shown:
+        """The number for the next call: the one behind the last shown, in order; the first one after the end."""
         if len(self._last) > len(table.campaigns) + 1:
-            self._forget(table)
-        reserved, why = _reserved(campaign, table)
-        if reserved:
-            return Shown(self._next(campaign.id, reserved), NumberKind.RESERVED, why)
-        if table.pool:
-            return Shown(self._next(None, table.pool), NumberKind.POOL, why)
-        return Shown(None, None, Why.EMPTY_POOL)
-
-    def _next(self, whose: str | None, numbers: Sequence[str]) -> str:
-        """The one behind the last shown, in order; the first one after the end."""
-        last = self._last.get(whose)
-        at = bisect.bisect_right(numbers, last) if last is not None else 0
-        number = self._last[whose] = numbers[at % len(numbers)]
-        return number
-
-    def _forget(self, table: RoutingTable) -> None:
-        """Let go of campaigns that are there no more."""
-        for gone in [whose for whose in self._last if whose is not None and whose not in table.campaigns]:
-            del self._last[gone]
+            for gone in [whose for whose in self._last if whose and whose not in table.campaigns]:
+                del self._last[gone]
+        last = self._last.get(chosen.whose)
+        at = bisect.bisect_right(chosen.numbers, last) if last is not None else 0
+        shown = chosen.turn(at)
+        self._last[chosen.whose] = shown.number or ""
+        return shown
 
 
 def _reserved(campaign: Campaign, table: RoutingTable) -> tuple[list[str], Why]:

@@ -9,6 +9,7 @@ Patches are made from rows away from the call path (`Patch.add`), and applied in
 Structs here are untracked by the garbage collector (`gc=False`): they hold no cycles, and there may be millions.
 """
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ from dialplan.model import (
     Status,
     assignments,
 )
+
+_DIGEST_END = 2**52  # a metric's value is a float, which tells all numbers below that apart
+_pack = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class Assigned(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -60,7 +64,14 @@ class Patch:
         self.flows: dict[str, CallFlow] = {}
         self.campaigns: dict[str, Campaign] = {}
         self.companies: dict[str, Company] = {}
-        self.gone: list[tuple[RowKind, str]] = []
+        self.gone: dict[tuple[RowKind, str], None] = {}  # in order
+        self.digest = 0  # of the new rows
+        self._sections: dict[RowKind, dict[str, Any]] = {
+            RowKind.COMPANY: self.companies,
+            RowKind.CALL_FLOW: self.flows,
+            RowKind.CAMPAIGN: self.campaigns,
+            RowKind.NUMBER: self.numbers,
+        }
         self._shared: dict[tuple[str | None, str | None], Assigned] = {}
 
     def __len__(self) -> int:
@@ -68,18 +79,19 @@ class Patch:
         return len(self.numbers) + len(self.flows) + len(self.campaigns) + len(self.companies) + len(self.gone)
 
     def add(self, rows: Iterable[tuple[RowKind, str, Row | None]]) -> None:
-        """Take rows into the patch: kind, key, and the new row, None where it goes."""
+        """Take rows into the patch: kind, key, and the new row, None where it goes. The last word on a row stands."""
         for kind, key, row in rows:
-            if isinstance(row, Number):
-                self.numbers[key] = self._entry(row)
-            elif isinstance(row, CallFlow):
-                self.flows[key] = row
-            elif isinstance(row, Campaign):
-                self.campaigns[key] = row
-            elif isinstance(row, Company):
-                self.companies[key] = row
-            else:
-                self.gone.append((kind, key))
+            section = self._sections[kind]
+            before = section.pop(key, None)
+            if before is not None:
+                self.digest -= _digest(key, before)
+            if row is None:
+                self.gone[kind, key] = None
+                continue
+            if self.gone:
+                self.gone.pop((kind, key), None)
+            held = section[key] = self._entry(row) if isinstance(row, Number) else row
+            self.digest += _digest(key, held)
 
     def _entry(self, row: Number) -> Entry:
         updates: tuple[tuple[float, Assigned | None], ...] = ()
@@ -103,10 +115,14 @@ class Patch:
 
 
 class RoutingTable:
-    """The table in one version. Reading needs no lock: `apply` changes it between two turns of the event loop."""
+    """The table in one version. Reading needs no lock: `apply` changes it between two turns of the event loop.
+
+    `digest`: a number below 2**52 that tables with the same rows have in common.
+    """
 
     def __init__(self, version: int = 0) -> None:
         self.version = version
+        self.digest = 0
         self.numbers: dict[str, Entry] = {}
         self.flows: dict[str, CallFlow] = {}
         self.campaigns: dict[str, Campaign] = {}
@@ -114,12 +130,19 @@ class RoutingTable:
         self.pool: list[str] = []  # the active numbers of the pool, in order
 
     def apply(self, patch: Patch) -> None:
-        """Take over a patch that follows on this table's version, in one turn: 0.1 µs a row, no more."""
-        self.companies.update(patch.companies)
-        self.campaigns.update(patch.campaigns)
-        self.flows.update(patch.flows)
-        self.numbers.update(patch.numbers)
+        """Take over a patch that follows on this table's version, in one turn: 1 µs a row."""
         self._update_pool(patch)
+        changed: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (self.companies, patch.companies),
+            (self.campaigns, patch.campaigns),
+            (self.flows, patch.flows),
+            (self.numbers, patch.numbers),
+        ]
+        digest = self.digest + patch.digest
+        for rows, news in changed:
+            if rows:
+                digest -= sum(_digest(key, rows[key]) for key in news if key in rows)
+            rows.update(news)
         sections: dict[RowKind, dict[str, Any]] = {
             RowKind.COMPANY: self.companies,
             RowKind.CALL_FLOW: self.flows,
@@ -127,19 +150,20 @@ class RoutingTable:
             RowKind.NUMBER: self.numbers,
         }
         for kind, key in patch.gone:
-            sections[kind].pop(key, None)
+            row = sections[kind].pop(key, None)
+            if row is not None:
+                digest -= _digest(key, row)
+        self.digest = digest % _DIGEST_END
         self.version = patch.version
 
     def _update_pool(self, patch: Patch) -> None:
-        """Most patches do not touch the pool; one that does costs a pass over it (5 ms for 100,000 numbers)."""
-        gone = {key for kind, key in patch.gone if kind is RowKind.NUMBER}
-        changed = {number: _in_pool(entry) for number, entry in patch.numbers.items()} | dict.fromkeys(gone, False)
-        known = set(self.pool).intersection(changed) if self.pool else set()
-        if any(inside != (number in known) for number, inside in changed.items()):
-            kept = [number for number in self.pool if changed.get(number, True)]
-            kept.extend(number for number, inside in changed.items() if inside and number not in known)
-            kept.sort()
-            self.pool = kept
+        """Before the patch is in. Most do not touch the pool; one that does costs a pass over it."""
+        after = {number: _in_pool(entry) for number, entry in patch.numbers.items()}
+        after |= {key: False for kind, key in patch.gone if kind is RowKind.NUMBER}
+        before = {number for number in after if number in self.numbers and _in_pool(self.numbers[number])}
+        comes = [number for number, inside in after.items() if inside and number not in before]
+        if comes or any(not after[number] for number in before):
+            self.pool = sorted([number for number in self.pool if after.get(number, True)] + comes)
 
     def patched(self, patch: Patch) -> "RoutingTable":
         """A new table, this one with the patch applied. For large patches, made away from the call path."""
@@ -147,9 +171,15 @@ class RoutingTable:
         if not patch.whole:
             table.companies, table.campaigns = dict(self.companies), dict(self.campaigns)
             table.flows, table.numbers = dict(self.flows), dict(self.numbers)
-            table.pool = self.pool
+            table.pool, table.digest = self.pool, self.digest
         table.apply(patch)
         return table
+
+
+def _digest(key: str, row: Any) -> int:
+    """Of one row; those of a table are added up, so that a change costs no more than its own rows."""
+    content = _pack((type(row).__name__, key, row))
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") % _DIGEST_END
 
 
 def _in_pool(entry: Entry) -> bool:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from wsgiref.simple_server import WSGIServer
 
+import msgspec
 import prometheus_client
 import structlog
 import uvloop
@@ -21,13 +22,19 @@ from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
 from router.ami.watch import AmiWatch, Asterisk
 from router.callbacks import Callbacks
-from router.limits import AGI_MAX_CONNECTIONS, DRAIN_MARGIN_SECONDS, OTHER_DESCRIPTORS, THREAD_SWITCH_SECONDS
+from router.limits import (
+    AGI_MAX_CONNECTIONS,
+    CALLBACK_CLAIM_SECONDS,
+    DRAIN_MARGIN_SECONDS,
+    FINISH_SECONDS,
+    OTHER_DESCRIPTORS,
+    THREAD_SWITCH_SECONDS,
+)
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
 from router.settings import Endpoint, Settings, SettingsError
-from router.store.sqlite import from_url
-from router.store.sqlite_callbacks import beside
 from router.store.sync import TableSync
+from router.stores import kept_stores_of
 
 _LOG_STOP_SECONDS = 2.0
 
@@ -71,9 +78,10 @@ class _Router:
         self._settings = settings
         self._metrics = metrics
         self._log = log
-        self._store = from_url(settings.store.url)
+        stores = kept_stores_of(settings.store, log)
+        self._store = stores.rows
         self._sync = TableSync(self._store, log, metrics)
-        self._calls = beside(self._store.path)
+        self._calls, self._shown = stores.calls, stores.shown
         numbering = settings.numbering
         self._callbacks = Callbacks(
             self._calls,
@@ -83,14 +91,13 @@ class _Router:
             log,
             metrics,
             mask_callers=settings.log.mask_callers,
+            shared=not settings.store.url.startswith("sqlite:"),
+            claim_seconds=min(CALLBACK_CLAIM_SECONDS, settings.agi.deadline_ms / 1000 / 4),
         )
+        system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None
         self._watches = [
             AmiWatch(
-                Asterisk(each.name, each.host, each.port, each.username, each.secret_file),
-                self._callbacks.see,
-                log,
-                metrics,
-                one_of_several=len(settings.ami) > 1,
+                Asterisk(**msgspec.structs.asdict(each)), self._callbacks.see, log, metrics, system_names=system_names
             )
             for each in settings.ami
         ]
@@ -140,7 +147,7 @@ class _Router:
             "ready",
             agi=", ".join(_shown(each) for each in sockets),
             metrics=f"http://{metrics.host}:{metrics.port}/metrics" if metrics.port else "off",
-            store=self._settings.store.url,
+            store=self._shown,
             numbers=len(self._sync.table.numbers),
         )
 
@@ -148,6 +155,11 @@ class _Router:
         systemd.notify(os.environ, "STOPPING=1")
         self._log.info("draining", calls=len(self._agi.connections))
         cut = await self._agi.drain(self._settings.agi.deadline_ms / 1000 + DRAIN_MARGIN_SECONDS)
+        try:
+            async with asyncio.timeout(FINISH_SECONDS):
+                await asyncio.gather(*(each.finish() for each in self._watches))
+        except TimeoutError:
+            self._log.error("attempts_left", attempts=sum(each.waiting for each in self._watches))
         self._log.info("stopped", cut_off=cut)
 
 

@@ -6,40 +6,46 @@ store has the last word, since only it can give a right away once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
+import msgspec
 import structlog
 
-from dialplan.attempts import Attempt, Outcome, Sighting, read_attempt
-from dialplan.callbacks import Claim, History, Verdict, claim_of, earliest
+from dialplan.attempts import Attempt, Heard, Sighting, read_attempt
+from dialplan.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of, earliest
 from dialplan.decide import Decision
 from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
+from dialplan.table import Entry, RoutingTable
 from router.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_CLAIM_SECONDS,
     CALLBACK_CLAIMS_MAX,
+    CALLBACK_DECLARED_MAX,
     CALLBACK_PAIRS_MAX,
+    DIALLED_LOG_MAX_CHARS,
     FORGET_MARGIN_SECONDS,
     FORGET_PAIRS_AT_ONCE,
     FORGET_SECONDS,
     RECORD_BATCH_MAX,
     RECORD_QUEUE_MAX,
+    STORE_RETRY_MAX_SECONDS,
+    STORE_RETRY_MIN_SECONDS,
 )
+from router.missed import Missed
 from router.observe.log import mask
-from router.observe.metrics import Metrics
-from router.store.base import CallbackStore, StoreError
+from router.observe.metrics import CALLBACK_OUTCOMES, Metrics
+from router.store.base import CallbackStore, Recorded, StoreError
 
+_LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 StoreDown: TypeAlias = Literal["own-flow", "campaign"]
-_Pair: TypeAlias = tuple[str, str]
 
 
 class Callbacks:
     """The attempts and claims of one router.
 
     `table` gives the current routing table; `reading` is how numbers are read where nothing else says it: the region,
-    and bare digits.
+    and bare digits. `claim_seconds`: how long a callback waits for its right. `shared`: other routers use the store.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class Callbacks:
         metrics: Metrics,
         *,
         mask_callers: bool = False,
+        claim_seconds: float = CALLBACK_CLAIM_SECONDS,
+        shared: bool = False,
     ) -> None:
         self._region, self._bare = reading
         self._masked = mask_callers
@@ -60,58 +68,97 @@ class Callbacks:
         self._store_down = store_down
         self._log = log
         self._metrics = metrics
-        self._missed: dict[_Pair, dict[str, Attempt]] = {}  # the newest attempt of each campaign
-        self._full = False
+        self.shared = shared
+        self._claim_seconds = claim_seconds
+        self._missed = Missed()
+        self._fresh = Missed()  # what is written down while all of it is read anew
+        self._mark = ""
+        self._read_whole = False
+        self._up = True
+        self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
         self._work = asyncio.Event()
 
     async def load(self) -> None:
-        """Fill the memory from the store. Raises StoreError."""
-        self._remember(await self._store.missed(), stored=True)
+        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment."""
+        try:
+            await self._catch_up(0)
+        except StoreError as error:
+            if not self.shared:
+                raise
+            self._up = False
+            self._log.error("callbacks_down", error=str(error), declared=self._store_down)
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
-        return (number, subscriber) in self._missed or self._full
+        return bool(self._missed.of(number, subscriber)) or self._missed.full
 
-    def since(self, number: str, subscriber: str, began: float) -> Mapping[str, float]:
+    def since(self, number: str, subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give a right to a callback that began then.
 
         See `dialplan.callbacks.earliest`.
         """
         table = self._table()
-        return earliest(table.campaigns if self._full else self._missed.get((number, subscriber), ()), table, began)
+        campaigns = table.campaigns if self._missed.full else self._missed.of(number, subscriber)
+        return earliest(campaigns, table, entry, began)
 
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
     ) -> Claim:
         """What the call gets. Where the store cannot say in time, what [callbacks] store_down declares."""
-        if self._claiming >= CALLBACK_CLAIMS_MAX:
-            return self._declared(number, subscriber, began, since, "too many callbacks wait for the store already")
+        call = (number, subscriber, call_id)
+        if call in self._answered:
+            return msgspec.structs.replace(self._answered[call], again=True)
+        why = ""
+        if not self._up:
+            why = "the store is away"
+        elif self._claiming >= CALLBACK_CLAIMS_MAX:
+            why = "too many callbacks wait for the store already"
+        if why:
+            return self._declared(call, began, since, why)
         self._claiming += 1
         try:
-            async with asyncio.timeout(CALLBACK_CLAIM_SECONDS):
+            async with asyncio.timeout(self._claim_seconds):
                 return await self._store.claim(number, subscriber, call_id, began, since)
         except TimeoutError:
-            return self._declared(number, subscriber, began, since, f"no answer within {CALLBACK_CLAIM_SECONDS} s")
+            return self._declared(call, began, since, f"no answer within {self._claim_seconds:g} s")
         except StoreError as error:
-            return self._declared(number, subscriber, began, since, str(error))
+            return self._declared(call, began, since, str(error))
         finally:
             self._claiming -= 1
 
-    def _declared(self, number: str, subscriber: str, began: float, since: Mapping[str, float], why: str) -> Claim:
+    def _declared(self, call: tuple[str, str, str], began: float, since: Mapping[str, float], why: str) -> Claim:
+        number, subscriber, _ = call
         self._log.error("claim_failed", error=why, number=number, declared=self._store_down)
         self._metrics.callbacks.labels("store-down").inc()
-        if self._store_down == "own-flow":
-            return Claim(Verdict.NONE, declared=True)
-        missed = self._missed.get((number, subscriber), {})
-        claim = claim_of(History(tuple(missed.values())), since, began=began)
-        return Claim(claim.verdict, claim.attempt, declared=True)
+        claim = Claim(Verdict.NONE)
+        if self._store_down == "campaign":
+            claim = claim_of(History(tuple(self._missed.of(number, subscriber).values())), since, began=began)
+        claim = msgspec.structs.replace(claim, declared=True)
+        while len(self._answered) >= CALLBACK_DECLARED_MAX:
+            del self._answered[next(iter(self._answered))]
+        self._answered[call] = claim
+        return claim
 
     def count(self, claim: Claim, decision: Decision) -> None:
-        """Count what became of a callback."""
-        if claim.verdict is not Verdict.NONE and not claim.declared:
-            self._metrics.callbacks.labels(decision.reason.removeprefix("callback-")).inc()
+        """Count what became of a callback, once a call."""
+        if claim.verdict is Verdict.NONE or claim.declared or claim.again:
+            return
+        became = decision.reason.removeprefix("callback-")
+        # Otherwise its campaign was taken away while it waited, and the number's own destination stands.
+        self._metrics.callbacks.labels(became if became in CALLBACK_OUTCOMES else "no-destination").inc()
+
+    async def turn(self, whose: str) -> int | None:
+        """Whose turn it is among numbers that all routers show; None where the store cannot say in time."""
+        if not self._up:
+            return None
+        try:
+            async with asyncio.timeout(self._claim_seconds):
+                return await self._store.turn(whose)
+        except (TimeoutError, StoreError) as error:
+            self._log.warning("turn_failed", error=str(error) or "no answer in time")
+            return None
 
     async def see(self, sighting: Sighting) -> bool:
         """Write down what a witness saw, if it is an attempt; returns when it is durable.
@@ -120,10 +167,19 @@ class Callbacks:
         """
         attempt = read_attempt(sighting, self._table(), self._region, self._bare)
         if isinstance(attempt, str):
-            self._log.warning("attempt_ignored", why=attempt, attempt=sighting.id, campaign=sighting.campaign)
+            campaign = sighting.campaign[:DIALLED_LOG_MAX_CHARS]
+            self._log.warning("attempt_ignored", why=attempt, attempt=sighting.id, campaign=campaign)
+            self._metrics.attempts_dropped.labels("ignored").inc()
             return True
+        latest = time.time() + CLOCKS_APART_SECONDS
+        if attempt.at > latest:  # it would be the newest one for as long
+            self._log.warning(
+                "attempt_ahead", attempt=attempt.id, seconds=round(attempt.at - latest), mend="set the clocks"
+            )
+            attempt = msgspec.structs.replace(attempt, at=latest)
         if len(self._waiting) >= RECORD_QUEUE_MAX:
             self._log.error("attempts_not_recorded", error="too many wait to be written down", attempts=1)
+            self._metrics.attempts_dropped.labels("not-recorded").inc()
             return False
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((attempt, written))
@@ -131,10 +187,42 @@ class Callbacks:
         return await written
 
     async def run(self) -> None:
-        """Write down what is recorded, together what came together; delete now and then what is too old."""
+        """Write down what is recorded, together what came together; hear what others write; forget what is too old."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_for_ever())
+            tasks.create_task(self._follow_for_ever())
             tasks.create_task(self._forget_for_ever())
+
+    async def _follow_for_ever(self) -> None:
+        retry = STORE_RETRY_MIN_SECONDS
+        while True:
+            try:
+                await self._catch_up(_LOOK_SECONDS)
+            except StoreError as error:
+                if self._up:
+                    self._log.error("callbacks_down", error=str(error), declared=self._store_down)
+                self._up = False
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
+                continue
+            if not self._up:
+                self._log.info("callbacks_up")
+            self._up = True
+            retry = STORE_RETRY_MIN_SECONDS
+
+    async def _catch_up(self, seconds: float) -> None:
+        fresh = self._fresh = Missed()
+        news = await self._store.news("" if self._read_whole else self._mark, seconds)
+        if not news.whole:
+            self._missed.remember(news.attempts)
+        else:
+            self._read_whole = False
+            for place in range(0, len(news.attempts), FORGET_PAIRS_AT_ONCE):
+                fresh.remember(news.attempts[place : place + FORGET_PAIRS_AT_ONCE], mattering=True)
+                await asyncio.sleep(0)  # calls go first
+            replaced, self._missed = self._missed, fresh
+            await asyncio.to_thread(replaced.release)
+        self._mark = news.mark
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -146,52 +234,32 @@ class Callbacks:
 
     async def _write(self, batch: Sequence[tuple[Attempt, asyncio.Future[bool]]]) -> None:
         try:
-            news = await self._store.record([attempt for attempt, _ in batch])
+            recorded = await self._store.record([attempt for attempt, _ in batch])
         except StoreError as error:
             self._log.error("attempts_not_recorded", error=str(error), attempts=len(batch))
+            self._metrics.attempts_dropped.labels("not-recorded").inc(len(batch))
             _tell(batch, taken=False)
             return
-        self._remember(news)
-        for attempt in news:
-            self._metrics.attempts.labels(attempt.outcome).inc()
-            self._log.info(
-                "attempt",
-                attempt=attempt.id,
-                campaign=attempt.campaign,
-                number=attempt.number,
-                subscriber=mask(attempt.subscriber) if self._masked else attempt.subscriber,
-                outcome=attempt.outcome,
-            )
+        for memory in (self._missed, self._fresh):
+            memory.remember(each.attempt for each in recorded)
+        for each in recorded:
+            self._say(each)
         _tell(batch, taken=True)
 
-    def _remember(self, attempts: Iterable[Attempt], *, stored: bool = False) -> None:
-        """Keep the newest attempt of each campaign to a pair where one was missed.
-
-        `stored`: the store gave them, and knows why those that were answered matter.
-        """
-        for attempt in attempts:
-            if attempt.outcome is Outcome.FAILED:
-                continue
-            pair = (attempt.number, attempt.subscriber)
-            missed = self._missed.get(pair)
-            if missed is None:
-                if attempt.outcome is not Outcome.MISSED and not stored:
-                    continue
-                if len(self._missed) >= CALLBACK_PAIRS_MAX:
-                    self._full = True
-                    continue
-                missed = self._missed[pair] = {}
-            known = missed.get(attempt.campaign)
-            if known is None or known.at <= attempt.at:
-                missed[attempt.campaign] = attempt
-
-    def _drop(self, pair: _Pair, until: Mapping[str, float], otherwise: float = 0.0) -> None:
-        """Forget the pair's missed attempts of each campaign up to a moment, of any other one up to `otherwise`."""
-        missed = self._missed.get(pair, {})
-        for campaign in [name for name, attempt in missed.items() if attempt.at <= until.get(name, otherwise)]:
-            del missed[campaign]
-        if not missed:
-            self._missed.pop(pair, None)
+    def _say(self, recorded: Recorded) -> None:
+        attempt, heard = recorded
+        if heard is Heard.KNOWN:
+            return
+        if heard is Heard.NEW:
+            self._metrics.attempts.labels(attempt.outcome).inc()
+        self._log.info(
+            "attempt",
+            attempt=attempt.id,
+            campaign=attempt.campaign,
+            number=attempt.number,
+            subscriber=mask(attempt.subscriber) if self._masked else attempt.subscriber,
+            outcome=attempt.outcome,
+        )
 
     async def _forget_for_ever(self) -> None:
         while True:
@@ -209,14 +277,12 @@ class Callbacks:
         until = {name: over - campaign.callback_window_hours * 3600.0 for name, campaign in campaigns.items()}
         oldest = now - ATTEMPT_KEEP_SECONDS
         gone = await self._store.forget(until, oldest)
-        for place, pair in enumerate(list(self._missed)):
-            self._drop(pair, until, oldest)
+        for place, pair in enumerate(self._missed.pairs()):
+            self._missed.forget(pair, until, oldest)
             if place % FORGET_PAIRS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # calls go first
-        if self._full and len(self._missed) < CALLBACK_PAIRS_MAX:
-            missed = await self._store.missed()
-            self._full = len(self._missed) >= CALLBACK_PAIRS_MAX  # not sooner: calls go on meanwhile
-            self._remember(missed, stored=True)
+        if self._missed.full and len(self._missed) < CALLBACK_PAIRS_MAX:
+            self._read_whole = True  # what did not fit comes with all the rest
         if gone:
             self._log.info("attempts_forgotten", attempts=gone, pairs=len(self._missed))
 

@@ -12,12 +12,14 @@ import msgspec
 from dialplan.model import Destination
 from dialplan.numbers import Bare, is_region
 from dialplan.problems import printable, quote
-from dialplan.rows import check_destination
+from dialplan.rows import check_destination, is_id
 from router.limits import DEADLINE_MAX_MS
 from router.observe.log import Format, Level
 
 PREFIX = "RINGWAY_"
 PORT_MAX = 65_535
+HOURS_MAX = 24 * 366
+_SCHEMES = ("sqlite", "redis", "rediss", "redis+sentinel", "rediss+sentinel")
 _NOT_KEYS = frozenset({"CACHE", "ASTERISK"})  # variables of the test suite, which share the prefix
 
 
@@ -38,6 +40,18 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[store]: where the data set lives."""
 
     url: str = "sqlite:///var/lib/ringway/ringway.db"
+    # Of a Redis:
+    username: str = ""
+    password_file: str = ""
+    sentinel_username: str = ""
+    sentinel_password_file: str = ""
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    cluster: bool = False
+    prefix: str = "ringway"
+    snapshot: str = "/var/lib/ringway/snapshot.db"
+    snapshot_max_age_hours: int = 72
 
 
 class Numbering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +96,8 @@ class Ami(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 5038
     username: str = "ringway"
     secret_file: str = "/etc/ringway/ami.secret"  # noqa: S105 - a path
+    tls: bool = False
+    tls_ca_file: str = ""  # the authorities of this machine
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,19 +218,42 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
         yield ["numbering", "region"], text
     for field, fault in check_destination(settings.defaults.destination):
         yield ["defaults", *field.split(".")], f"{fault.text}; {fault.mend}"
-    scheme = settings.store.url.partition(":")[0]
-    if scheme != "sqlite":
-        yield ["store", "url"], f"{quote(scheme)} is not a store of this version; use sqlite:///path"
+    yield from _store_faults(settings.store)
+
+
+def _store_faults(store: Store) -> Iterator[tuple[list[str], str]]:
+    scheme = store.url.partition(":")[0]
+    if scheme not in _SCHEMES:
+        known = "sqlite:///path, redis://HOST:6379/0, rediss://… or redis+sentinel://…"
+        yield ["store", "url"], f"{quote(scheme)} is not a store of this version; use {known}"
+    if not is_id(store.prefix):
+        yield ["store", "prefix"], f"{quote(store.prefix)} is no name; use a-z, 0-9 and -, 64 at most"
+    if not 0 <= store.snapshot_max_age_hours <= HOURS_MAX:
+        text = f"{quote(store.snapshot_max_age_hours)} is out of bounds; use 0 (however old) to {HOURS_MAX}"
+        yield ["store", "snapshot_max_age_hours"], text
+    if store.cluster and "sentinel" in scheme:
+        yield ["store", "cluster"], "a Cluster has no sentinels; name one of its nodes, redis://HOST:6379"
 
 
 def _ami_faults(asterisks: Sequence[Ami]) -> Iterator[tuple[list[str], str]]:
-    seen: set[str] = set()
+    names: set[str] = set()
+    places: dict[tuple[str, int], str] = {}
     for each in asterisks:
+        for key in ("name", "host", "username", "secret_file"):
+            if not getattr(each, key).strip():
+                yield ["ami", key], f"{quote(each.name)} has none; give it one, or leave the key out"
         if not 1 <= each.port <= PORT_MAX:
             yield ["ami", "port"], f"{quote(each.port)} of {quote(each.name)} is no port; use 1 to {PORT_MAX}"
-        if each.name in seen:
+        if each.tls_ca_file and not each.tls:
+            yield ["ami", "tls_ca_file"], f"{quote(each.name)} has no tls = true; add that, or leave this out"
+        if each.name in names:
             yield ["ami", "name"], f"{quote(each.name)} stands twice; give each a name of its own"
-        seen.add(each.name)
+        place = each.host, each.port
+        if place in places:
+            other = quote(places[place])
+            yield ["ami", "host"], f"{quote(each.name)} and {other} are the same host and port; leave one out"
+        names.add(each.name)
+        places[place] = each.name
 
 
 def levels() -> tuple[str, ...]:

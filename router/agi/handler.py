@@ -4,6 +4,7 @@ All that it needs is handed in; the server around it does the sockets. Only a ca
 report of an attempt, wait for the store.
 """
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -12,14 +13,14 @@ import structlog
 
 from dialplan.attempts import Sighting
 from dialplan.callbacks import Claim, called_back, may_claim
-from dialplan.caller_ids import Rotation
+from dialplan.caller_ids import Choice, Rotation, Shown, choice
 from dialplan.decide import Call, Decision, Kind, Reason, decide
 from dialplan.model import Destination
 from dialplan.numbers import Bare
 from dialplan.table import Entry, RoutingTable
 from router.agi.answer import Answers, cleared_by, shown_command
 from router.agi.messages import AgiRequest, mset
-from router.limits import CLOCKS_APART_SECONDS, DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
+from router.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
 from router.reports import read_report
 
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
@@ -52,7 +53,7 @@ class Callbacks(Protocol):
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
         ...
 
-    def since(self, number: str, subscriber: str, began: float) -> Mapping[str, float]:
+    def since(self, number: str, subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give a callback that began then a right."""
         ...
 
@@ -68,6 +69,12 @@ class Callbacks(Protocol):
 
     async def see(self, sighting: Sighting) -> bool:
         """Write down what a witness saw; False where it has to be told again."""
+        ...
+
+    shared: bool  # whether routers take turns with each other in showing numbers
+
+    async def turn(self, whose: str) -> int | None:
+        """One more than the last time, whichever router asked; None where that cannot be said. Never raises."""
         ...
 
 
@@ -113,10 +120,12 @@ class Handler:
         table = self._table()
         decision = decide(call, table, now, reading.default)
         if decision.caller and self._callbacks.knows(decision.number, decision.caller):
-            entry, began = table.numbers.get(decision.number), _began(request, now)
-            since = self._callbacks.since(decision.number, decision.caller, began)
-            if since and entry is not None and may_claim(entry, decision):
-                return self._called_back(request, call, decision, entry, began, since)
+            entry = table.numbers.get(decision.number)
+            if entry is not None and may_claim(entry, decision):
+                began = _began(request, now)
+                since = self._callbacks.since(decision.number, decision.caller, entry, began)
+                if since:
+                    return self._called_back(request, call, decision, entry, began, since)
         return self._answer(request, call, decision)
 
     async def _called_back(
@@ -128,7 +137,9 @@ class Handler:
         began: float,
         since: Mapping[str, float],
     ) -> Answer:
-        claim = await self._callbacks.claim(decision.number, decision.caller, request.unique_id, began, since)
+        # Without an id no call is the same as another one.
+        call_id = request.unique_id or uuid.uuid4().hex
+        claim = await self._callbacks.claim(decision.number, decision.caller, call_id, began, since)
         final = called_back(decision, entry, claim, self._table())
         self._callbacks.count(claim, final)
         return self._answer(request, call, final, claim)
@@ -138,11 +149,24 @@ class Handler:
         attempt = claim.attempt.id if claim is not None and claim.attempt is not None else ""
         return Answer((*ahead, last), call, decision, attempt)
 
-    def _caller_id(self, request: AgiRequest, _now: float) -> Answer:
-        campaign_id = request.arguments[0] if request.arguments else ""
+    def _caller_id(self, request: AgiRequest, _now: float) -> Answer | Awaitable[Answer]:
         table = self._table()
-        shown = self._rotation.show(campaign_id, table)
-        campaign = table.campaigns.get(campaign_id) if request.query == "destination" else None
+        chosen = choice(request.arguments[0] if request.arguments else "", table)
+        if isinstance(chosen, Shown):
+            return self._shown(request, chosen)
+        if self._callbacks.shared:
+            return self._next_of_all(request, chosen)
+        return self._shown(request, self._rotation.show(chosen, table))
+
+    async def _next_of_all(self, request: AgiRequest, chosen: Choice) -> Answer:
+        """The turn that all routers share; without it, this router's own."""
+        place = await self._callbacks.turn(chosen.whose)
+        shown = chosen.turn(place) if place is not None else self._rotation.show(chosen, self._table())
+        return self._shown(request, shown)
+
+    def _shown(self, request: AgiRequest, shown: Shown) -> Answer:
+        campaign_id = request.arguments[0] if request.arguments else ""
+        campaign = self._table().campaigns.get(campaign_id) if request.query == "destination" else None
         self._log.info(
             "caller_id",
             unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
@@ -179,13 +203,10 @@ class Handler:
 
 
 def _began(request: AgiRequest, now: float) -> float:
-    """When the call began, epoch seconds: Asterisk's unique id says it, `1790000000.12`, or `name-1790000000.12`.
-
-    With some seconds more, since attempts are dated by the clocks of Asterisk and of the router.
-    """
+    """When the call began, epoch seconds: Asterisk's unique id says it, `1790000000.12`, or `name-1790000000.12`."""
     seconds = request.unique_id.rpartition("-")[2].partition(".")[0]
     if len(seconds) == _EPOCH_DIGITS and seconds.isascii() and seconds.isdigit():
-        return min(now, int(seconds) + CLOCKS_APART_SECONDS)
+        return min(now, float(seconds))
     return now
 
 

@@ -339,13 +339,13 @@ class AgiConnection(asyncio.Protocol):
 
     async def _answer_later(self, awaited: Awaitable[Answer], request: AgiRequest) -> None:
         """Send an answer that the store had a part in, if the peer is still there."""
+        answer: Answer | None = None
         try:
             answer = await awaited
         except Exception:  # as above
             self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
-            answer = self._failed(request)
         if self._session.state is State.ANSWERING:
-            self._send(answer, request.unique_id)
+            self._send(answer if answer is not None else self._failed(request), request.unique_id)
         elif not self._cut:
             self._server.reject(Refused.EOF)
 

@@ -11,8 +11,7 @@ from dialplan.numbers import Unreadable, normalise
 from dialplan.problems import quote
 from router.commands.data import print_json
 from router.settings import Settings, from_process
-from router.store.sqlite import from_url
-from router.store.sqlite_callbacks import beside
+from router.stores import stores_of
 
 
 class BadNumber(Exception):  # noqa: N818 - the user's number, no failure of ours
@@ -46,7 +45,7 @@ def attempts(arguments: argparse.Namespace) -> int:
 
 
 async def _look(settings: Settings, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
-    store = beside(from_url(settings.store.url).path)
+    store = stores_of(settings.store).calls
     try:
         await store.open(make=False)
         return await store.attempts(number, subscriber, limit)

@@ -15,7 +15,7 @@ from dialplan.validate import ChangeSet, NothingStored, Stored, prepare
 from router import files
 from router.settings import from_process
 from router.store.base import Commit, Store
-from router.store.sqlite import from_url
+from router.stores import stores_of
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-        store = from_url(from_process(config).store.url)
+        store = stores_of(from_process(config).store).rows
         try:
             await store.open(make=make)
             return await use(store)

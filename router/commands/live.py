@@ -89,6 +89,8 @@ def _state(text: str) -> dict[str, object]:
             name = sample.name.removeprefix("ringway_")
             if name in ("table_version", "table_numbers", "agi_connections"):
                 state[name] = int(sample.value)
+            elif name == "table_digest":
+                state[name] = f"{int(sample.value):013x}"
             elif name == "table_age_seconds":
                 state[name] = round(sample.value, 3)
             elif name == "store_up":

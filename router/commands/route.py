@@ -19,9 +19,8 @@ from dialplan.times import read_time, zone
 from dialplan.validate import Stored
 from router.commands.data import print_json, with_store
 from router.settings import Settings, from_process
-from router.store.base import Store
-from router.store.sqlite import from_url
-from router.store.sqlite_callbacks import beside
+from router.store.base import NoStoreError, Store
+from router.stores import stores_of
 
 
 class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours
@@ -62,7 +61,7 @@ def route(arguments: argparse.Namespace) -> int:
     decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
     entry = table.numbers.get(decision.number)
     if entry is not None and entry.active and decision.caller:
-        history = asyncio.run(_history(settings, decision))
+        history = asyncio.run(_history(settings, decision, at.timestamp()))
         decision = _called_back(decision, entry, history, table, at.timestamp(), explanation)
     routed = _routed(decision, at, explanation.steps)
     if arguments.json:
@@ -72,14 +71,14 @@ def route(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _history(settings: Settings, decision: Decision) -> History:
-    """What is known of the two numbers; nothing where no router has run here yet."""
-    store = beside(from_url(settings.store.url).path)
-    if not store.path.exists():
-        return History()
+async def _history(settings: Settings, decision: Decision, now: float) -> History:
+    """What was known of the two numbers then; nothing where no router has run here yet."""
+    store = stores_of(settings.store).calls
     try:
         await store.open(make=False)
-        return await store.history(decision.number, decision.caller)
+        return await store.history(decision.number, decision.caller, now)
+    except NoStoreError:
+        return History()
     finally:
         await store.close()
 
@@ -91,9 +90,8 @@ def _called_back(
     explanation.callback_rule(rule_of(entry), pool=entry.company is None)
     if not may_claim(entry, decision):
         return decision
-    claim = claim_of(
-        history, earliest({each.campaign for each in history.attempts}, table, now), explanation, began=now
-    )
+    since = earliest({each.campaign for each in history.attempts}, table, entry, now)
+    claim = claim_of(history, since, explanation, began=now)
     final = called_back(decision, entry, claim, table)
     explanation.called_back(claim, final)
     return final

@@ -21,6 +21,9 @@ _DECISION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
 # What may become of a callback: the reason without its first word, or that the store could not say.
 CALLBACK_OUTCOMES = ("campaign", "force-yes", "not-accepted", "used", "no-destination", "store-down")
 
+# Why a word about an attempt was not taken: it is no attempt, it could not be written down, too many wait already.
+DROP_CAUSES = ("ignored", "not-recorded", "queue-full")
+
 
 class Metrics:
     """The metrics of one router, in a registry of their own, so that tests may have several."""
@@ -51,9 +54,19 @@ class Metrics:
         )
         self.table_numbers = Gauge("ringway_table_numbers", "Numbers in the table", registry=self.registry)
         self.table_version = Gauge("ringway_table_version", "The table's version", registry=self.registry)
+        self.table_digest = Gauge(
+            "ringway_table_digest",
+            "A number that routers whose tables hold the same have in common",
+            registry=self.registry,
+        )
         self.table_age_seconds = Gauge(
             "ringway_table_age_seconds",
             "Since the table was known to be in step with the store",
+            registry=self.registry,
+        )
+        self.table_read_whole = Counter(
+            "ringway_table_read_whole",
+            "Times that the whole table was read and compared, at the start or since its changes had a gap",
             registry=self.registry,
         )
         self.store_up = Gauge(
@@ -64,6 +77,12 @@ class Metrics:
         )
         self.attempts = Counter(
             "ringway_attempts", "Outbound attempts, each counted once", ("outcome",), registry=self.registry
+        )
+        self.attempts_dropped = Counter(
+            "ringway_attempts_dropped",
+            "Words about attempts that were not taken; a witness tells again of what was not recorded",
+            ("cause",),
+            registry=self.registry,
         )
         self.callbacks = Counter(
             "ringway_callbacks",
@@ -80,6 +99,8 @@ class Metrics:
         # There from the start, at 0: a rate of what never happened is 0, and not unknown.
         for outcome in Outcome:
             self.attempts.labels(outcome)
+        for cause in DROP_CAUSES:
+            self.attempts_dropped.labels(cause)
         for became in CALLBACK_OUTCOMES:
             self.callbacks.labels(became)
         # Bound beforehand: looking a child up costs more than counting.

@@ -1,11 +1,11 @@
 """What a store promises, whichever it is. The same tests run against each."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from dialplan.attempts import Attempt
+from dialplan.attempts import Attempt, Heard
 from dialplan.callbacks import Claim, History
 from dialplan.model import Row, RowKind
 from dialplan.validate import ChangeSet, Stored
@@ -18,9 +18,15 @@ class StoreError(Exception):
     """The store cannot do it now; the text says what and where. Nothing was changed."""
 
 
+class NoStoreError(StoreError):
+    """There is none yet; nothing has been written into it."""
+
+
 class Reading(msgspec.Struct):
     """Rows that changed since a version, or all of them.
 
+    `version` and `epoch` are those of all the rows together, when the batches have come to their end. A row may come
+    more than once; the last word on it counts.
     `whole`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
     """
 
@@ -28,6 +34,8 @@ class Reading(msgspec.Struct):
     epoch: str  # names the data set's history: another one means that versions cannot be compared
     whole: bool
     batches: AsyncIterator[list[ChangedRow]]
+    # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
+    seen_at: float | None = None
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -80,6 +88,26 @@ class Store(Protocol):
         ...
 
 
+class Recorded(NamedTuple):
+    """What is known of an attempt after it was written down, and what the last word about it was."""
+
+    attempt: Attempt
+    heard: Heard
+
+
+class News(NamedTuple):
+    """Attempts to remember, and the mark to ask with again.
+
+    `whole`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
+    answered, and those that gave a right before they turned out to be answered. What is not among them does not matter
+    any more. Otherwise they are those that were written down since.
+    """
+
+    mark: str
+    whole: bool
+    attempts: list[Attempt]
+
+
 class CallbackStore(Protocol):
     """The attempts of outbound campaigns, and which callbacks have used their rights up."""
 
@@ -91,11 +119,10 @@ class CallbackStore(Protocol):
         """Let go of everything, once or twice; never raises."""
         ...
 
-    async def record(self, attempts: Sequence[Attempt]) -> list[Attempt]:
-        """Write attempts down, durably; returns those that were new, or say more than was known.
+    async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
+        """Write attempts down, durably; returns for each what is known of it now, and whether that is news.
 
-        An attempt counts once, by its id. Of two words about the same one, answered stands over missed, and missed over
-        failed; the moment is the one that came first. Raises StoreError.
+        An attempt counts once, by its id and its two numbers; see `dialplan.attempts.merged`. Raises StoreError.
         """
         ...
 
@@ -104,20 +131,21 @@ class CallbackStore(Protocol):
     ) -> Claim:
         """Let the call `call_id` have the right of its pair, once and for all; see `dialplan.callbacks.claim_of`.
 
-        Atomic: of many calls one gets it. The same call gets the same answer again. Raises StoreError.
+        Atomic: of many calls one gets it. The same call gets the same answer again, but for one that found no attempt
+        of its pair at all. Raises StoreError.
         """
         ...
 
-    async def history(self, number: str, subscriber: str) -> History:
-        """What a claim would look at; uses up nothing. Raises StoreError."""
+    async def history(self, number: str, subscriber: str, until: float) -> History:
+        """What a claim would have looked at then (epoch seconds); uses up nothing. Raises StoreError."""
         ...
 
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
         ...
 
-    async def missed(self) -> list[Attempt]:
-        """Every missed attempt that is kept, and those that gave a right before they turned out to be answered.
+    async def news(self, mark: str, seconds: float) -> News:
+        """What was written down since `mark`, by whomever; waits so long for it. Everything where that is not known.
 
         Raises StoreError.
         """
@@ -127,5 +155,12 @@ class CallbackStore(Protocol):
         """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
 
         Returns how many attempts went. Raises StoreError.
+        """
+        ...
+
+    async def turn(self, whose: str) -> int | None:
+        """One more than the last time, for whichever router asked; None where each counts for itself.
+
+        `whose`: a list of numbers that are shown in turn. Raises StoreError.
         """
         ...

@@ -5,6 +5,7 @@ query, and a gap is nothing special. A removed row stays as a tombstone (no body
 yet. SQLite's own work runs in threads of the store's, one a connection: the event loop never waits for a disk.
 """
 
+import contextlib
 import os
 import pathlib
 import sqlite3
@@ -12,15 +13,14 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from dialplan.model import ROW_TYPES, Row, RowKind
+from dialplan.model import Row, RowKind
 from dialplan.problems import quote
 from dialplan.validate import ChangeSet, Stored
 from router.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.rows import CODES, MalformedError, decode, encode
 from router.store.sqlite_connection import Connection, Schema, reached, transaction
 from router.store.work import Work
 
@@ -44,12 +44,6 @@ def _make(database: sqlite3.Connection) -> None:
 
 
 _SCHEMA = Schema(1, _make, STORE_BUSY_SECONDS, "load data into it first, with ringway load FILE")
-# As stored: never renumber.
-_CODES = {RowKind.COMPANY: 1, RowKind.CALL_FLOW: 2, RowKind.CAMPAIGN: 3, RowKind.NUMBER: 4}
-_DECODERS: dict[int, tuple[RowKind, msgspec.json.Decoder[Any]]] = {
-    code: (kind, msgspec.json.Decoder(ROW_TYPES[kind])) for kind, code in _CODES.items()
-}
-_encode = msgspec.json.Encoder(order="deterministic").encode
 _UPSERT = (
     "INSERT INTO rows (kind, key, version, body) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, body = excluded.body"
@@ -68,16 +62,9 @@ def _meta(database: sqlite3.Connection) -> tuple[int, str, int]:
 def _row(code: int, body: bytes | None) -> tuple[RowKind, Row | None]:
     """A row out of its columns; None where it was removed. SQLite keeps any type in any column."""
     try:
-        kind, decoder = _DECODERS[code]
-        return kind, None if body is None else decoder.decode(body)
-    except (KeyError, TypeError) as error:
-        raise sqlite3.DatabaseError(f"malformed content (a row of kind {code})") from error
-
-
-def _end_abandoned(database: sqlite3.Connection) -> None:
-    """End the transaction of a reading that was left in the middle: nothing newer shows inside it."""
-    if database.in_transaction:
-        database.execute("ROLLBACK")
+        return decode(code, body)
+    except MalformedError as error:
+        raise sqlite3.DatabaseError(str(error)) from error
 
 
 class _StoredRows:
@@ -93,18 +80,18 @@ class _StoredRows:
         if (kind, key) in self._few:
             return self._few[kind, key]
         found = self._database.execute(
-            "SELECT body FROM rows WHERE kind = ? AND key = ?", (_CODES[kind], key)
+            "SELECT body FROM rows WHERE kind = ? AND key = ?", (CODES[kind], key)
         ).fetchone()
-        row = None if found is None else _row(_CODES[kind], found[0])[1]
+        row = None if found is None else _row(CODES[kind], found[0])[1]
         if kind is not RowKind.NUMBER:
             self._few[kind, key] = row
         return row
 
     def rows(self, kind: RowKind) -> Iterator[Row]:
         query = "SELECT body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
-        for (body,) in self._database.execute(query, (_CODES[kind],)):
+        for (body,) in self._database.execute(query, (CODES[kind],)):
             self._work.go_on()
-            row = _row(_CODES[kind], body)[1]
+            row = _row(CODES[kind], body)[1]
             if row is not None:
                 yield row
 
@@ -119,6 +106,7 @@ class SqliteStore:
         self._reading = Connection(path, _SCHEMA)
         self._writing = Connection(path, _SCHEMA)
         self._closing = threading.Event()
+        self._cursor: sqlite3.Cursor | None = None  # of the reading that is under way
         self._followed = 0  # of which opening of the file the last reading was that came to its end
 
     async def open(self, *, make: bool = True) -> None:
@@ -135,6 +123,9 @@ class SqliteStore:
     async def close(self) -> None:
         """Close both connections."""
         self._closing.set()
+        if self._cursor is not None:
+            with contextlib.suppress(StoreError):
+                await self._reading.run(self._end_abandoned)
         await self._reading.close()
         await self._writing.close()
 
@@ -154,7 +145,7 @@ class SqliteStore:
         The mark is taken before the query: what is committed after the query changes it. The log's time and size
         would not do, since they change before a commit can be seen, and not for every one.
         """
-        _end_abandoned(database)
+        self._end_abandoned(database)
         before = self._mark(database)
         if _meta(database)[:2] != (version, epoch) or self._followed not in (0, self._reading.opened):
             return True
@@ -178,7 +169,7 @@ class SqliteStore:
         """Read inside one transaction, which the last batch ends. Raises StoreError."""
 
         def begin(database: sqlite3.Connection) -> tuple[int, str, bool, AsyncIterator[list[ChangedRow]]]:
-            _end_abandoned(database)
+            self._end_abandoned(database)
             database.execute("BEGIN")
             now, its_epoch, floor = _meta(database)
             known = self._followed in (0, self._reading.opened)
@@ -187,9 +178,22 @@ class SqliteStore:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
             else:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE version > ?", (version,))
+            self._cursor = cursor
             return now, its_epoch, whole, self._batches(cursor, self._reading.opened)
 
         return Reading(*await self._reading.run(begin))
+
+    def _end_abandoned(self, database: sqlite3.Connection) -> None:
+        """End the transaction of a reading that was left in the middle: nothing newer shows inside it.
+
+        Its cursor too, which would hold on to what it sees beyond the end of the transaction.
+        """
+        if self._cursor is not None:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # it went with the file that was open before
+                self._cursor.close()
+            self._cursor = None
+        if database.in_transaction:
+            database.execute("ROLLBACK")
 
     async def _batches(self, cursor: sqlite3.Cursor, opening: int) -> AsyncIterator[list[ChangedRow]]:
         def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
@@ -235,10 +239,10 @@ class SqliteStore:
 
 def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> None:
     for kind, rows in changes.rows.items():
-        code = _CODES[kind]
+        code = CODES[kind]
         database.executemany(
             _UPSERT,
-            ((code, key, version, None if row is None else _encode(row)) for key, row in rows.items()),
+            ((code, key, version, None if row is None else encode(row)) for key, row in rows.items()),
         )
     database.execute("UPDATE meta SET version = ?", (version,))
     (tombstones,) = database.execute("SELECT count(*) FROM rows WHERE body IS NULL").fetchone()

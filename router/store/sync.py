@@ -29,8 +29,8 @@ class TableSync:
 
     async def load(self) -> None:
         """Fill the table for the first time. Raises StoreError."""
-        await self._read()
         self._metrics.store_up.labels(self._store.name).set(1)
+        await self._read()
 
     async def run(self) -> None:
         """Follow the store for ever. Where it fails, the last good table goes on serving, and says how old it is."""
@@ -62,6 +62,7 @@ class TableSync:
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await asyncio.to_thread(patch.add, rows)
+        patch.version = reading.version
         if reading.whole or len(patch) > PATCH_IN_PLACE_ROWS:
             replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
         else:
@@ -69,8 +70,14 @@ class TableSync:
             self.table.apply(patch)
         self._version, self._epoch = reading.version, reading.epoch
         self._in_step_at = time.monotonic()
+        if reading.seen_at is not None:  # a snapshot, since the store is away
+            self._in_step_at -= max(0.0, time.time() - reading.seen_at)
+            self._metrics.store_up.labels(self._store.name).set(0)
         self._metrics.table_numbers.set(len(self.table.numbers))
         self._metrics.table_version.set(self.table.version)
+        self._metrics.table_digest.set(self.table.digest)
+        if reading.whole:
+            self._metrics.table_read_whole.inc()
         self._log.info(
             "table",
             version=self.table.version,

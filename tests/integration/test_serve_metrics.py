@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
 from tests.processes import PATIENCE_SECONDS, running_router, wait_until
 
-# contract.md, "Metrics", without those of links that this version does not have; and the loss of log lines.
+# contract.md, "Metrics", without those of links that this version does not have; what was lost, and whole readings.
 NAMES = {
     "ringway_decisions",
     "ringway_decision_seconds",
@@ -20,8 +20,11 @@ NAMES = {
     "ringway_table_numbers",
     "ringway_table_version",
     "ringway_table_age_seconds",
+    "ringway_table_digest",
+    "ringway_table_read_whole",
     "ringway_store_up",
     "ringway_attempts",
+    "ringway_attempts_dropped",
     "ringway_callbacks",
     "ringway_ami_connected",
     "ringway_log_lines_dropped",

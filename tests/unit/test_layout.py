@@ -19,9 +19,14 @@ IMPURE = {
     *("sys", "tempfile", "threading", "time", "urllib", "uuid", "xmlrpc", "queue", "resource", "pwd", "grp"),
 }
 PURE_LIBRARIES = {"msgspec", "phonenumbers", "regex"}
+SQLITE = ("snapshot", "sqlite", "sqlite_callbacks", "sqlite_connection")
 SANS_IO = [pathlib.Path("router/agi/messages.py"), pathlib.Path("router/agi/session.py")]
-SANS_IO += [path for path in [pathlib.Path("router/ami/attempts.py")] if (ROOT / path).exists()]
-SANS_IO_MAY_USE = {"dialplan", "router.limits", "router.agi.messages"}
+SANS_IO += [
+    pathlib.Path("router/ami/attempts.py"),
+    pathlib.Path("router/ami/wire.py"),
+    pathlib.Path("router/ami/events.py"),
+]
+SANS_IO_MAY_USE = {"dialplan", "router.limits", "router.agi.messages", "router.ami.attempts", "router.ami.events"}
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -95,7 +100,9 @@ def test_app_is_fetched_only_when_it_is_served() -> None:
         ("router/agi", {"router.agi", "router.limits", "router.observe", "router.reports"}),
         ("router/ami", {"router.ami", "router.limits", "router.observe.metrics", "router.reports"}),
         ("router/reports.py", {"router.limits"}),
-        ("router/callbacks.py", {"router.limits", "router.observe", "router.store.base"}),
+        ("router/callbacks.py", {"router.limits", "router.missed", "router.observe", "router.store.base"}),
+        ("router/missed.py", {"router.limits"}),
+        ("router/stores.py", {"router.settings", "router.store"}),
         ("router/store", {"router.store", "router.limits", "router.observe.metrics"}),
         ("router/observe", {"router.observe", "router.limits"}),
         ("router/commands", {"router.commands", "router.settings", "router.files", "router.limits"}),
@@ -110,8 +117,7 @@ def test_only_app_knows_everything(part: str, may_import: set[str]) -> None:
     if part == "router/commands":
         may_import = may_import | {
             "router.store.base",
-            "router.store.sqlite",
-            "router.store.sqlite_callbacks",
+            "router.stores",
             "router.agi.client",
         }
     for path in MODULES:
@@ -133,7 +139,12 @@ def test_one_module_alone_knows_the_manager_library() -> None:
 
 def test_the_stores_alone_know_sqlite() -> None:
     importers = {str(path) for path in MODULES if any(under(module, {"sqlite3"}) for module in imports(path))}
-    assert importers == {f"router/store/sqlite{part}.py" for part in ("", "_callbacks", "_connection")}
+    assert importers == {f"router/store/{name}.py" for name in SQLITE}
+
+
+def test_one_module_alone_knows_the_client_of_redis() -> None:
+    importers = {str(path) for path in MODULES if any(under(module, {"redis"}) for module in imports(path))}
+    assert importers == {"router/store/redis_connection.py"}
 
 
 @pytest.mark.parametrize("path", CODE, ids=str)

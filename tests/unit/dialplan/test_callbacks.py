@@ -3,7 +3,18 @@ from typing import Any
 import pytest
 
 from dialplan.attempts import Attempt, Outcome
-from dialplan.callbacks import Claim, History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.callbacks import (
+    CLOCKS_APART_SECONDS,
+    Claim,
+    History,
+    Verdict,
+    called_back,
+    claim_of,
+    earliest,
+    may_claim,
+    rule_of,
+    used_until,
+)
 from dialplan.decide import Call, Decision, Kind, Reason, decide
 from dialplan.model import CallbackRule, Destination
 from dialplan.numbers import Bare
@@ -15,12 +26,14 @@ HOUR = 3600.0
 NOW = 1_000_000.0
 TABLE = table_of(
     company(identified=True),
+    company("globex", identified=True),
     flow("menu", company="acme"),
     campaign("win-back", direction="outbound", accept_incoming=True),
     campaign("quiet", direction="outbound", accept_incoming=False),
     campaign("short", direction="outbound", accept_incoming=True, callback_window_hours=1),
     campaign("over", direction="outbound", accept_incoming=True, active=False),
     campaign("offer"),
+    campaign("theirs", company="globex", direction="outbound", accept_incoming=True),
     number("02079460000", call_flow="menu"),
     number("02079460001", call_flow="menu", callback_rule="force-yes"),
     number("02079460002", call_flow="menu", callback_rule="force-no"),
@@ -28,6 +41,7 @@ TABLE = table_of(
     number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
     number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
 )
+OURS, POOLED = TABLE.numbers["+442079460000"], TABLE.numbers["+442079460005"]
 
 
 def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outcome: str = "missed") -> Attempt:
@@ -35,8 +49,8 @@ def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outc
 
 
 def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
-    since = earliest({each.campaign for each in attempts}, TABLE, NOW)
-    return claim_of(History(attempts, used_at), since)
+    since = earliest({each.campaign for each in attempts}, TABLE, OURS, NOW)
+    return claim_of(History(attempts, used_at), since, began=NOW)
 
 
 def test_a_missed_attempt_gives_the_right() -> None:
@@ -52,8 +66,10 @@ def test_a_missed_attempt_gives_the_right() -> None:
         (attempt(campaign="over"),),
         (attempt(campaign="nobodys"),),
         (attempt(campaign="offer"),),  # an inbound one
+        (attempt(campaign="theirs"),),  # of the company that had the number before
         (attempt(campaign="short", age=HOUR + 1),),
         (attempt("old", age=120), attempt("new", age=60, outcome="answered")),
+        (attempt("missed"), attempt("answered", outcome="answered")),  # which of the two was last is not known
     ],
 )
 def test_no_right(attempts: tuple[Attempt, ...]) -> None:
@@ -63,6 +79,12 @@ def test_no_right(attempts: tuple[Attempt, ...]) -> None:
 def test_the_window_counts_to_the_last_second() -> None:
     last = attempt(campaign="short", age=HOUR)
     assert given(last) == Claim(Verdict.RIGHT, last)
+
+
+def test_a_reserved_number_has_campaigns_of_its_own_company_and_the_pool_those_of_all() -> None:
+    names = ["win-back", "theirs", "offer", "over", "nobodys"]
+    assert set(earliest(names, TABLE, OURS, NOW)) == {"win-back"}
+    assert set(earliest(names, TABLE, POOLED, NOW)) == {"win-back", "theirs"}
 
 
 def test_the_newest_attempt_wins() -> None:
@@ -96,6 +118,37 @@ def test_a_callback_uses_up_all_older_attempts() -> None:
     assert given(older, newer, used_at=NOW - 60) == Claim(Verdict.USED, newer)
 
 
+def test_clocks_may_differ_by_some_seconds_and_the_attempt_is_called_back_all_the_same() -> None:
+    just, after = attempt(age=-CLOCKS_APART_SECONDS), attempt(age=-CLOCKS_APART_SECONDS - 0.001)
+    assert given(just) == Claim(Verdict.RIGHT, just)
+    assert given(after) == Claim(Verdict.NONE)
+    older = attempt("older")
+    assert given(older, after) == Claim(Verdict.RIGHT, older)
+
+
+def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
+    """He hears the campaign on another line while he rings it back."""
+    missed = attempt("missed", age=60)
+    later = attempt("later", age=-CLOCKS_APART_SECONDS - 0.001, outcome="answered")
+    assert given(missed, later) == Claim(Verdict.RIGHT, missed)
+    assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(Verdict.NONE)
+
+
+@pytest.mark.parametrize(
+    ("claim", "until"),
+    [
+        (Claim(Verdict.RIGHT, attempt(age=60)), NOW),
+        (Claim(Verdict.RIGHT, attempt(age=-3)), NOW + 3),  # by a clock that is ahead
+        (Claim(Verdict.USED, attempt(age=60)), None),
+        (Claim(Verdict.NONE), None),
+    ],
+)
+def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
+    claim: Claim, until: float | None
+) -> None:
+    assert used_until(claim, NOW) == until
+
+
 class Words:
     """Writes down what a trace is told."""
 
@@ -116,13 +169,15 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
             attempt("e", age=50, outcome="answered"),
             attempt("f", age=60),
             attempt("g", age=HOUR + 1, campaign="short"),
+            attempt("z", age=-10),
         )
     )
     words = Words()
-    claim_of(history, earliest(TABLE.campaigns, TABLE, NOW), words)
+    claim_of(history, earliest(TABLE.campaigns, TABLE, OURS, NOW), words, began=NOW)
     assert words.told == [
+        ("z", "it ended after this call had begun"),
         ("a", "it never reached the subscriber"),
-        ("b", 'campaign "over" is not active'),
+        ("b", 'campaign "over" is not an active one of the number\'s company'),
         ("c", ""),
         ("d", "a newer attempt replaces it"),
         ("e", "it was answered"),

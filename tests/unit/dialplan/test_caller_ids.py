@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from dialplan.caller_ids import Rotation, Shown, Why
+from dialplan.caller_ids import Choice, Rotation, Shown, Why, choice
 from dialplan.model import NumberKind
 from dialplan.table import Patch, RoutingTable
 from tests.samples import Entry, campaign, company, number
@@ -35,13 +35,19 @@ def the_table(*entries: Entry, identified: bool = True) -> RoutingTable:
     )
 
 
+def show(rotation: Rotation, campaign: str, table: RoutingTable) -> Shown:
+    """As one router shows numbers by itself."""
+    chosen = choice(campaign, table)
+    return chosen if isinstance(chosen, Shown) else rotation.show(chosen, table)
+
+
 def shown(rotation: Rotation, campaign: str, table: RoutingTable, times: int) -> list[str]:
-    found = [rotation.show(campaign, table).number for _ in range(times)]
+    found = [show(rotation, campaign, table).number for _ in range(times)]
     return [number for number in found if number is not None]
 
 
 def test_a_campaign_shows_its_reserved_number() -> None:
-    assert Rotation().show("one", the_table()) == Shown(e164(OWN[0]), NumberKind.RESERVED, Why.RESERVED)
+    assert show(Rotation(), "one", the_table()) == Shown(e164(OWN[0]), NumberKind.RESERVED, Why.RESERVED)
 
 
 def test_several_reserved_numbers_take_turns() -> None:
@@ -49,18 +55,18 @@ def test_several_reserved_numbers_take_turns() -> None:
 
 
 def test_a_campaign_without_numbers_shows_the_pool() -> None:
-    assert Rotation().show("free", the_table()) == Shown(e164(POOL[0]), NumberKind.POOL, Why.POOL)
+    assert show(Rotation(), "free", the_table()) == Shown(e164(POOL[0]), NumberKind.POOL, Why.POOL)
 
 
 def test_a_company_that_is_not_identified_shows_the_pool_only() -> None:
     table = the_table(identified=False)
-    assert Rotation().show("three", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.NOT_IDENTIFIED)
+    assert show(Rotation(), "three", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.NOT_IDENTIFIED)
 
 
 def test_consecutive_calls_differ_and_use_is_even_within_one() -> None:
     """Two campaigns share the pool, calls of both mixed."""
     rotation, table = Rotation(), the_table(outbound("other"))
-    numbers = [rotation.show("free" if turn % 3 else "other", table).number for turn in range(1000)]
+    numbers = [show(rotation, "free" if turn % 3 else "other", table).number for turn in range(1000)]
     assert all(one != next_one for one, next_one in pairwise(numbers))
     counts = Counter(numbers)
     assert len(counts) == len(POOL)
@@ -79,7 +85,7 @@ def test_disabled_numbers_are_never_shown() -> None:
     )
     rotation = Rotation()
     assert set(shown(rotation, "two", table, 5)) == {e164(OWN[0])}
-    assert rotation.show("none", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.DISABLED)
+    assert show(rotation, "none", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.DISABLED)
     assert set(shown(rotation, "none", table, 5)) == {e164(POOL[0])}
 
 
@@ -93,12 +99,12 @@ def test_disabled_numbers_are_never_shown() -> None:
     ],
 )
 def test_nothing_is_shown_for_what_may_not_call(campaign: str, why: Why) -> None:
-    assert Rotation().show(campaign, the_table()) == Shown(None, None, why)
+    assert show(Rotation(), campaign, the_table()) == Shown(None, None, why)
 
 
 def test_an_empty_pool_has_nothing_to_show() -> None:
     table = table_of(company(), outbound("free"))
-    assert Rotation().show("free", table) == Shown(None, None, Why.EMPTY_POOL)
+    assert show(Rotation(), "free", table) == Shown(None, None, Why.EMPTY_POOL)
 
 
 def test_the_turn_survives_changes_of_the_pool() -> None:
@@ -121,7 +127,7 @@ def test_campaigns_that_are_gone_are_forgotten() -> None:
             *(number(text) for text in OWN),
         )
         for name in names:
-            rotation.show(name, table)
+            show(rotation, name, table)
     assert len(rotation._last) <= 2 * 5 + 1
 
 
@@ -134,3 +140,19 @@ def test_the_pool_follows_each_patch() -> None:
     patch.numbers[key] = changed.numbers[key]
     table.apply(patch)
     assert table.pool == [*(e164(text) for text in POOL), key]
+
+
+def test_turns_that_routers_share_go_through_the_same_numbers_in_order() -> None:
+    chosen = choice("three", the_table())
+    assert isinstance(chosen, Choice)
+    assert [chosen.turn(place).number for place in range(3, 7)] == [e164(text) for text in [*OWN, OWN[0]]]
+
+
+def test_campaigns_share_the_turns_of_the_pool_and_nothing_else() -> None:
+    table = the_table(outbound("other"))
+    turns = {
+        name: each.whose
+        for name in ("one", "three", "free", "other")
+        if isinstance(each := choice(name, table), Choice)
+    }
+    assert turns == {"one": "one", "three": "three", "free": "", "other": ""}

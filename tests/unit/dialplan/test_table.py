@@ -91,6 +91,34 @@ def test_applying_replaces_adds_removes_and_takes_the_version() -> None:
     assert base.flow == "new"
 
 
+def test_the_last_word_on_a_row_stands() -> None:
+    """A reading that took up several commits says several words on one row."""
+    kept, lost = Number(A, call_flow="kept"), Number(B)
+    made = patch((RowKind.NUMBER, A, None), *rows(kept, lost), (RowKind.NUMBER, B, None), *rows(kept))
+    assert len(made) == 2
+    table = RoutingTable()
+    table.apply(patch(*rows(Number(A, call_flow="old"), lost)))
+    table.apply(made)
+    assert set(table.numbers) == {A}
+    base = table.numbers[A].base
+    assert base is not None
+    assert base.flow == "kept"
+
+
+def test_the_last_word_stands_for_every_kind_of_row_and_for_its_own_kind_alone() -> None:
+    store = held(company("x"), flow("x"), campaign("x", company="x"))
+    some: list[tuple[RowKind, str, Row | None]] = [
+        (kind, "x", section["x"]) for kind, section in store.held.items() if section
+    ]
+    for kind, key, row in some:
+        gone: tuple[RowKind, str, Row | None] = (kind, key, None)
+        table = RoutingTable()
+        table.apply(patch(*some, gone))
+        assert len(table.companies) + len(table.flows) + len(table.campaigns) == 2, kind
+        table.apply(patch(gone, (kind, key, row)))
+        assert len(table.companies) + len(table.flows) + len(table.campaigns) == 3, kind
+
+
 def test_removing_what_is_not_there_is_nothing() -> None:
     table = RoutingTable()
     table.apply(patch(*[(kind, "gone", None) for kind in RowKind], version=3))
@@ -158,6 +186,22 @@ def test_a_pool_number_that_changes_otherwise_is_there_once() -> None:
     table = pooled(shared(A), shared(B))
     table.apply(patch(*rows(Number(A, NumberKind.POOL, None, name="renamed"))))
     assert table.pool == [A, B]
+
+
+def test_a_pool_number_that_is_removed_and_added_in_one_patch_is_there_once() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch((RowKind.NUMBER, A, None), *rows(shared(A), shared(C)), (RowKind.NUMBER, C, None)))
+    assert table.pool == [A, B]
+
+
+def test_a_patch_that_leaves_the_pool_as_it_is_leaves_its_list_alone() -> None:
+    """A pass over 100,000 pool numbers for each edit of somebody's number would hold up calls."""
+    table = pooled(shared(A), shared(B), Number(C, company="acme"))
+    pool = table.pool
+    table.apply(patch(*rows(shared(A), Number(C, company="globex"))))
+    table.apply(patch((RowKind.NUMBER, C, None)))
+    table.apply(patch(*rows(Number(C, company="acme"))))
+    assert table.pool is pool == [A, B]
 
 
 def test_a_whole_patch_is_all_of_the_pool() -> None:

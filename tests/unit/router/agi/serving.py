@@ -16,7 +16,7 @@ from dialplan.callbacks import Claim, Verdict
 from dialplan.decide import Decision, Kind, Reason
 from dialplan.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
 from dialplan.numbers import Bare
-from dialplan.table import Patch, RoutingTable
+from dialplan.table import Entry, Patch, RoutingTable
 from router.agi import handler
 from router.agi.handler import Answer, Reading
 from router.agi.messages import AgiRequest
@@ -49,10 +49,12 @@ def routes(count: int = 1) -> RoutingTable:
 class NoCallbacks:
     """Nobody was rung, and nobody rings back."""
 
+    shared = False
+
     def knows(self, _number: str, _subscriber: str) -> bool:
         return False
 
-    def since(self, _number: str, _subscriber: str, _began: float) -> Mapping[str, float]:
+    def since(self, _number: str, _subscriber: str, _entry: Entry, _began: float) -> Mapping[str, float]:
         return {}
 
     async def claim(
@@ -65,6 +67,9 @@ class NoCallbacks:
 
     async def see(self, _sighting: Sighting) -> bool:
         return True
+
+    async def turn(self, _whose: str) -> int | None:
+        return None
 
 
 class Handler:

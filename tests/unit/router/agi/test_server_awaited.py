@@ -120,7 +120,7 @@ async def test_a_peer_that_goes_while_it_waits_is_counted_once_and_decided_for_n
         assert [entry["log_level"] for entry in served.log.entries] == ["info"]
 
 
-async def test_a_peer_that_goes_before_its_claim_fails_is_counted_as_that_failure() -> None:
+async def test_a_peer_that_goes_before_its_claim_fails_is_counted_once_as_gone() -> None:
     async with serving() as served:
         store, _, writer = await waiting(served)
         writer.close()
@@ -128,7 +128,7 @@ async def test_a_peer_that_goes_before_its_claim_fails_is_counted_as_that_failur
         store.error = ZeroDivisionError("a defect")
         store.speak.set()
         await served.until(lambda: served.server._waiting == set())
-        assert served.rejected()["internal"] == 1
+        assert served.rejected() == {"eof": 1}
         assert served.decided() == {}
 
 

@@ -121,6 +121,15 @@ def test_where_no_router_has_run_it_says_so_and_makes_no_store(run: Run, tmp_pat
     assert not path.exists()
 
 
+def test_a_file_that_a_router_has_not_made_its_own_yet_is_left_as_it_is(run: Run, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ringway-callbacks.db"
+    path.touch()
+    done = run("attempts")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "its schema is missing; a router makes it when it starts" in done.err
+    assert path.stat().st_size == 0
+
+
 def test_a_store_that_is_damaged_is_one_line(run: Run, tmp_path: pathlib.Path) -> None:
     (tmp_path / "ringway-callbacks.db").write_bytes(b"no database" * 500)
     done = run("attempts")

@@ -143,6 +143,7 @@ def test_the_state_is_read_off_the_routers_own_page() -> None:
         "table_version": 3,
         "table_numbers": 6,
         "agi_connections": 0,
+        "table_digest": "0000000000000",
         "table_age_seconds": 0.0,
         "store": "sqlite, DOWN",
         "decisions": 3,

@@ -144,11 +144,11 @@ def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
     demo: Run, tmp_path: pathlib.Path
 ) -> None:
     heard = [
-        attempt("later", -5),
         attempt("new", 10),
         attempt("old", 20),
         attempt("failed", 30, Outcome.FAILED),
         attempt("gone", 40, campaign="nobodys"),
+        attempt("theirs", 50, campaign="survey"),
         attempt("expired", 60 * 24 * 8),
     ]
     with_callback_store(tmp_path, lambda store: store.record(heard))
@@ -157,11 +157,11 @@ def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
     assert found["destination"]["context"] == "campaign-win-back"
     assert [outcome for outcome, _ in told(found, "callback rule")] == ["force-yes"]
     assert [(outcome, detail.partition("Z, ")[2]) for outcome, detail in told(found, "attempt")] == [
-        ("turned down", "later: it ended after this call had begun"),
         ("gives the right", "new"),
         ("turned down", "old: a newer attempt replaces it"),
         ("turned down", "failed: it never reached the subscriber"),
-        ("turned down", 'gone: campaign "nobodys" is not active'),
+        ("turned down", 'gone: campaign "nobodys" is not an active one of the number\'s company'),
+        ("turned down", 'theirs: campaign "survey" is not an active one of the number\'s company'),
         ("turned down", 'expired: the callback window of campaign "win-back" is over'),
     ]
     assert told(found, "callback") == [("taken", 'campaign "win-back": campaign-win-back,s,1')]
@@ -183,12 +183,33 @@ def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
     with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
     for _ in range(2):
         assert demo("route", *BACK).json()["reason"] == "callback-force-yes"
-    claim = with_callback_store(tmp_path, lambda store: store.claim(SHOWN, ANNA, "call-1", AT, SINCE))
+    before = AT - 5 * 60
+    claim = with_callback_store(tmp_path, lambda store: store.claim(SHOWN, ANNA, "call-1", before, SINCE))
     assert claim.verdict is Verdict.RIGHT
     found = demo("route", *BACK).json()
     assert (found["reason"], found["id"]) == ("callback-used", "spring-offer")
     assert "it has been called back since" in told(found, "attempt")[0][1]
     assert [outcome for outcome, _ in told(found, "callback")] == ["turned down"]
+
+
+def test_a_call_of_an_earlier_moment_is_decided_by_what_was_known_then(demo: Run, tmp_path: pathlib.Path) -> None:
+    """Neither what was called back since, nor what was answered or missed since, has a part in it."""
+    heard = [attempt("then", 10), attempt("answered", -20, Outcome.ANSWERED), attempt("since", -30)]
+    with_callback_store(tmp_path, lambda store: store.record(heard))
+    with_callback_store(tmp_path, lambda store: store.claim(SHOWN, ANNA, "call-1", AT + 10 * 60, SINCE))
+
+    def at(moment: str) -> tuple[str, list[tuple[str, str]]]:
+        found = demo("route", *BACK[:-2], moment, "--json").json()
+        return found["reason"], [(each, detail.partition("Z, ")[2]) for each, detail in told(found, "attempt")]
+
+    assert at("2026-07-01T11:40:00Z") == ("assigned", [])
+    assert at("2026-07-01T12:00:00Z") == ("callback-force-yes", [("gives the right", "then")])
+    assert at("2026-07-01T12:15:00Z") == ("callback-used", [("turned down", "then: it has been called back since")])
+    assert at("2026-07-01T12:25:00Z") == (
+        "assigned",
+        [("turned down", "answered: it was answered"), ("turned down", "then: a later attempt was answered")],
+    )
+    assert at("2026-07-01T12:35:00Z")[0] == "callback-force-yes"
 
 
 def test_a_number_that_forces_no_is_told_without_a_look_at_the_attempts(

@@ -1,20 +1,38 @@
-"""The stores that the suite in test_base runs against: each has to keep every promise of `router.store.base`."""
+"""The stores that the suites in test_base and test_callback_stores run against.
+
+Each has to keep every promise of `router.store.base`.
+"""
 
 import pathlib
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from router.store.base import Store
+from router.store import sqlite_callbacks
+from router.store.base import CallbackStore, Store
+from router.store.redis import RedisStore
+from router.store.redis_callbacks import RedisCallbackStore
+from router.store.redis_connection import Options, parse
 from router.store.sqlite import SqliteStore
+from router.store.sqlite_callbacks import SqliteCallbackStore
+from tests.redis_server import RedisServer
 
 Opener = Callable[[], Awaitable[Store]]
+CallbackOpener = Callable[[], Awaitable[CallbackStore]]
+PATIENCE_SECONDS = 60.0
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 async def another(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Opener]:
     """Opens the same store once more, as another process would. All are closed afterwards."""
-    make: dict[str, Callable[[], Store]] = {"sqlite": lambda: SqliteStore(tmp_path / "ringway.db")}
+    prefix = uuid.uuid4().hex
+
+    def in_redis() -> Store:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisStore(parse(server.url), Options(prefix=prefix))
+
+    make: dict[str, Callable[[], Store]] = {"sqlite": lambda: SqliteStore(tmp_path / "ringway.db"), "redis": in_redis}
     opened: list[Store] = []
 
     async def use() -> Store:
@@ -32,3 +50,40 @@ async def another(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Asy
 async def store(another: Opener) -> Store:
     """An open store with nothing in it."""
     return await another()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def another_callback_store(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[CallbackOpener]:
+    """Opens the same store of attempts once more, as another router would. All are closed afterwards."""
+    # Who waits for another router's turn waits on a slow disk too.
+    schema = sqlite_callbacks._SCHEMA
+    monkeypatch.setattr(sqlite_callbacks, "_SCHEMA", schema._replace(busy_seconds=PATIENCE_SECONDS))
+    prefix = uuid.uuid4().hex
+
+    def in_redis() -> CallbackStore:
+        server: RedisServer = request.getfixturevalue("redis_server")
+        return RedisCallbackStore(parse(server.url), Options(prefix=prefix))
+
+    make: dict[str, Callable[[], CallbackStore]] = {
+        "sqlite": lambda: SqliteCallbackStore(tmp_path / "calls" / "ringway-callbacks.db"),
+        "redis": in_redis,
+    }
+    opened: list[CallbackStore] = []
+
+    async def use() -> CallbackStore:
+        store = make[request.param]()
+        opened.append(store)
+        await store.open()
+        return store
+
+    yield use
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def callback_store(another_callback_store: CallbackOpener) -> CallbackStore:
+    """An open store that has heard of no attempt."""
+    return await another_callback_store()

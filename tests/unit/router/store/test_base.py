@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,7 +10,7 @@ from dialplan.model import Number, Row, RowKind
 from dialplan.problems import DataProblems
 from dialplan.validate import ChangeSet, Stored
 from router import limits
-from router.store.base import Commit, Store
+from router.store.base import ChangedRow, Commit, Reading, Store
 from tests.samples import Entry, campaign, company, flow, number
 from tests.unit.router.store import content as data
 from tests.unit.router.store.conftest import Opener
@@ -191,6 +192,12 @@ async def test_a_reader_who_cannot_have_been_here_gets_everything(
     assert len(await data.content(reading)) == 2
 
 
+async def each_of(reading: Reading) -> AsyncIterator[ChangedRow]:
+    async for batch in reading.batches:
+        for row in batch:
+            yield row
+
+
 async def test_a_reading_is_one_moment_however_slowly_it_is_read(store: Store, another: Opener) -> None:
     names = [f"f{place}" for place in range(limits.STORE_BATCH_ROWS + 10)]
     await store.commit(data.flows(*names, context="old"))
@@ -198,11 +205,12 @@ async def test_a_reading_is_one_moment_however_slowly_it_is_read(store: Store, a
     first = await anext(reading.batches)
     writer = await another()
     await writer.commit(data.flows(*names, context="new"))
-    rows = [*first, *[row async for batch in reading.batches for row in batch]]
-    contexts = {row.destination.context for _, _, row in rows if row is not None}  # type: ignore[union-attr] # flows
-    assert (len(rows), contexts, reading.version) == (len(names), {"old"}, 1)
+    rows = {key: row for _, key, row in first} | {key: row async for _, key, row in each_of(reading)}
+    contexts = {row.destination.context for row in rows.values()}  # type: ignore[union-attr] # call flows
+    assert (len(rows), contexts) == (len(names), {"old"} if reading.version == 1 else {"new"})
     newer = await store.read(reading.version, reading.epoch)
-    assert (newer.version, len(await data.content(newer))) == (2, len(names))
+    missing = len(names) if reading.version == 1 else 0
+    assert (newer.version, len(await data.content(newer))) == (2, missing)
 
 
 async def test_a_reading_that_was_left_in_the_middle_does_no_harm(store: Store, another: Opener) -> None:
@@ -234,12 +242,20 @@ async def test_waiting_for_what_is_there_already_ends_at_once(store: Store) -> N
 
 
 async def test_waiting_in_vain_says_so_again_and_again(store: Store, another: Opener) -> None:
-    await store.commit(data.flows("a"))
+    await data.commit(store, flow("a"))
     reading = await store.read(None, "")
     for _ in range(3):
         assert not await store.wait(reading.version, reading.epoch, 0)
-    await (await another()).commit(data.flows("a"))  # nothing new in it
+    await data.commit(await another(), flow("a"))  # nothing new in it
     assert not await store.wait(reading.version, reading.epoch, 0)
+
+
+async def test_a_reading_that_nobody_ever_looked_at_hides_nothing_from_the_next(store: Store, another: Opener) -> None:
+    await store.commit(data.flows("a"))
+    reading = await store.read(None, "")
+    await (await another()).commit(data.flows("b"))
+    assert await store.wait(reading.version, reading.epoch, 60)
+    assert (await store.read(reading.version, reading.epoch)).version == 2
 
 
 async def test_several_writers_take_turns_and_nobodys_change_is_lost(another: Opener) -> None:
@@ -254,14 +270,16 @@ async def test_several_writers_take_turns_and_nobodys_change_is_lost(another: Op
 
 
 async def test_what_was_acknowledged_is_there_for_whoever_comes_later(store: Store, another: Opener) -> None:
-    epoch = (await store.read(None, "")).epoch
     await data.commit(store, *SOME)
-    before = await data.everything(store)
+    reading = await store.read(None, "")
+    before = await data.content(reading)
+    known = (reading.version, reading.epoch)
     await store.close()
     later = await another()
-    reading = await later.read(None, "")
-    assert (reading.version, reading.epoch) == (1, epoch)
-    assert await data.content(reading) == before
+    again = await later.read(None, "")
+    assert await data.content(again) == before
+    assert (again.version, again.epoch) == known
+    assert not (await later.read(*known)).whole
 
 
 async def test_two_openings_at_once_make_one_store(another: Opener) -> None:

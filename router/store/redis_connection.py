@@ -1,0 +1,303 @@
+"""Redis for the event loop: what an address names, scripts with deadlines, and errors that name the server.
+
+A script is done whole or not at all, and each one here may be done twice without harm: where a connection breaks in the
+middle of a reply, it is sent again. Every reply carries the number of its question, since clients of Redis have given
+one caller's reply to another after a cancellation.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import pathlib
+import urllib.parse
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import redis.exceptions
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+
+from dialplan.problems import quote
+from router.limits import REDIS_COMMAND_SECONDS, REDIS_CONNECT_SECONDS, REDIS_CONNECTIONS_MAX
+from router.store.base import StoreError
+
+T = TypeVar("T")
+Reply = list[Any]
+Client = Redis | RedisCluster
+
+_PORT, _SENTINEL_PORT = 6379, 26379
+_UNANSWERED = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.InvalidResponse,
+)
+_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
+_CLUSTER = (redis.exceptions.RedisClusterException, redis.exceptions.ClusterDownError)
+
+
+class UnansweredError(StoreError):
+    """No answer came, or not the right one: whether it was done is not known."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How to reach a Redis, beside its address. Files are read anew for each connection; empty: none."""
+
+    username: str = ""
+    password_file: str = ""
+    sentinel_username: str = ""
+    sentinel_password_file: str = ""
+    tls_ca_file: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    cluster: bool = False
+    prefix: str = "ringway"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A parsed address. `shown` is the address without any secret."""
+
+    shown: str
+    hosts: tuple[tuple[str, int], ...]
+    tls: bool
+    database: int
+    service: str  # what the sentinels call the master; empty: no sentinels
+    username: str
+    password: str
+
+
+def parse(url: str) -> Address:
+    """Read redis://HOST:PORT/DB, rediss://…, or redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB. Raises StoreError."""
+    scheme, _, rest = url.partition("://")
+    user, _, place = rest.rpartition("@")
+    where, _, path = place.partition("/")
+    shown = f"{scheme}://{place}"
+    sentinels = scheme.endswith("+sentinel")
+    service, _, number = path.partition("/") if sentinels else ("", "", path)
+    hosts = [_host(each, _SENTINEL_PORT if sentinels else _PORT) for each in where.split(",")]
+    known = scheme in _SCHEMES and not set("?#") & set(place) and _is_count(number or "0")
+    if not known or None in hosts or bool(service) != sentinels or (len(hosts) > 1 and not sentinels):
+        mend = "write redis://HOST:6379/0, rediss://HOST:6379/0 or redis+sentinel://HOST:26379,HOST:26379/NAME/0"
+        raise StoreError(f"{quote(_without_secrets(url))} is no address of a Redis; {mend}")
+    username, _, password = user.partition(":")
+    return Address(
+        shown,
+        tuple(host for host in hosts if host is not None),
+        scheme.startswith("rediss"),
+        int(number or 0),
+        service,
+        urllib.parse.unquote(username),
+        urllib.parse.unquote(password),
+    )
+
+
+def _without_secrets(url: str) -> str:
+    """What of a mistaken address may be shown: before an @ and behind a ? there may be a password."""
+    before, at, place = url.partition("?")[0].rpartition("@")
+    scheme = before.partition(":")[0]
+    return f"{scheme if scheme in _SCHEMES else ''}…@{place}" if at else place
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 7  # noqa: PLR2004 - the number of a database
+
+
+def _host(text: str, usual_port: int) -> tuple[str, int] | None:
+    with contextlib.suppress(ValueError):  # a port that is none
+        parts = urllib.parse.urlsplit(f"//{text}")
+        if parts.hostname:
+            return parts.hostname, parts.port or usual_port
+    return None
+
+
+class _SecretError(redis.exceptions.RedisError):
+    """A file of a secret cannot be read. For any other error the client keeps a connection that has not logged in."""
+
+
+class _Credentials(CredentialProvider):
+    """The user and the password, which may change while the router runs."""
+
+    def __init__(self, username: str, password: str, password_file: str) -> None:
+        self._username, self._password, self._file = username, password, password_file
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """What a connection that is being made logs in with. Raises _SecretError."""
+        password = self._password
+        if self._file:
+            try:
+                password = pathlib.Path(self._file).read_text("utf-8").strip()
+            except OSError as error:
+                raise _SecretError(f"{self._file}: {error.strerror}") from error
+            except ValueError:
+                raise _SecretError(f"{self._file}: it is no text") from None
+        if self._username:
+            return self._username, password
+        return (password,)
+
+
+class Script:
+    """A Lua script. Its last argument is the number of the question, which its reply begins with."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Link:
+    """Connections to one Redis, or to whichever master the sentinels name now; made when they are needed."""
+
+    def __init__(self, address: Address, options: Options, connections: int = REDIS_CONNECTIONS_MAX) -> None:
+        self.address = address
+        self._options = options
+        self._connections = connections
+        self._places = asyncio.Semaphore(connections)
+        self._questions = itertools.count()
+        self._client: Client | None = None
+        self._sentinel: Sentinel | None = None
+
+    async def script(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        *arguments: str | bytes | float,
+        seconds: float | None = None,
+    ) -> Reply:
+        """Run a script; its reply without the number of the question. Raises StoreError."""
+        seconds = REDIS_COMMAND_SECONDS if seconds is None else seconds
+        return await self._run(lambda client: self._ask(client, script, keys, arguments), seconds)
+
+    async def _ask(
+        self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float]
+    ) -> Reply:
+        question = str(next(self._questions))
+        asked: tuple[Any, ...] = (*keys, *arguments, question)
+        try:
+            reply: Reply = await client.evalsha(script.digest, len(keys), *asked)
+        except redis.exceptions.NoScriptError:
+            reply = await client.eval(script.text, len(keys), *asked)
+        if not isinstance(reply, list) or not reply or reply[0] != question.encode():
+            await self.close()  # whatever else is under way on these connections cannot be trusted either
+            raise redis.exceptions.InvalidResponse("it gave the answer to another question")
+        return reply[1:]
+
+    async def newer(self, stream: str, after: str, seconds: float) -> bool:
+        """Wait until the stream has an entry behind `after`: True as soon as there is one, False after `seconds`.
+
+        Raises StoreError.
+        """
+        milliseconds = max(1, int(seconds * 1000))
+        read = await self._run(
+            lambda client: client.xread({stream: after}, count=1, block=milliseconds), seconds + REDIS_COMMAND_SECONDS
+        )
+        return bool(read)
+
+    async def _run(self, work: Callable[[Client], Awaitable[T]], seconds: float) -> T:
+        with named(self.address):
+            try:
+                async with asyncio.timeout(seconds), self._places:
+                    client = self._connected()
+                    try:
+                        return await work(client)
+                    except redis.exceptions.AuthenticationError:
+                        raise
+                    except redis.exceptions.ConnectionError:  # it may be one that the server has closed meanwhile
+                        return await work(client)
+            except TimeoutError:
+                raise redis.exceptions.TimeoutError(f"no answer within {seconds:g} s") from None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> Client:
+        address, options = self.address, self._options
+        settings: dict[str, Any] = {
+            "socket_timeout": None,  # each question has its own deadline
+            "socket_connect_timeout": REDIS_CONNECT_SECONDS,
+            "retry": Retry(NoBackoff(), 0),  # what is tried again is decided here
+            "protocol": 2,
+            "client_name": "ringway",
+            "max_connections": self._connections,
+        }
+        if address.tls:
+            for file in filter(None, (options.tls_ca_file, options.tls_cert_file, options.tls_key_file)):
+                pathlib.Path(file).open("rb").close()  # the library's own error would not name it
+            settings |= {
+                "ssl": True,
+                "ssl_ca_certs": options.tls_ca_file or None,
+                "ssl_certfile": options.tls_cert_file or None,
+                "ssl_keyfile": options.tls_key_file or None,
+            }
+        own = _with_credentials(settings, options.username or address.username, address.password, options.password_file)
+        host, port = address.hosts[0]
+        if address.service:
+            # Where one sentinel is silent another is to be asked before the deadline.
+            settings = settings | {"socket_timeout": REDIS_CONNECT_SECONDS}
+            theirs = _with_credentials(settings, options.sentinel_username, "", options.sentinel_password_file)
+            self._sentinel = Sentinel(address.hosts, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
+            master: Redis = self._sentinel.master_for(address.service, db=address.database, **own)
+            return master
+        if options.cluster:
+            return RedisCluster(host=host, port=port, **own)
+        return Redis(host=host, port=port, db=address.database, **own)
+
+    async def close(self) -> None:
+        """Close every connection; a later question makes new ones."""
+        client, self._client = self._client, None
+        sentinel, self._sentinel = self._sentinel, None
+        if isinstance(client, RedisCluster):  # by itself it keeps connections where the last question has failed
+            for nodes in ("nodes_cache", "startup_nodes"):
+                with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                    await client.nodes_manager.aclose(nodes)
+        for each in (client, *(sentinel.sentinels if sentinel is not None else ())):
+            if each is not None:
+                with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                    await each.aclose()
+
+
+def _with_credentials(settings: dict[str, Any], username: str, password: str, password_file: str) -> dict[str, Any]:
+    if not (username or password or password_file):
+        return settings
+    return settings | {"credential_provider": _Credentials(username, password, password_file)}
+
+
+@contextlib.contextmanager
+def named(address: Address) -> Iterator[None]:
+    """Turn what Redis and its client raise into a StoreError that names the server and the mend."""
+    try:
+        yield
+    except (
+        redis.exceptions.RedisError,
+        redis.exceptions.RedisClusterException,
+        OSError,
+        ValueError,  # TLS's files
+    ) as error:
+        kind = UnansweredError if isinstance(error, _UNANSWERED) else StoreError
+        raise kind(f"store {address.shown}: {str(error).strip() or type(error).__name__}; {_mend(error)}") from error
+
+
+def _mend(error: Exception) -> str:
+    text = str(error)
+    kinds: list[tuple[bool, str]] = [
+        (isinstance(error, redis.exceptions.OutOfMemoryError), "raise its maxmemory, or move others out of it"),
+        (isinstance(error, redis.exceptions.ReadOnlyError), "it is a replica: name the master, or the sentinels"),
+        (
+            isinstance(error, redis.exceptions.NoPermissionError) or "The user executing the script can't" in text,
+            "give its user the rights that the README lists",
+        ),
+        (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),
+        (isinstance(error, redis.exceptions.BusyLoadingError), "it reads its own data still; it is tried again"),
+        (text.startswith(("MISCONF", "NOREPLICAS")), "see to its disk and its replicas; nothing was changed"),
+        (isinstance(error, OSError | _SecretError), "see that the file is there and may be read"),
+        (isinstance(error, redis.exceptions.MovedError), "it is one of a Cluster: set [store] cluster"),
+        ("Cluster mode is not enabled" in text, "it is no Cluster: leave [store] cluster out"),
+        (isinstance(error, _CLUSTER) and "cannot be connected" not in text, "see to its Cluster"),
+        ("CERTIFICATE_VERIFY_FAILED" in text, "see [store] tls_ca_file, and for which host its certificate is"),
+        ("[SSL" in text, "see [store] tls_ca_file, tls_cert_file and tls_key_file"),
+        (isinstance(error, _UNANSWERED + _CLUSTER), "is it running, and there?"),
+    ]
+    return next((mend for applies, mend in kinds if applies), "nothing was changed")

@@ -1,0 +1,241 @@
+"""The last good data set of a shared store, kept on this machine: a router that starts without its store serves that.
+
+It lies in SQLite and follows what the router reads. A router that starts with its store in reach takes the snapshot and
+what has changed since, which is quicker than everything.
+"""
+
+import contextlib
+import functools
+import pathlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from dialplan.validate import Stored
+from router.limits import SNAPSHOT_RETRY_SECONDS, SNAPSHOT_SEEN_SECONDS, STORE_BATCH_ROWS, STORE_BUSY_SECONDS
+from router.store.base import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.rows import CODES, MalformedError, decode, encode
+from router.store.sqlite_connection import Connection, Schema, transaction
+
+
+def _make(database: sqlite3.Connection) -> None:
+    # seen_at: when this was known to be in step with the store, epoch seconds
+    database.execute(
+        "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, epoch TEXT, seen_at REAL)"
+    )
+    database.execute(
+        "CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key))"
+        " WITHOUT ROWID"
+    )
+
+
+_SCHEMA = Schema(1, _make, STORE_BUSY_SECONDS, "move it away: a router makes it anew")
+_UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
+
+
+class _Held(NamedTuple):
+    """What the snapshot has."""
+
+    version: int
+    epoch: str
+    seen_at: float
+
+
+class SnapshotStore:
+    """`store`, with a snapshot in the file `path` that serves where it is away and no older than `oldest` seconds.
+
+    `oldest` 0: however old. See `router.store.base.Store` for what each method promises.
+    """
+
+    def __init__(
+        self, store: Store, path: pathlib.Path, oldest: float, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self.name = store.name
+        self.path = path
+        self._store = store
+        self._oldest = oldest
+        self._log = log
+        self._connection = Connection(path, _SCHEMA)
+        self._made = False  # whether the store was there once: before that it may have to be made
+        self._at: tuple[int, str] | None = None  # the version and epoch that the file has come to, where it follows
+        self._seen_at = 0.0  # as the file has it
+        self._retry_at = 0.0  # when a file that does not follow is tried again
+
+    async def open(self, *, make: bool = True) -> None:
+        """Open both; without the store the snapshot has to do. Raises StoreError."""
+        await self._connection.make()
+        try:
+            await self._store.open(make=make)
+        except StoreError as error:
+            await self._usable(error)
+        else:
+            self._made = True
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._store.close()
+        await self._connection.close()
+
+    async def _usable(self, error: StoreError) -> _Held:
+        """What the snapshot has, where it may stand for the store. Raises StoreError with both reasons."""
+        held = await self._connection.run(_held)
+        if held is None:
+            raise StoreError(f"{error}; there is no snapshot in {self.path} yet") from error
+        hours = (time.time() - held.seen_at) / 3600
+        if 0 < self._oldest < hours * 3600:
+            allowed = f"[store] snapshot_max_age_hours allows {self._oldest / 3600:g}; 0 allows any"
+            raise StoreError(f"{error}; the snapshot in {self.path} is {hours:.1f} hours old, and {allowed}") from error
+        return held
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Wait for the store; the snapshot has no news. Raises StoreError."""
+        if not self._made:
+            await self._store.open()
+            self._made = True
+        newer = await self._store.wait(version, epoch, seconds)
+        now = time.time()
+        if not newer and self._at == (version, epoch) and now - self._seen_at > SNAPSHOT_SEEN_SECONDS:
+            await self._follow(lambda database: _see(database, now))
+            self._seen_at = now
+        return newer
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """Read the store, and let the snapshot follow; at first without the store, the snapshot. Raises StoreError."""
+        if version is None:
+            return await self._first()
+        if self._at != (version, epoch):
+            if time.monotonic() < self._retry_at:
+                return await self._store.read(version, epoch)
+            # What the file has come to, and by which history, the table cannot know: both begin anew.
+            return self._followed(await self._store.read(None, ""))
+        return self._followed(await self._store.read(version, epoch))
+
+    async def _first(self) -> Reading:
+        held = await self._connection.run(_held)
+        try:
+            reading = await self._since(held)
+        except StoreError as error:
+            held = await self._usable(error)
+            hours = round((time.time() - held.seen_at) / 3600, 2)
+            self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
+            self._at = held[:2]
+            return Reading(held.version, held.epoch, whole=True, batches=self._rows(), seen_at=held.seen_at)
+        followed = self._followed(reading)
+        if followed.whole:
+            return followed
+        both = Reading(followed.version, followed.epoch, whole=True, batches=followed.batches)
+        both.batches = self._both(followed, both)
+        return both
+
+    async def _since(self, held: _Held | None) -> Reading:
+        if held is None:
+            return await self._store.read(None, "")
+        reading = await self._store.read(held.version, held.epoch)
+        if reading.version == 0 and held.version:
+            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
+        return reading
+
+    async def _both(self, changes: Reading, both: Reading) -> AsyncIterator[list[ChangedRow]]:
+        """What the snapshot has, and then what has changed since."""
+        async for rows in self._rows():
+            yield rows
+        async for rows in changes.batches:
+            yield rows
+        both.version, both.epoch = changes.version, changes.epoch
+
+    async def _rows(self) -> AsyncIterator[list[ChangedRow]]:
+        """The rows of the snapshot, page by page."""
+        last = (0, "")
+        while page := await self._connection.run(functools.partial(_page, after=last)):
+            yield page
+            last = (CODES[page[-1][0]], page[-1][1])
+
+    def _followed(self, reading: Reading) -> Reading:
+        """The reading, whose rows go into the snapshot on their way."""
+        reading.batches = self._following(reading.batches, reading)
+        return reading
+
+    async def _following(
+        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading
+    ) -> AsyncIterator[list[ChangedRow]]:
+        before, self._at = self._at, None
+        follows = await self._follow(lambda database: _begin(database, whole=reading.whole))
+        try:
+            async for rows in batches:
+                follows = follows and await self._follow(functools.partial(_put, rows=rows))
+                yield rows
+        except BaseException:
+            if follows and await self._follow(_undo):
+                self._at = before
+            raise
+        now = time.time()
+        if follows and await self._follow(lambda database: _commit(database, reading.version, reading.epoch, now)):
+            self._at, self._seen_at = (reading.version, reading.epoch), now
+
+    async def _follow(self, work: Callable[[sqlite3.Connection], None]) -> bool:
+        """Change the snapshot; whether it could be. Where it cannot the calls go on, and the log says so."""
+        try:
+            await self._connection.run(work)
+        except StoreError as error:
+            self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
+            self._log.error("snapshot_failed", error=str(error))
+            with contextlib.suppress(StoreError):
+                await self._connection.run(_undo)
+            return False
+        return True
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Of the store. Raises StoreError."""
+        return await self._store.commit(prepare)
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Of the store. Raises StoreError."""
+        return await self._store.view(use)
+
+
+def _held(database: sqlite3.Connection) -> _Held | None:
+    found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()
+    return _Held(*found) if found is not None else None
+
+
+def _page(database: sqlite3.Connection, after: tuple[int, str]) -> list[ChangedRow]:
+    query = "SELECT kind, key, body FROM rows WHERE (kind, key) > (?, ?) ORDER BY kind, key LIMIT ?"
+    page: list[ChangedRow] = []
+    try:
+        for code, key, body in database.execute(query, (*after, STORE_BATCH_ROWS)):
+            kind, row = decode(code, body)
+            page.append((kind, key, row))
+    except MalformedError as error:
+        raise sqlite3.DatabaseError(str(error)) from error
+    return page
+
+
+def _undo(database: sqlite3.Connection) -> None:
+    if database.in_transaction:
+        database.execute("ROLLBACK")
+
+
+def _begin(database: sqlite3.Connection, *, whole: bool) -> None:
+    _undo(database)
+    database.execute("BEGIN IMMEDIATE")
+    if whole:
+        database.execute("DELETE FROM rows")
+
+
+def _put(database: sqlite3.Connection, rows: Sequence[ChangedRow]) -> None:
+    gone = [(CODES[kind], key) for kind, key, row in rows if row is None]
+    database.executemany("DELETE FROM rows WHERE kind = ? AND key = ?", gone)
+    database.executemany(_UPSERT, [(CODES[kind], key, encode(row)) for kind, key, row in rows if row is not None])
+
+
+def _commit(database: sqlite3.Connection, version: int, epoch: str, seen_at: float) -> None:
+    database.execute("INSERT OR REPLACE INTO meta VALUES (1, ?, ?, ?)", (version, epoch, seen_at))
+    database.execute("COMMIT")
+
+
+def _see(database: sqlite3.Connection, seen_at: float) -> None:
+    with transaction(database):
+        database.execute("UPDATE meta SET seen_at = ?", (seen_at,))

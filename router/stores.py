@@ -1,0 +1,54 @@
+"""Which store an address names, and what a running router puts around it."""
+
+import pathlib
+from typing import NamedTuple
+
+import structlog
+
+from router import settings
+from router.store.base import CallbackStore, Store
+from router.store.outbox import KeptCallbackStore
+from router.store.redis import RedisStore
+from router.store.redis_callbacks import RedisCallbackStore
+from router.store.redis_connection import Options, parse
+from router.store.snapshot import SnapshotStore
+from router.store.sqlite import from_url
+from router.store.sqlite_callbacks import beside
+
+
+class Stores(NamedTuple):
+    """The data set, and the attempts and claims. `shown` is the address without any secret."""
+
+    rows: Store
+    calls: CallbackStore
+    shown: str
+
+
+def stores_of(wanted: settings.Store) -> Stores:
+    """The stores of `[store]`, as commands use them. Raises StoreError."""
+    if wanted.url.startswith("sqlite:"):
+        file = from_url(wanted.url)
+        return Stores(file, beside(file.path), wanted.url)
+    address = parse(wanted.url)
+    options = Options(
+        username=wanted.username,
+        password_file=wanted.password_file,
+        sentinel_username=wanted.sentinel_username,
+        sentinel_password_file=wanted.sentinel_password_file,
+        tls_ca_file=wanted.tls_ca_file,
+        tls_cert_file=wanted.tls_cert_file,
+        tls_key_file=wanted.tls_key_file,
+        cluster=wanted.cluster,
+        prefix=wanted.prefix,
+    )
+    return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown)
+
+
+def kept_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
+    """The same as a running router uses them: one that is elsewhere has a part of it here, for when it is away."""
+    stores = stores_of(wanted)
+    if wanted.url.startswith("sqlite:") or not wanted.snapshot:
+        return stores
+    path = pathlib.Path(wanted.snapshot)
+    rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
+    return Stores(rows, KeptCallbackStore(stores.calls, beside(path), log), stores.shown)

@@ -1,0 +1,170 @@
+"""Two routers on one Redis: what is committed by anybody is live in both, and their tables stay equal."""
+
+import asyncio
+import itertools
+import pathlib
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from dialplan.model import Number, Row, RowKind
+from dialplan.validate import ChangeSet
+from router.store.redis import RedisStore
+from router.store.redis_connection import Options, parse
+from tests.fastagi import environment_lines, place
+from tests.processes import Router, load, running_router, wait_until
+from tests.redis_server import RedisServer, running_redis
+
+DATA = """
+[[companies]]
+id = "acme"
+name = "Acme"
+region = "GB"
+identified = true
+[[call_flows]]
+id = "menu"
+name = "Menu"
+destination = { context = "c-1" }
+[[numbers]]
+number = "02079460000"
+company = "acme"
+call_flow = "menu"
+"""
+A_SECOND, SECONDS, ROWS = 1_000, 10, 5
+RESERVED = [f"+4420794601{place:02}" for place in range(3)]
+POOL = [f"+4420794602{place:02}" for place in range(7)]
+CALLS = 500
+CALLER_IDS = (
+    "".join(
+        f"""
+[[campaigns]]
+id = "{name}"
+company = "acme"
+name = "{name}"
+direction = "outbound"
+destination = {{ context = "campaign" }}
+caller_ids = {numbers}
+"""
+        for name, numbers in (("reserved", RESERVED), ("pooled", []))
+    )
+    + "".join(f'[[numbers]]\nnumber = "{each}"\ncompany = "acme"\n' for each in RESERVED)
+    + "".join(f'[[numbers]]\nnumber = "{each}"\nkind = "pool"\n' for each in POOL)
+)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def routers(redis: RedisServer, tmp_path: pathlib.Path) -> Iterator[list[Router]]:
+    """Two, each on a machine of its own but for the name."""
+    with ExitStack() as running:
+        made: list[Router] = []
+        for name in ("one", "two"):
+            folder = tmp_path / name
+            folder.mkdir()
+            settings = {"store": {"url": redis.url, "snapshot": str(folder / "snapshot.db")}}
+            made.append(running.enter_context(running_router(folder, data=None, settings=settings, start=False)))
+        load(made[0].config, DATA)
+        for each in made:
+            each.start()
+        yield made
+
+
+def digests(routers: list[Router]) -> set[tuple[float, float]]:
+    """Version and digest of each table."""
+    pages = [each.metrics() for each in routers]
+    return {(page["ringway_table_version"], page["ringway_table_digest"]) for page in pages}
+
+
+def test_a_change_is_live_in_every_router(routers: list[Router], capsys: pytest.CaptureFixture[str]) -> None:
+    took: list[float] = []
+    for version in range(2, 22):
+        before = [len(each.log) for each in routers]
+        load(routers[version % 2].config, DATA.replace("c-1", f"c-{version}"))
+        acknowledged = time.monotonic()
+        for router, seen in zip(routers, before, strict=True):
+            router.wait_for("table", after=seen, version=version)
+        took.append(1000 * (time.monotonic() - acknowledged))
+        assert {each.ask("02079460000")["ROUTE_CONTEXT"] for each in routers} == {f"c-{version}"}
+    assert len(digests(routers)) == 1
+    with capsys.disabled():
+        print(f"\nlive in both routers, 20 times: median {statistics.median(took):.1f} ms, longest {max(took):.1f} ms")  # noqa: T201
+
+
+@pytest.mark.long
+def test_tables_stay_equal_through_a_flood_of_changes(
+    redis: RedisServer, routers: list[Router], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1,000 rows a second in commits of 5, by two writers, while calls are answered."""
+    commits = A_SECOND * SECONDS // ROWS // 2
+
+    async def write(offset: int) -> None:
+        store = RedisStore(parse(redis.url), Options())
+        await store.open(make=False)
+        try:
+            for commit in range(commits):
+                rows: dict[str, Row | None] = {}
+                for place in range(ROWS):
+                    key = f"+4420{10_000_000 + offset + (commit * ROWS + place) % 700:08}"
+                    number = Number(key, company="acme", call_flow="menu", name=f"{commit}")
+                    rows[key] = None if (commit + place) % 11 == 0 else number
+                await store.commit(lambda _, rows=rows: ChangeSet({RowKind.NUMBER: rows}))  # type: ignore[misc]
+        finally:
+            await store.close()
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(lambda offset=offset: asyncio.run(write(offset))) for offset in (0, 500)]  # type: ignore[misc]
+        while not all(each.done() for each in writing):
+            assert routers[0].ask("02079460000")["ROUTE_STATUS"] == "OK"
+            assert routers[1].ask("02079460000")["ROUTE_STATUS"] == "OK"
+        for each in writing:
+            each.result()
+    took = time.monotonic() - began
+    version = 1 + 2 * commits
+    wait_until(lambda: {seen for seen, _ in digests(routers)} == {version}, "both have come to the last version")
+    assert len(digests(routers)) == 1
+    fresh = routers[1]
+    assert fresh.terminate() == 0
+    fresh.start()  # what one reads as a whole is what the other followed change by change
+    assert len(digests(routers)) == 1
+    with capsys.disabled():
+        print(f"\n{2 * commits * ROWS} rows in {2 * commits} commits: {2 * commits * ROWS / took:.0f} rows/s")  # noqa: T201
+
+
+def test_numbers_are_shown_evenly_over_both_routers(routers: list[Router]) -> None:
+    """Calls come to both at once, reserved numbers and the pool's: none is shown more than once more than another."""
+    versions = load(routers[0].config, CALLER_IDS, "--json").json()
+    wait_until(lambda: {seen for seen, _ in digests(routers)} == {versions["version"]}, "both have the campaigns")
+
+    async def ask(router: Router, campaign: str, name: str) -> str:
+        lines = environment_lines(
+            {"agi_network_script": "caller-id", "agi_uniqueid": name}, [campaign, "+447700900123"]
+        )
+        call = await place("127.0.0.1", router.agi_port, lines)
+        return call.variables["SHOW_NUMBER"]
+
+    async def ask_all(campaign: str) -> list[str]:
+        left = iter(range(CALLS))
+
+        async def caller(router: Router) -> list[str]:
+            return [await ask(router, campaign, f"{campaign}.{each}") for each in left]
+
+        found = await asyncio.gather(*(caller(routers[each % 2]) for each in range(10)))
+        return [number for each in found for number in each]
+
+    for campaign, numbers in (("reserved", RESERVED), ("pooled", POOL)):
+        use = Counter(asyncio.run(ask_all(campaign)))
+        assert (use.total(), set(use)) == (CALLS, set(numbers))
+        assert max(use.values()) - min(use.values()) <= 1, use
+        turns = [asyncio.run(ask(routers[each % 2], campaign, f"turn.{each}")) for each in range(20)]
+        assert all(first != second for first, second in itertools.pairwise(turns))

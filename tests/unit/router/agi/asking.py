@@ -1,0 +1,82 @@
+"""A request to a handler, and who it asks about callbacks: for tests that need no server."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from dialplan.attempts import Sighting
+from dialplan.callbacks import Claim, Verdict
+from dialplan.decide import Decision, Reason
+from dialplan.model import Destination
+from dialplan.numbers import Bare
+from dialplan.table import Entry, RoutingTable
+from router.agi.handler import Answer, Handler, Reading
+from router.agi.messages import AgiRequest, parse_environment
+from tests.fastagi import environment, executed
+
+NOW = 1_800_000_000.0
+DEFAULT = Destination("ringway-default")
+OUR, POOL, ANNA = "+442079460000", "+442079460009", "+447700900123"
+
+
+def request(arguments: list[str] | None = None, **fields: str) -> AgiRequest:
+    keys = {f"agi_{name}": value for name, value in fields.items()}
+    return parse_environment(environment(keys, arguments or [])[:-2])
+
+
+class FakeCallbacks:
+    """Knows one thing to say, and notes what it was asked."""
+
+    def __init__(self, claim: Claim, *, taken: bool = True) -> None:
+        self.answer = claim
+        self.known = True
+        self.since_when: Mapping[str, float] = {"win-back": NOW - 3600}
+        self.looked: list[tuple[Entry, float]] = []
+        self.asked: list[tuple[object, ...]] = []
+        self.counted: list[tuple[Verdict, Reason]] = []
+        self.seen: list[Sighting] = []
+        self.taken = taken
+        self.shared = False
+        self.turns: list[int | None] = []
+        self.turns_of: list[str] = []
+
+    def knows(self, _number: str, _subscriber: str) -> bool:
+        return self.known
+
+    def since(self, _number: str, _subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
+        self.looked.append((entry, began))
+        return self.since_when
+
+    async def claim(
+        self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
+    ) -> Claim:
+        await asyncio.sleep(0)
+        self.asked.append((number, subscriber, call_id, began, since))
+        return self.answer
+
+    def count(self, claim: Claim, decision: Decision) -> None:
+        self.counted.append((claim.verdict, decision.reason))
+
+    async def see(self, sighting: Sighting) -> bool:
+        await asyncio.sleep(0)
+        self.seen.append(sighting)
+        return self.taken
+
+    async def turn(self, whose: str) -> int | None:
+        await asyncio.sleep(0)
+        self.turns_of.append(whose)
+        return self.turns.pop(0)
+
+
+def with_callbacks(callbacks: FakeCallbacks, routes: RoutingTable) -> Handler:
+    """A handler that asks them."""
+    return Handler(lambda: routes, Reading("GB", Bare.E164, DEFAULT), callbacks, structlog.get_logger())
+
+
+async def awaited(asked: AgiRequest, handler: Handler) -> tuple[Answer, dict[str, str]]:
+    """An answer that the store had a part in, and what it sets."""
+    later = handler.answer(asked, NOW)
+    assert not isinstance(later, Answer)
+    answer = await later
+    return answer, dict(pair for line in answer.commands for pair in executed(line))

@@ -1,0 +1,377 @@
+"""What every store of attempts promises. One that is new goes into the list in conftest and has to pass as it is."""
+
+import asyncio
+
+import pytest
+
+from dialplan.attempts import Attempt, Heard, Outcome
+from dialplan.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of
+from router import limits
+from router.store.base import CallbackStore, Recorded
+from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
+from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
+
+MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
+RIGHT, USED, NONE = Verdict.RIGHT, Verdict.USED, Verdict.NONE
+
+
+# --- attempts -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_attempt_counts_once(callback_store: CallbackStore) -> None:
+    assert await callback_store.record([attempt(), attempt()]) == [
+        Recorded(attempt(), Heard.NEW),
+        Recorded(attempt(), Heard.KNOWN),
+    ]
+    assert await callback_store.record([attempt(at=101.0)]) == [Recorded(attempt(), Heard.KNOWN)]
+    assert await callback_store.attempts(None, None, 10) == [attempt()]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stands"),
+    [
+        (MISSED, ANSWERED, ANSWERED),
+        (ANSWERED, MISSED, ANSWERED),
+        (FAILED, MISSED, MISSED),
+        (MISSED, FAILED, MISSED),
+        (FAILED, ANSWERED, ANSWERED),
+    ],
+)
+async def test_of_two_words_the_outcome_that_says_more_stands_and_the_moment_that_came_first(
+    callback_store: CallbackStore, first: Outcome, second: Outcome, stands: Outcome
+) -> None:
+    await callback_store.record([attempt(at=100.0, outcome=first)])
+    known = attempt(at=100.0, outcome=stands)
+    heard = Heard.MORE if stands is second else Heard.KNOWN
+    assert await callback_store.record([attempt(at=130.0, outcome=second)]) == [Recorded(known, heard)]
+    assert await callback_store.attempts(None, None, 10) == [known]
+
+
+async def test_one_channel_that_calls_two_subscribers_makes_two_attempts(callback_store: CallbackStore) -> None:
+    """Its id is the same for both, and for two numbers shown."""
+    several = [attempt(), attempt(subscriber=BORIS), attempt(number=ALSO_OURS)]
+    assert [heard for _, heard in await callback_store.record(several)] == [Heard.NEW] * 3
+    answered = attempt(subscriber=BORIS, outcome=ANSWERED)
+    assert await callback_store.record([answered]) == [Recorded(answered, Heard.MORE)]
+    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is RIGHT
+    assert (await callback_store.claim(OUR, BORIS, "call", 150.0, SINCE)).verdict is NONE
+    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).verdict is RIGHT
+
+
+async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -> None:
+    await callback_store.record(
+        [attempt("1"), attempt("2", at=120.0, subscriber=BORIS), attempt("3", at=90.0, number=ALSO_OURS)]
+    )
+    assert await ids(callback_store) == ["2", "1", "3"]
+    assert [each.id for each in await callback_store.attempts(None, None, 2)] == ["2", "1"]
+    assert await ids(callback_store, OUR) == ["2", "1"]
+    assert await ids(callback_store, None, ANNA) == ["1", "3"]
+    assert await ids(callback_store, OUR, BORIS) == ["2"]
+    assert await ids(callback_store, ALSO_OURS, BORIS) == []
+
+
+# --- claims ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_right_is_given_once_and_the_same_call_gets_it_again(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt()])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-1", 152.0, SINCE) == Claim(RIGHT, attempt(), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 153.0, {}) == Claim(USED, attempt(), again=True)
+
+
+async def test_a_call_without_a_right_stays_without_it(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt("answered", at=110.0, outcome=ANSWERED)])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
+    await callback_store.record([attempt("told late", at=160.0)])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE, again=True)
+    late = attempt("told late", at=160.0)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 171.0, SINCE) == Claim(RIGHT, late)
+
+
+@pytest.mark.parametrize("failed", [[], [attempt("failed", outcome=FAILED)]])
+async def test_a_call_of_somebody_whom_no_campaign_reached_may_ask_again(
+    callback_store: CallbackStore, failed: list[Attempt]
+) -> None:
+    """It has no answer that would have to stand."""
+    await callback_store.record(failed)
+    for _ in range(2):
+        assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
+    await callback_store.record([attempt()])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(RIGHT, attempt())
+
+
+async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt("1"), attempt("2", number=ALSO_OURS), attempt("3", subscriber=BORIS)])
+    for name, (number, subscriber) in {"1": (OUR, ANNA), "2": (ALSO_OURS, ANNA), "3": (OUR, BORIS)}.items():
+        claim = await callback_store.claim(number, subscriber, "the same call id", 150.0, SINCE)
+        assert claim.attempt is not None
+        assert (claim.verdict, claim.attempt.id) == (RIGHT, name)
+    assert (await callback_store.claim(ALSO_OURS, BORIS, "c", 150.0, SINCE)).verdict is NONE
+
+
+async def test_an_attempt_that_ended_later_is_for_a_later_call(callback_store: CallbackStore) -> None:
+    """He is busy because he is on this very call: asked again, it gets what it got before."""
+    later = attempt("2", at=160.0)
+    await callback_store.record([attempt("1"), later])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(RIGHT, later)
+
+
+async def test_an_attempt_dated_by_a_clock_that_is_ahead_is_called_back_once(callback_store: CallbackStore) -> None:
+    ahead = attempt(at=150.0 + CLOCKS_APART_SECONDS)
+    await callback_store.record([ahead])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 152.0, SINCE) == Claim(USED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-3", 190.0, SINCE) == Claim(USED, ahead)
+
+
+async def test_what_turns_out_to_be_answered_is_the_right_of_the_call_that_had_it_and_of_no_other(
+    callback_store: CallbackStore,
+) -> None:
+    await callback_store.record([attempt()])
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    await callback_store.record([attempt(outcome=ANSWERED)])
+    answered = attempt(outcome=ANSWERED)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, answered, again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(NONE)
+
+
+async def test_any_number_of_failed_attempts_leaves_the_missed_one_its_right(callback_store: CallbackStore) -> None:
+    dialled = range(limits.HISTORY_ATTEMPTS_MAX + 1)
+    await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
+    await callback_store.record([attempt()])
+    assert await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(RIGHT, attempt())
+
+
+async def test_of_200_callbacks_at_once_one_has_the_right(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt()])
+    asked = (callback_store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(200))
+    claims = await asyncio.gather(*asked)
+    assert sorted(claim.verdict for claim in claims) == [RIGHT, *[USED] * 199]
+
+
+async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    """200 instants, each with a right of its own: both routers have looked before either has written."""
+    stores = [callback_store, await another_callback_store()]
+    callers = [f"+4477009{place:05}" for place in range(200)]
+    await callback_store.record([attempt(subscriber=caller) for caller in callers])
+    for caller in callers:
+        claims = await asyncio.gather(
+            *(store.claim(OUR, caller, f"call-{place}", 150.0, SINCE) for place, store in enumerate(stores))
+        )
+        assert sorted(claim.verdict for claim in claims) == [RIGHT, USED], caller
+
+
+# --- what was known then --------------------------------------------------------------------------------------------
+
+
+async def test_a_history_is_shown_and_uses_up_nothing(callback_store: CallbackStore) -> None:
+    known = [attempt("1"), attempt("2", at=120.0), attempt("3", at=110.0, outcome=FAILED)]
+    await callback_store.record(known)
+    for _ in range(2):
+        history = await callback_store.history(OUR, ANNA, 140.0)
+        assert (sorted(history.attempts, key=lambda each: each.id), history.used_at) == (known, None)
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    assert (await callback_store.history(OUR, ANNA, 160.0)).used_at == 150.0
+    assert await callback_store.history(OUR, BORIS, 160.0) == History()
+
+
+async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_further(
+    callback_store: CallbackStore,
+) -> None:
+    ahead, later = attempt("2", at=125.0), attempt("3", at=125.1)
+    await callback_store.record([attempt("1"), ahead, later])
+    await callback_store.claim(OUR, ANNA, "call-1", 110.0, SINCE)
+    await callback_store.claim(OUR, ANNA, "call-2", 150.0, SINCE)
+    assert await callback_store.history(OUR, ANNA, 120.0) == History((ahead, attempt("1")), 110.0)
+    assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
+
+
+async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_history(
+    callback_store: CallbackStore,
+) -> None:
+    dialled = range(limits.HISTORY_ATTEMPTS_MAX + 1)
+    await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
+    await callback_store.record([attempt()])
+    history = await callback_store.history(OUR, ANNA, 150.0)
+    assert claim_of(history, SINCE, began=150.0) == Claim(RIGHT, attempt())
+
+
+# --- news -----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback_store: CallbackStore) -> None:
+    await callback_store.record(
+        [
+            attempt("missed", at=100.0),
+            attempt("answered later", at=110.0, outcome=ANSWERED),
+            attempt("failed", at=120.0, outcome=FAILED),
+            attempt("answered", outcome=ANSWERED, subscriber=BORIS),
+            attempt("gave a right", number=ALSO_OURS),
+        ]
+    )
+    await callback_store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE)
+    await callback_store.record([attempt("gave a right", number=ALSO_OURS, outcome=ANSWERED)])
+    news = await callback_store.news("", 0)
+    assert news.whole
+    assert {each.id for each in news.attempts} == {"missed", "answered later", "gave a right"}
+
+
+async def test_news_is_what_was_written_down_since_by_whomever(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    await callback_store.record([attempt("old")])
+    mark = (await callback_store.news("", 0)).mark
+    other = await another_callback_store()
+    await other.record([attempt("1"), attempt("2", outcome=FAILED), attempt("old", outcome=ANSWERED)])
+    await callback_store.record([attempt("3", subscriber=BORIS)])
+    for store in (callback_store, other):
+        news = await store.news(mark, 0)
+        assert (news.whole, {each.id: each.outcome for each in news.attempts}) == (
+            False,
+            {"1": MISSED, "2": FAILED, "old": ANSWERED, "3": MISSED},
+        )
+        assert (await store.news(news.mark, 0)).attempts == []
+
+
+async def test_what_was_known_already_is_no_news(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt()])
+    mark = (await callback_store.news("", 0)).mark
+    await callback_store.record([attempt(), attempt(outcome=FAILED)])
+    assert await callback_store.news(mark, 0) == (mark, False, [])
+
+
+@pytest.mark.parametrize("mark", ["of another history", "a-b-c:9", ":"])
+async def test_a_mark_that_means_nothing_here_gets_everything(callback_store: CallbackStore, mark: str) -> None:
+    await callback_store.record([attempt()])
+    news = await callback_store.news(mark, 0)
+    assert (news.whole, news.attempts) == (True, [attempt()])
+
+
+async def test_who_waits_for_news_hears_when_another_router_has_written_some(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    mark = (await callback_store.news("", 0)).mark
+    waiting = asyncio.create_task(callback_store.news(mark, PATIENCE_SECONDS))
+    await (await another_callback_store()).record([attempt()])
+    assert (await waiting).attempts == [attempt()]
+
+
+async def test_who_is_far_behind_hears_of_all_of_it(callback_store: CallbackStore) -> None:
+    """In several pieces, or as a whole."""
+    mark = (await callback_store.news("", 0)).mark
+    written = [attempt(str(place)) for place in range(2 * limits.CALLBACK_NEWS_MAX + 1)]
+    await callback_store.record(written)
+    heard: set[str] = set()
+    while (news := await callback_store.news(mark, 0)).attempts:
+        assert news.mark != mark
+        mark = news.mark
+        heard |= {each.id for each in news.attempts}
+    assert heard == {each.id for each in written}
+
+
+# --- forgetting -----------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_past_its_window_is_forgotten_with_its_claims(callback_store: CallbackStore) -> None:
+    await callback_store.record(
+        [attempt("1"), attempt("2", campaign="survey", subscriber=BORIS), attempt("3", at=900.0)]
+    )
+    await callback_store.claim(OUR, BORIS, "call-1", 150.0, SINCE)
+    assert await callback_store.forget({"win-back": 100.0, "survey": 101.0}, 0.0) == 1
+    assert await ids(callback_store) == ["3", "1"]
+    assert await callback_store.claim(OUR, BORIS, "call-1", 160.0, SINCE) == Claim(NONE)
+    assert await callback_store.forget({}, 900.0) == 1
+    assert await ids(callback_store) == ["3"]
+
+
+async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    assert await callback_store.forget({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
+    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).verdict is USED
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).verdict is RIGHT
+
+
+async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_as_long(
+    callback_store: CallbackStore,
+) -> None:
+    await callback_store.record([attempt("1"), attempt("2", at=110.0, campaign="survey", outcome=ANSWERED)])
+    assert await callback_store.forget({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).verdict is NONE
+    assert await callback_store.forget({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
+
+
+async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_any_campaign(
+    callback_store: CallbackStore,
+) -> None:
+    """Also of one that was removed, and may come back."""
+    await callback_store.record([attempt("1", campaign="removed"), attempt("2", at=110.0, outcome=ANSWERED)])
+    assert await callback_store.forget({"win-back": 900.0}, 0.0) == 0
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).verdict is NONE
+    # The answer goes with the missed attempt, or the next time.
+    assert sum([await callback_store.forget({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
+
+
+async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_store: CallbackStore) -> None:
+    old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.FORGET_ROWS_AT_ONCE)]
+    await callback_store.record([*old, attempt("new", at=900.0)])
+    assert await callback_store.forget({"win-back": 500.0}, 0.0) == len(old)
+    assert await ids(callback_store) == ["new"]
+
+
+# --- turns ----------------------------------------------------------------------------------------------------------
+
+
+async def test_routers_take_turns_with_each_other_or_each_counts_for_itself(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    other = await another_callback_store()
+    first = await callback_store.turn("win-back")
+    turns = [await store.turn("win-back") for store in (other, callback_store, other)]
+    at_once = await asyncio.gather(*(store.turn("survey") for store in (callback_store, other) * 50))
+    if first is None:
+        assert set(turns) | set(at_once) == {None}
+    else:
+        assert turns == [first + 1, first + 2, first + 3]
+        assert len(set(at_once)) == 100
+
+
+# --- opening and closing --------------------------------------------------------------------------------------------
+
+
+async def test_everything_outlives_the_router(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    await callback_store.record([attempt("1"), attempt("2", subscriber=BORIS)])
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    mark = (await callback_store.news("", 0)).mark
+    await callback_store.close()
+    again = await another_callback_store()
+    assert (await again.news(mark, 0)).attempts == []
+    assert {each.id for each in (await again.news("", 0)).attempts} == {"1", "2"}
+    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).verdict is USED
+    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).verdict is RIGHT
+    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).verdict is RIGHT
+
+
+async def test_a_store_that_is_there_can_be_opened_for_a_look(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    await callback_store.record([attempt()])
+    again = await another_callback_store()
+    await again.open(make=False)
+    assert await ids(again) == ["1.1"]
+
+
+async def test_closing_what_is_closed_is_nothing(another_callback_store: CallbackOpener) -> None:
+    store = await another_callback_store()
+    await store.record([attempt()])
+    await store.close()
+    await store.close()

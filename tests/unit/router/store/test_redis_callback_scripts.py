@@ -1,0 +1,64 @@
+"""Single scripts, run as a lost reply makes them run: a second time."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router.store import redis_callback_scripts as scripts
+from router.store.redis_connection import Link, Options, Reply, Script, parse
+from tests.redis_server import RedisServer
+
+KEYS = ("calls", "attempts", "times", "news", "pair", "reached", "failed")
+
+
+class Twice:
+    """Runs each script twice, on keys of its own; both replies."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._prefix = uuid.uuid4().hex
+
+    async def run(self, script: Script, keys: tuple[str, ...], *values: str | bytes | float) -> list[Reply]:
+        named = [f"{{{self._prefix}}}:{key}" for key in keys]
+        return [await self._link.script(script, named, *values) for _ in range(2)]
+
+
+@pytest.fixture
+async def twice(redis_server: RedisServer) -> AsyncIterator[Twice]:
+    link = Link(parse(redis_server.url), Options())
+    yield Twice(link)
+    await link.close()
+
+
+async def test_an_attempt_that_is_written_twice_is_news_once(twice: Twice) -> None:
+    values = ("epoch", 100, 60, "name", "id", "", "body", 1.5, "reached")
+    assert await twice.run(scripts.WRITE, KEYS, *values) == [[[1]], [[1]]]
+    assert (await twice.run(scripts.SINCE, ("calls", "news"), "epoch", 0, 10))[0] == [b"ok", [b"body"]]
+
+
+async def test_an_attempt_that_has_changed_meanwhile_is_left_alone(twice: Twice) -> None:
+    await twice.run(scripts.WRITE, KEYS, "epoch", 100, 60, "name", "id", "", "first", 1.5, "reached")
+    values = ("epoch", 100, 60, "name", "id", "another", "second", 1.5, "failed")
+    assert await twice.run(scripts.WRITE, KEYS, *values) == [[[0]], [[0]]]
+    assert (await twice.run(scripts.NAMED, ("attempts",), "name", "none"))[0] == [[b"first", None]]
+
+
+async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
+    keys = ("pair", "claimed")
+    for values, told in (
+        (("call", "0", '{"attempt": "1"}', 7.5, "name", 60), b"done"),
+        (("other", "0", "{}", "", "", 60), b"moved"),
+        (("call", "1", "{}", "", "", 60), b"known"),
+    ):
+        assert await twice.run(scripts.CLAIM, keys, *values) == [[told], [told]]
+
+
+async def test_news_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
+    for place in range(3):
+        await twice.run(scripts.WRITE, KEYS, "epoch", 100, 60, f"n{place}", f"{place}", "", f"b{place}", 1.5, "failed")
+    keys = ("calls", "news")
+    assert (await twice.run(scripts.SINCE, keys, "epoch", 1, 10))[0] == [b"ok", [b"b1", b"b2"]]
+    assert (await twice.run(scripts.SINCE, keys, "epoch", 1, 1))[0] == [b"ok", [b"b1"]]
+    for epoch, seq in (("another", 1), ("epoch", 4)):
+        assert (await twice.run(scripts.SINCE, keys, epoch, seq, 10))[0][0] == b"lost"
