@@ -198,9 +198,10 @@ class Callbacks:
         while True:
             try:
                 await self._catch_up(_LOOK_SECONDS)
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, calls go on
                 if self._up:
-                    self._log.error("callbacks_down", error=str(error), declared=self._store_down)
+                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
+                    say("callbacks_down", error=str(error), declared=self._store_down)
                 self._up = False
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
@@ -235,8 +236,9 @@ class Callbacks:
     async def _write(self, batch: Sequence[tuple[Attempt, asyncio.Future[bool]]]) -> None:
         try:
             recorded = await self._store.record([attempt for attempt, _ in batch])
-        except StoreError as error:
-            self._log.error("attempts_not_recorded", error=str(error), attempts=len(batch))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next batch is tried
+            say = self._log.error if isinstance(error, StoreError) else self._log.exception
+            say("attempts_not_recorded", error=str(error), attempts=len(batch))
             self._metrics.attempts_dropped.labels("not-recorded").inc(len(batch))
             _tell(batch, taken=False)
             return
@@ -266,8 +268,9 @@ class Callbacks:
             await asyncio.sleep(FORGET_SECONDS)
             try:
                 await self.forget(time.time())
-            except StoreError as error:
-                self._log.error("attempts_not_forgotten", error=str(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                say = self._log.error if isinstance(error, StoreError) else self._log.exception
+                say("attempts_not_forgotten", error=str(error))
 
     async def forget(self, now: float) -> None:
         """Delete what is past its campaign's window, in the store and in memory. Raises StoreError."""

@@ -132,7 +132,7 @@ class CallbackStore(Protocol):
         """Let the call `call_id` have the right of its pair, once and for all; see `dialplan.callbacks.claim_of`.
 
         Atomic: of many calls one gets it. The same call gets the same answer again, but for one that found no attempt
-        of its pair at all. Raises StoreError.
+        that came to its subscriber. Raises StoreError.
         """
         ...
 

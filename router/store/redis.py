@@ -257,7 +257,7 @@ class RedisStore:
                 )
             # It is done; what is left whoever comes next can do too.
             with contextlib.suppress(StoreError):
-                await self._apply()
+                await self._apply(state._replace(version=int(version[0]), head=name))
                 await self._trim()
             return Commit(int(version[0]), len(changes))
 
@@ -266,13 +266,13 @@ class RedisStore:
         """While the block runs nobody else writes, and the rows are those of the newest version."""
         token = uuid.uuid4().hex
         end = time.monotonic() + STORE_BUSY_SECONDS
-        while not await self._take(token):
+        while not (taken := await self._take(token)):
             if time.monotonic() >= end:
                 raise self._error(f"somebody else has written to it for more than {STORE_BUSY_SECONDS:g} s; try again")
             await asyncio.sleep(REDIS_LOCK_LOOK_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 - who comes first
         keeper = asyncio.create_task(self._keep(token))
         try:
-            yield token, await self._apply()
+            yield token, await self._apply(self._read_state(taken))
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
@@ -297,23 +297,31 @@ class RedisStore:
         if not state or self._read_state(state)[:2] != begin[:2]:
             raise self._error("this took too long, and others may have written meanwhile; try again")
 
-    async def _apply(self) -> State:
-        """Put commits into the rows that are not there yet; where the data set stands then."""
+    async def _apply(self, state: State | None = None) -> State:
+        """Put commits into the rows that are not there yet, from where `state` says; where the data set stands then."""
         while True:
-            state = await self._state()
+            if state is None:
+                state = await self._state()
             if state.applied == state.version:
                 return state
             following = state.applied + 1
-            _, entries = await self._link.script(scripts.CHANGES, (self._meta, self._changes), following, 1)
-            if not entries or entry_of(entries[0]).version != following:
-                raise self._error(f"version {following} is missing from its changes; restore a backup")
-            keys = (self._meta, self._changes, f"{self._log}:{entry_of(entries[0]).id}", *self._rows)
+            name = state.head if following == state.version else await self._id_of(following)
+            keys = (self._meta, self._changes, f"{self._log}:{name}", *self._rows)
             chunk, told = state.chunk, b"more"
             while told == b"more":
                 (told,) = await self._link.script(scripts.APPLY, keys, following, chunk)
                 chunk += 1
             if told == b"missing":
                 raise self._error(f"the rows of version {following} are missing; restore a backup")
+            # Else somebody else was faster, or another history has begun: look again.
+            state = state._replace(applied=following, chunk=0) if told == b"done" else None
+
+    async def _id_of(self, version: int) -> str:
+        """The id of a commit that is not in the rows yet."""
+        _, entries = await self._link.script(scripts.CHANGES, (self._meta, self._changes), version, 1)
+        if not entries or entry_of(entries[0]).version != version:
+            raise self._error(f"version {version} is missing from its changes; restore a backup")
+        return entry_of(entries[0]).id
 
     async def _trim(self) -> None:
         """Let go of what no reader is to ask for any more."""

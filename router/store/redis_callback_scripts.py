@@ -28,7 +28,7 @@ return {question, found}
 
 # KEYS: calls, attempts, times, news, and for each attempt pair, reached, failed. ARGV: a new epoch, news to keep,
 # seconds, and for each attempt name, id, body as it was known, body, moment, reached or failed. 1 for each that is
-# written, or stood there already.
+# written. What stood there already is not news: of two routers that are told the same at once one has the news.
 WRITE = Script(
     """
 local written = {}
@@ -38,8 +38,7 @@ for place = 1, (#KEYS - 4) / 3 do
   local name, id, known, body, at, kind = unpack(ARGV, a + 1, a + 6)
   local there = redis.call('HGET', KEYS[2], name) or ''
   written[place] = 0
-  if there == body then written[place] = 1
-  elseif there == known then
+  if there == known then
     redis.call('HSET', KEYS[2], name, body)
     redis.call('ZADD', KEYS[3], at, name)
     redis.call('ZADD', kind == 'failed' and failed or reached, at, id)

@@ -200,11 +200,11 @@ class Link:
                 async with asyncio.timeout(seconds), self._places:
                     client = self._connected()
                     try:
-                        return await work(client)
+                        return await _sent(work(client))
                     except redis.exceptions.AuthenticationError:
                         raise
                     except redis.exceptions.ConnectionError:  # it may be one that the server has closed meanwhile
-                        return await work(client)
+                        return await _sent(work(client))
             except TimeoutError:
                 raise redis.exceptions.TimeoutError(f"no answer within {seconds:g} s") from None
 
@@ -216,7 +216,9 @@ class Link:
     def _connect(self) -> Client:
         address, options = self.address, self._options
         settings: dict[str, Any] = {
-            "socket_timeout": None,  # each question has its own deadline
+            # Each question has its own deadline. With one here too redis-py waits in a way that has swallowed
+            # cancellations on Python 3.11: a router did not stop then.
+            "socket_timeout": None,
             "socket_connect_timeout": REDIS_CONNECT_SECONDS,
             "retry": Retry(NoBackoff(), 0),  # what is tried again is decided here
             "protocol": 2,
@@ -257,6 +259,13 @@ class Link:
             if each is not None:
                 with contextlib.suppress(redis.exceptions.RedisError, OSError):
                     await each.aclose()
+
+
+async def _sent(work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except RuntimeError as error:  # uvloop's, where a connection was reset while nobody used it
+        raise redis.exceptions.ConnectionError("the connection was reset") from error
 
 
 def _with_credentials(settings: dict[str, Any], username: str, password: str, password_file: str) -> dict[str, Any]:

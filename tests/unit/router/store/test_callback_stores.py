@@ -370,6 +370,16 @@ async def test_a_store_that_is_there_can_be_opened_for_a_look(
     assert await ids(again) == ["1.1"]
 
 
+async def test_the_same_word_told_at_two_stores_at_once_is_news_once(
+    callback_store: CallbackStore, another_callback_store: CallbackOpener
+) -> None:
+    other = await another_callback_store()
+    for place in range(20):
+        word = [attempt(f"{place}")]
+        told = await asyncio.gather(callback_store.record(word), other.record(word))
+        assert sorted(each.heard for (each,) in told) == [Heard.KNOWN, Heard.NEW]
+
+
 async def test_closing_what_is_closed_is_nothing(another_callback_store: CallbackOpener) -> None:
     store = await another_callback_store()
     await store.record([attempt()])

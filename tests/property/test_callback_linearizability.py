@@ -1,0 +1,478 @@
+"""A right is used once and none is lost: two routers on one Redis, whose links break and whose callers give up.
+
+Each history is small, and drawn from its seed: words about a few attempts of one pair, callbacks at both routers at
+once, and faults among them. What the callers saw is judged by `tests.property.linearizable`. Redis keeps its data.
+A failure names its seed, and shows what was seen; RINGWAY_HISTORY=SEED plays that one alone, and again and again,
+since the seed draws what is done and when, but not how the machine's tasks interleave.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import math
+import multiprocessing
+import os
+import random
+import time
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Coroutine, Generator, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+import pytest
+import structlog
+import uvloop
+
+from dialplan.attempts import Attempt, Outcome, Sighting
+from dialplan.callbacks import Claim
+from dialplan.numbers import Bare
+from dialplan.table import RoutingTable
+from router.callbacks import Callbacks
+from router.observe.metrics import Metrics
+from router.store import redis_callback_scripts as scripts
+from router.store.base import StoreError
+from router.store.redis_callbacks import RedisCallbackStore
+from router.store.redis_connection import Options, Script, parse
+from tests.fault_proxy import FaultProxy
+from tests.processes import PATIENCE_SECONDS
+from tests.property.linearizable import Answer, Callback, Seen, Word, find_order, shown
+from tests.redis_server import RedisServer, running_redis
+from tests.samples import campaign, company, flow, number
+from tests.tables import table_of
+
+T = TypeVar("T")
+
+USUAL, LONG = 300, 10_000
+ALONE = 100  # how often the history that was asked for is played
+JUDGE = 2  # the place of the router behind the two, behind no proxy
+LANES = 4  # histories under way at once in one process, each lane with a Redis of its own
+BATCH = 250
+SHOWN = 3  # of the histories that do not fit
+NUMBER, SUBSCRIBER = "+442079460000", "+447700900123"
+HOUR = 3600.0
+NOW = 1_000_000.0  # long ago, and short to read
+WINDOWS = {"win-back": 24 * HOUR, "survey": HOUR}
+# Before the window of a survey, well before the calls, about as they begin, and after some of them.
+ENDS = (NOW - 2 * HOUR, NOW - 60, NOW - 30, NOW - 30, NOW, NOW + 4, NOW + 12, NOW + 40)
+BEGINNINGS = (NOW + 1, NOW + 1, NOW + 3, NOW + 20, NOW + 50)
+OUTCOMES = ("missed", "missed", "missed", "answered", "failed")
+AS_FAR = "as far as it fits:"
+FAULTS = ("cut", "reset", "reset", "delay", "kill")
+
+
+# --- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation at a router; at which of its awaits it is cancelled, and how long its caller has patience."""
+
+    router: int
+    what: Word | Callback
+    cancelled_at: int | None = None
+    patience_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """cut, reset (in the next reply, after so many bytes), delay (by so many seconds, for a moment), or kill."""
+
+    kind: str
+    router: int
+    figure: float
+    after_seconds: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is begun at once; `settled`: when all that was begun before has ended."""
+
+    settled: bool
+    pause_seconds: float
+    steps: list[Step]
+    faults: list[Fault]
+
+
+class Plan:
+    """A history before it is played."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.draw = draw = random.Random(seed)
+        self.by_callbacks = draw.random() < 0.25  # through `Callbacks`, not the store alone
+        self.windows = {name: WINDOWS[name] for name in draw.choice((("win-back",), ("win-back", "survey"), WINDOWS))}
+        self.attempts = [
+            Word(f"a-{name}", draw.choice(list(WINDOWS)), draw.choice(ENDS), "missed")
+            for name in range(draw.randint(1, 3))
+        ]
+        self.calls = [Callback(f"c-{name}", draw.choice(BEGINNINGS)) for name in range(draw.randint(1, 4))]
+        self.moments = [Moment(settled=True, pause_seconds=0, steps=[Step(0, self.attempts[0])], faults=[])]
+        if draw.random() < 0.3:  # else there is a right to begin with
+            self.moments = []
+        left = draw.randint(3, 12) - len(self.moments)
+        while left > 0:
+            steps = self._steps()[:left]
+            left -= len(steps)
+            pause_seconds = draw.choice((0, 0, draw.uniform(0, 0.003)))
+            faults = [self._fault() for _ in range(draw.choice((0, 1, 1, 2)))]
+            self.moments.append(Moment(draw.random() < 0.4, pause_seconds, steps, faults))
+
+    def _steps(self) -> list[Step]:
+        draw = self.draw
+        first, second = draw.sample((0, 1), 2)
+        kind = draw.choice(("word", "two witnesses", "callback", "two callbacks", "two callbacks", "a call at both"))
+        call, other = draw.choice(self.calls), draw.choice(self.calls)
+        if kind == "word":
+            return [self._step(first, self._word())]
+        if kind == "two witnesses":
+            word = self._word()
+            return [self._step(first, word), self._step(second, self._word(word.attempt))]
+        if kind == "callback":
+            return [self._step(first, call)]
+        return [self._step(first, call), self._step(second, call if kind == "a call at both" else other)]
+
+    def _word(self, attempt: str = "") -> Word:
+        of = next((each for each in self.attempts if each.attempt == attempt), None) or self.draw.choice(self.attempts)
+        return of._replace(at=of.at + self.draw.choice((0, 0, 1, -1)), outcome=self.draw.choice(OUTCOMES))
+
+    def _step(self, router: int, what: Word | Callback) -> Step:
+        cancelled_at = self.draw.randint(0, 15) if self.draw.random() < 0.12 else None
+        patience_seconds = self.draw.uniform(0, 0.01) if self.draw.random() < 0.1 else None
+        return Step(router, what, cancelled_at, patience_seconds)
+
+    def _fault(self) -> Fault:
+        draw = self.draw
+        kind = draw.choice(FAULTS)
+        figure = draw.choice((0, 0, draw.randint(1, 200))) if kind == "reset" else draw.choice((0.0005, 0.002, 0.006))
+        return Fault(kind, draw.choice((0, 1)), figure, draw.choice((0, draw.uniform(0, 0.004))))
+
+
+# --- who plays it -----------------------------------------------------------------------------------------------------
+
+
+class Interrupted(Awaitable[T], Generic[T]):
+    """`work`, whose task is cancelled when it has come to the await with that number."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], at: int) -> None:
+        self._work, self._at = work, at
+
+    def __await__(self) -> Generator[Any, None, T]:
+        task = asyncio.current_task()
+        assert task is not None
+        thrown: BaseException | None = None
+        for place in itertools.count():
+            try:
+                waits_for = self._work.send(None) if thrown is None else self._work.throw(thrown)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if place == self._at:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            thrown = None
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001 - it is the work's
+                thrown = error
+        raise AssertionError
+
+
+@cache
+def surroundings() -> tuple[RoutingTable, Metrics, Any]:
+    """The table, the metrics and the log of every router here."""
+    table = table_of(
+        company(identified=True),
+        flow("menu"),
+        *(campaign(name, direction="outbound") for name in WINDOWS),
+        number(NUMBER, call_flow="menu"),
+    )
+    return table, Metrics(), structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
+
+
+class Router:
+    """One router's way to the store at a port: its `Callbacks`, or the store alone."""
+
+    def __init__(self, port: int, prefix: str, windows: dict[str, float], *, by_callbacks: bool) -> None:
+        self.store = RedisCallbackStore(parse(f"redis://127.0.0.1:{port}/0"), Options(prefix=prefix))
+        self._windows = windows
+        table, metrics, log = surroundings()
+        self._callbacks: Callbacks | None = None
+        if by_callbacks:
+            self._callbacks = Callbacks(
+                self.store, lambda: table, "own-flow", ("GB", Bare.E164), log, metrics, shared=True
+            )
+
+    async def start(self) -> None:
+        await self.store.open()
+        if self._callbacks is not None:
+            await self._callbacks.load()
+
+    async def run(self) -> None:
+        """What a router does beside its answers, until it is cancelled."""
+        if self._callbacks is not None:
+            await self._callbacks.run()
+
+    async def do(self, what: Word | Callback) -> Answer | None:
+        """Raises StoreError where the caller cannot know whether it was done."""
+        return await (self._tell(what) if isinstance(what, Word) else self._ask(what))
+
+    async def _tell(self, word: Word) -> None:
+        name, campaign, at, outcome = word
+        if self._callbacks is None:
+            await self.store.record([Attempt(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))])
+        elif not await self._callbacks.see(Sighting(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))):
+            raise StoreError("it was not taken")
+
+    async def _ask(self, callback: Callback) -> Answer:
+        call, began = callback
+        since = {name: began - seconds for name, seconds in self._windows.items()}
+        asked = self.store if self._callbacks is None else self._callbacks
+        claim = await asked.claim(NUMBER, SUBSCRIBER, call, began, since)
+        if claim.declared:
+            raise StoreError("the store had no say")
+        return Answer(claim.verdict, claim.attempt.id if claim.attempt is not None else "")
+
+
+class Lane:
+    """A Redis and a proxy before it for each router, where one history is played after the other; a context manager."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            # Nothing here ends the server: what is in its memory is kept.
+            self.server: RedisServer = stack.enter_context(running_redis(appendonly="no"))
+            self.proxies = [stack.enter_context(FaultProxy(self.server.port)) for _ in range(2)]
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    async def strike(self, fault: Fault) -> None:
+        proxy = self.proxies[fault.router]
+        if fault.kind == "cut":
+            proxy.cut()
+        elif fault.kind == "reset":
+            proxy.reset_in_reply(int(fault.figure))
+        elif fault.kind == "kill":
+            self.server.command("CLIENT KILL TYPE normal")
+        else:
+            proxy.delay(fault.figure)
+            await asyncio.sleep(2 * fault.figure)
+            proxy.delay(0)
+
+
+@dataclass
+class Played:
+    """What was seen of a history."""
+
+    history: list[Seen] = field(default_factory=list)
+    struck: list[tuple[float, Fault]] = field(default_factory=list)
+
+    async def do(self, router: Router, step: Step) -> None:
+        asked_at, answered_at = time.monotonic(), math.inf
+        answer, note = None, ""
+        work = router.do(step.what)
+        try:
+            async with asyncio.timeout(step.patience_seconds):
+                answer = await (work if step.cancelled_at is None else Interrupted(work, step.cancelled_at))
+            answered_at = time.monotonic()
+        except StoreError as error:
+            note = str(error)
+        except TimeoutError:
+            if step.patience_seconds is None:
+                raise
+            note = "its caller had no patience"
+        except asyncio.CancelledError:
+            if step.cancelled_at is None:
+                raise
+            note = f"cancelled at await {step.cancelled_at}"
+        finally:
+            work.close()  # it may not have begun
+        self.history.append(Seen(step.what, asked_at, answered_at, answer, f"router {step.router}. {note}".strip()))
+
+    async def strike(self, lane: Lane, fault: Fault) -> None:
+        await asyncio.sleep(fault.after_seconds)
+        self.struck.append((time.monotonic(), fault))
+        await lane.strike(fault)
+
+
+async def play(plan: Plan, lane: Lane, prefix: str) -> Played:
+    """Play a history. At its end, with whole links, each call asks again, and new ones ask for what is left.
+
+    They ask the routers, where a connection may still be found broken, and then one that is behind no proxy.
+    """
+    ports = [*(proxy.port for proxy in lane.proxies), lane.server.port]
+    routers = [
+        Router(port, prefix, plan.windows, by_callbacks=plan.by_callbacks and place != JUDGE)
+        for place, port in enumerate(ports)
+    ]
+    async with contextlib.AsyncExitStack() as stack:
+        for each in routers:
+            stack.push_async_callback(each.store.close)
+            await each.start()
+        async with asyncio.TaskGroup() as living:  # where one of them falls, all of it has failed
+            running = [living.create_task(each.run()) for each in routers]
+            played = await play_among(plan, lane, routers)
+            for task in running:
+                task.cancel()
+    return played
+
+
+async def play_among(plan: Plan, lane: Lane, routers: list[Router]) -> Played:
+    played = Played()
+    async with asyncio.TaskGroup() as all_of_it:
+        begun: list[asyncio.Task[None]] = []
+        for moment in plan.moments:
+            if moment.settled and begun:
+                await asyncio.wait(begun)
+            await asyncio.sleep(moment.pause_seconds)
+            begun += [all_of_it.create_task(played.do(routers[step.router], step)) for step in moment.steps]
+            for fault in moment.faults:
+                all_of_it.create_task(played.strike(lane, fault))
+    again = [Step(plan.draw.choice((0, 1)), call) for call in plan.calls]
+    last = [Step(router, Callback(f"last-{router}", NOW + 100)) for router in (0, 1)]
+    async with asyncio.TaskGroup() as all_of_it:
+        for step in (*again, *last):
+            all_of_it.create_task(played.do(routers[step.router], step))
+    for call in (*plan.calls, Callback("last-0", NOW + 100), Callback("last", NOW + 200)):
+        await played.do(routers[JUDGE], Step(JUDGE, call))
+        assert played.history[-1].answer is not None, f"nothing is broken now: {shown(played.history)}"
+    return played
+
+
+# --- many of them -----------------------------------------------------------------------------------------------------
+
+
+class Tally(NamedTuple):
+    """What many histories came to: those that do not fit, in words, and how often what was seen."""
+
+    wrong: list[tuple[int, str]]
+    seen: Counter[str]
+
+
+def judged(plan: Plan, played: Played, tally: Tally) -> None:
+    """Count what was seen, and look whether it fits."""
+    tally.seen["histories"] += 1
+    tally.seen.update(
+        "unanswered" if math.isinf(seen.answered_at) else "told" if seen.answer is None else seen.answer.verdict
+        for seen in played.history
+    )
+    tally.seen.update(fault.kind for _, fault in played.struck)
+    finding = find_order(played.history, plan.windows)
+    if not finding.fits:
+        how = "through Callbacks" if plan.by_callbacks else "by the store alone"
+        order = "\n".join(shown([each]).partition("ms  ")[2] for each in finding.order)
+        first = min(seen.asked_at for seen in played.history)
+        struck = "\n".join(f"{1000 * (at - first):8.2f} ms           {fault}" for at, fault in played.struck)
+        text = f"{how}, with windows {plan.windows}\n{shown(played.history)}\n{struck}\n{AS_FAR}\n{order}"
+        tally.wrong.append((plan.seed, text))
+
+
+def play_all(seeds: Iterable[int], lanes: int = LANES, enough: int = SHOWN) -> Tally:
+    """Play histories in several lanes, in this process; leave off when so many do not fit."""
+    tally, left = Tally([], Counter()), iter(list(enumerate(seeds)))
+    errors: list[str] = []
+
+    async def run_lane(lane: Lane) -> None:
+        for place, seed in left:
+            plan = Plan(seed)
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    played = await play(plan, lane, f"history-{place}-{seed}")
+            except Exception:  # noqa: BLE001 - told with its seed
+                tally.wrong.append((seed, traceback.format_exc()))
+            else:
+                judged(plan, played, tally)
+            if len(tally.wrong) >= enough:
+                return
+
+    async def run_lanes(running: list[Lane]) -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}")
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for lane in running:
+                tasks.create_task(run_lane(lane))
+
+    with contextlib.ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_lanes([stack.enter_context(Lane()) for _ in range(lanes)]))
+    assert not errors, errors
+    return tally
+
+
+def told(tally: Tally, seeds: range, seconds: float) -> None:
+    """Print what was played, and fail where something does not fit."""
+    seen = ", ".join(f"{count} {what}" for what, count in sorted(tally.seen.items()))
+    print(f"\nseeds {seeds.start} to {seeds[-1]}, in {seconds:.0f} s: {seen}")  # noqa: T201 - for whoever runs it
+    if tally.wrong:
+        texts = [
+            f"history {seed} (RINGWAY_HISTORY={seed} plays it alone): {text}" for seed, text in tally.wrong[:SHOWN]
+        ]
+        seeds_wrong = sorted({seed for seed, _ in tally.wrong})
+        pytest.fail(f"not as one after the other, seeds {seeds_wrong}\n\n" + "\n\n".join(texts), pytrace=False)
+    # What should be shown has happened.
+    assert all(tally.seen[what] for what in (*FAULTS, "unanswered", "right", "used", "none", "told"))
+
+
+def test_two_routers_give_no_right_twice_and_lose_none() -> None:
+    began = time.monotonic()
+    if alone := os.environ.get("RINGWAY_HISTORY"):
+        tally = play_all([int(alone)] * ALONE, enough=1)
+        told(tally, range(int(alone), int(alone) + 1), time.monotonic() - began)
+        return
+    told(play_all(range(USUAL)), range(USUAL), time.monotonic() - began)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_two_routers_give_no_right_twice_and_lose_none_in_ten_thousand_histories() -> None:
+    began = time.monotonic()
+    whole = Tally([], Counter())
+    batches = [range(first, first + BATCH) for first in range(0, LONG, BATCH)]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")) as processes:
+        for part in processes.map(play_all, batches):
+            whole.wrong.extend(part.wrong)
+            whole.seen.update(part.seen)
+    assert whole.wrong or whole.seen["histories"] == LONG
+    told(whole, range(LONG), time.monotonic() - began)
+
+
+KNOWN = "local known = redis.call('HGET', KEYS[1], 'c:' .. ARGV[1])"
+REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= ARGV[2] then"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([("CLAIM", REV, "if false then")], id="two decide at once"),
+        pytest.param([(name, KNOWN, "local known = false") for name in ("LOOK", "CLAIM")], id="answers forgotten"),
+        pytest.param([("CLAIM", "if ARGV[4] ~= '' then", "if false then")], id="nothing used up"),
+        pytest.param([("WRITE", "if there == known then", "if true then")], id="the last word stands"),
+    ],
+)
+def test_a_store_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch, changes: list[tuple[str, str, str]]) -> None:
+    """The very scripts, each with one thing left out."""
+    for name, right, wrong in changes:
+        text = getattr(scripts, name).text
+        assert text.count(right) == 1
+        monkeypatch.setattr(scripts, name, Script(text.replace(right, wrong)))
+    assert AS_FAR in play_all(range(LONG), enough=1).wrong[0][1]
+
+
+def test_a_caller_who_takes_an_error_for_an_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a fault at the worst moment, and shows that there are such faults."""
+    claim = RedisCallbackStore.claim
+
+    async def hasty(store: RedisCallbackStore, number: str, subscriber: str, call_id: str, *other: Any) -> Claim:
+        try:
+            return await claim(store, number, subscriber, call_id, *other)
+        except StoreError:
+            return await claim(store, number, subscriber, f"{call_id} again", *other)
+
+    monkeypatch.setattr(RedisCallbackStore, "claim", hasty)
+    assert AS_FAR in play_all(range(LONG), enough=1).wrong[0][1]
