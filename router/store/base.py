@@ -15,7 +15,7 @@ Prepare: TypeAlias = Callable[[Stored], ChangeSet]
 
 
 class StoreError(Exception):
-    """The store cannot do it now; the text says what and where. Nothing was changed."""
+    """The store cannot do it now; the text says what and where. Nothing was changed, unless the text says otherwise."""
 
 
 class NoStoreError(StoreError):

@@ -65,8 +65,8 @@ class SnapshotStore:
         self._retry_at = 0.0  # when a file that does not follow is tried again
 
     async def open(self, *, make: bool = True) -> None:
-        """Open both; without the store the snapshot has to do. Raises StoreError."""
-        await self._connection.make()
+        """Open both. Without the store the snapshot has to do, or it without a snapshot. Raises StoreError."""
+        await self._follow(None)
         try:
             await self._store.open(make=make)
         except StoreError as error:
@@ -81,9 +81,9 @@ class SnapshotStore:
 
     async def _usable(self, error: StoreError) -> _Held:
         """What the snapshot has, where it may stand for the store. Raises StoreError with both reasons."""
-        held = await self._connection.run(_held)
+        held = await self._look()
         if held is None:
-            raise StoreError(f"{error}; there is no snapshot in {self.path} yet") from error
+            raise StoreError(f"{error}; there is no snapshot in {self.path} to go by") from error
         hours = (time.time() - held.seen_at) / 3600
         if 0 < self._oldest < hours * 3600:
             allowed = f"[store] snapshot_max_age_hours allows {self._oldest / 3600:g}; 0 allows any"
@@ -113,8 +113,14 @@ class SnapshotStore:
             return self._followed(await self._store.read(None, ""))
         return self._followed(await self._store.read(version, epoch))
 
+    async def _look(self) -> _Held | None:
+        """What the snapshot has; nothing where it cannot be read, which the log has told then."""
+        found: list[_Held | None] = []
+        await self._follow(lambda database: found.append(_held(database)))
+        return found[0] if found else None
+
     async def _first(self) -> Reading:
-        held = await self._connection.run(_held)
+        held = await self._look()
         try:
             reading = await self._since(held)
         except StoreError as error:
@@ -149,9 +155,13 @@ class SnapshotStore:
     async def _rows(self) -> AsyncIterator[list[ChangedRow]]:
         """The rows of the snapshot, page by page."""
         last = (0, "")
-        while page := await self._connection.run(functools.partial(_page, after=last)):
-            yield page
-            last = (CODES[page[-1][0]], page[-1][1])
+        try:
+            while page := await self._connection.run(functools.partial(_page, after=last)):
+                yield page
+                last = (CODES[page[-1][0]], page[-1][1])
+        except StoreError:
+            await self._follow(_forget)  # the next start reads the store
+            raise
 
     def _followed(self, reading: Reading) -> Reading:
         """The reading, whose rows go into the snapshot on their way."""
@@ -175,10 +185,13 @@ class SnapshotStore:
         if follows and await self._follow(lambda database: _commit(database, reading.version, reading.epoch, now)):
             self._at, self._seen_at = (reading.version, reading.epoch), now
 
-    async def _follow(self, work: Callable[[sqlite3.Connection], None]) -> bool:
-        """Change the snapshot; whether it could be. Where it cannot the calls go on, and the log says so."""
+    async def _follow(self, work: Callable[[sqlite3.Connection], None] | None) -> bool:
+        """Change the snapshot (None: make it); whether it could be. Where not the calls go on, and the log says so."""
         try:
-            await self._connection.run(work)
+            if work is None:
+                await self._connection.make()
+            else:
+                await self._connection.run(work)
         except StoreError as error:
             self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
             self._log.error("snapshot_failed", error=str(error))
@@ -199,6 +212,11 @@ class SnapshotStore:
 def _held(database: sqlite3.Connection) -> _Held | None:
     found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()
     return _Held(*found) if found is not None else None
+
+
+def _forget(database: sqlite3.Connection) -> None:
+    with transaction(database):
+        database.execute("DELETE FROM meta")
 
 
 def _page(database: sqlite3.Connection, after: tuple[int, str]) -> list[ChangedRow]:

@@ -34,7 +34,7 @@ class TableSync:
 
     async def run(self) -> None:
         """Follow the store for ever. Where it fails, the last good table goes on serving, and says how old it is."""
-        retry = STORE_RETRY_MIN_SECONDS
+        retry, said = STORE_RETRY_MIN_SECONDS, ""
         up = self._metrics.store_up.labels(self._store.name)
         while True:
             try:
@@ -42,7 +42,8 @@ class TableSync:
                     await self._read()
                 self._in_step_at = time.monotonic()
             except Exception as error:  # noqa: BLE001 - whatever it is, the last good table goes on serving
-                if retry == STORE_RETRY_MIN_SECONDS:
+                if str(error) != said:  # the same one every few seconds is said once
+                    said = str(error)
                     say = self._log.error if isinstance(error, StoreError) else self._log.exception
                     say("store_down", error=str(error), table_version=self.table.version)
                 up.set(0)
@@ -51,7 +52,7 @@ class TableSync:
                 continue
             if retry != STORE_RETRY_MIN_SECONDS:
                 self._log.info("store_up", table_version=self.table.version)
-            retry = STORE_RETRY_MIN_SECONDS
+            retry, said = STORE_RETRY_MIN_SECONDS, ""
             up.set(1)
 
     async def _read(self) -> None:
