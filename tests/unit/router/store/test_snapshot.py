@@ -283,8 +283,6 @@ async def test_a_snapshot_of_any_age_serves_where_that_is_allowed(place: Place) 
 async def test_without_a_store_and_without_a_snapshot_there_is_no_start(place: Place) -> None:
     place.away()
     with pytest.raises(StoreError, match=r"is it running, and there\?; there is no snapshot in .*snapshot\.db"):
-        StoreError, match=r"is it running, and there\?; there is no snapshot in .*snapshot\.db to go by"
-    ):
         await place.started()
 
 
