@@ -44,7 +44,7 @@ class _Leg:
 
 
 class _Call:
-    """All that is dialled with one Linkedid at a time. An answer on any leg is an answer for all of them."""
+    """All that is dialled with one Linkedid, up to an answer: on any leg it is one for all of them."""
 
     __slots__ = ("answered", "dialled", "ended", "legs", "linked")
 
@@ -110,10 +110,11 @@ class DialWatch:
         # A fork to several subscribers is an attempt to each: the number tells them apart.
         name = (_variable(event, "RINGWAY_ATTEMPT") or dialling or leg)[:ATTEMPT_ID_MAX_CHARS]
         if len(self._legs) >= AMI_OPEN_LEGS_MAX:
-            self._give_up(self._calls[next(iter(self._calls))])
+            self._give_up(self._legs[next(iter(self._legs))].call)  # the oldest
         linked = _text(event, "DestLinkedid") or leg
         call = self._calls.get(linked)
-        if call is None:
+        # What is dialled after an answer is another matter: an agent is called first, and then the subscriber for him.
+        if call is None or call.answered:
             call = self._calls[linked] = _Call(linked)
         dialled = call.dialled.get((name, subscriber))
         if dialled is None:
@@ -153,11 +154,12 @@ class DialWatch:
             call.end(dialled)
             if not call.answered:
                 yield _sighting(dialled, now, dialled.outcome)
-        if not call.legs:
+        if not call.legs and self._calls.get(call.linked) is call:
             del self._calls[call.linked]
 
     def _give_up(self, call: _Call) -> None:
-        del self._calls[call.linked]
+        if self._calls.get(call.linked) is call:
+            del self._calls[call.linked]
         for leg in call.legs:
             del self._legs[leg]
 

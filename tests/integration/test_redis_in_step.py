@@ -17,7 +17,7 @@ from dialplan.validate import ChangeSet
 from router.store.redis import RedisStore
 from router.store.redis_connection import Options, parse
 from tests.fastagi import environment_lines, place
-from tests.processes import Router, load, running_router, wait_until
+from tests.processes import DEMO_DATA, Router, load, ringway, running_router, wait_until, write_config
 from tests.redis_server import RedisServer, running_redis
 
 DATA = """
@@ -83,6 +83,22 @@ def digests(routers: list[Router]) -> set[tuple[float, float]]:
     """Version and digest of each table."""
     pages = [each.metrics() for each in routers]
     return {(page["ringway_table_version"], page["ringway_table_digest"]) for page in pages}
+
+
+def test_a_user_of_the_file_moves_over_with_one_setting_and_one_command(
+    redis: RedisServer, tmp_path: pathlib.Path
+) -> None:
+    configs = []
+    for name, store in (("file", {}), ("shared", {"url": redis.url})):
+        (tmp_path / name).mkdir()
+        configs.append(write_config(tmp_path / name, {"store": store}))
+    file, shared = configs
+    load(file, DEMO_DATA)
+    dumped = ringway("dump", config=file).out
+    assert ringway("load", "-", config=shared, stdin=dumped).status == 0
+    assert ringway("dump", config=shared).out == dumped
+    decisions = [ringway("route", "02079460000", "--json", config=each).json() for each in configs]
+    assert decisions[0] | {"at": ""} == decisions[1] | {"at": ""}
 
 
 def test_a_change_is_live_in_every_router(routers: list[Router], capsys: pytest.CaptureFixture[str]) -> None:

@@ -326,3 +326,31 @@ def test_an_event_costs_the_same_however_large_its_call_is() -> None:
         return Counted.looks
 
     assert looks(1000) <= looks(100) * 11
+
+
+@pytest.mark.parametrize(
+    ("events", "outcome"),
+    [([RINGING, NO_ANSWER, hangup()], Outcome.MISSED), ([RINGING, ANSWER, hangup()], Outcome.ANSWERED)],
+)
+def test_a_subscriber_who_is_called_for_an_agent_is_judged_by_himself(events: list[Event], outcome: Outcome) -> None:
+    """The agent is originated first, and answers; then his channel dials."""
+    agent = {"DestUniqueid": "1.0", "DestLinkedid": "1.0", "DialString": "agent-7", "DestChannel": "PJSIP/agent-7-1"}
+    sightings = seen(
+        originated("DialBegin", **agent),
+        originated("DialEnd", **agent, DialStatus="ANSWER"),
+        dial("DialBegin", dialling="1.0"),
+        *events,
+        hangup("1.0"),
+    )
+    assert sightings[1:] == [told(outcome)]
+    assert [each.subscriber for each in sightings[:1]] == ["agent-7"]  # no number: no attempt comes of it
+
+
+def test_legs_that_nobody_ends_give_way_also_where_their_call_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "AMI_OPEN_LEGS_MAX", 3)
+    watch = DialWatch()
+    for place in range(20):
+        leg = f"2.{place}"
+        for event in (dial("DialBegin", leg=leg), dial("DialEnd", leg=leg, DialStatus="ANSWER")):
+            assert len(list(watch.see(event, NOW))) == (event["Event"] == "DialEnd")
+        assert len(watch) <= 3
