@@ -241,6 +241,7 @@ def test_cut_in_the_middle_of_dialling(link: Link) -> None:
         link.sees()
 
 
+@pytest.mark.long
 def test_a_link_whose_other_half_has_gone(link: Link) -> None:
     """No packet comes through any more, and nobody says so: the router notices by its own pings.
 
@@ -288,6 +289,7 @@ def test_flooded_with_events(link: Link) -> None:
     assert [line for line in link.router.log[before:] if str(line["event"]).startswith("ami_")] == []
 
 
+@pytest.mark.long
 def test_a_refused_login_is_said_once_and_ends_with_the_right_secret(link: Link, tmp_path: Path) -> None:
     secret = tmp_path / "ami.secret"
     link.router.terminate()
@@ -307,6 +309,7 @@ def test_a_refused_login_is_said_once_and_ends_with_the_right_secret(link: Link,
         link.sees()
 
 
+@pytest.mark.long
 def test_asterisk_restarts(link: Link) -> None:
     with link.busy():
         pass
@@ -334,6 +337,7 @@ def certificate(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_by_tls_and_only_with_the_right_certificate(asterisk_program: Program, tmp_path: Path) -> None:
     own, other = certificate(tmp_path, "own.pem"), certificate(tmp_path, "other.pem")
     (port,) = free_ports(1)

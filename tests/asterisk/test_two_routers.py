@@ -65,6 +65,7 @@ def all_decided(ended: Ended) -> None:
     check(ended, fallback=False)
 
 
+@pytest.mark.long
 def test_either_router_and_redis_killed_and_restarted_in_turn(site: Site, waits: Waits) -> None:
     with site.calls() as calls:
         calls.more(2 * SOME)
@@ -87,6 +88,7 @@ def test_either_router_and_redis_killed_and_restarted_in_turn(site: Site, waits:
     waits.add("two routers and Redis, each killed and restarted", ended, before)
 
 
+@pytest.mark.long
 def test_each_one_stopped_in_turn(site: Site, waits: Waits) -> None:
     with site.calls() as calls:
         calls.more(2 * SOME)
@@ -110,6 +112,7 @@ def test_each_one_stopped_in_turn(site: Site, waits: Waits) -> None:
     waits.add("two routers and Redis, each stopped (SIGSTOP)", ended, before)
 
 
+@pytest.mark.long
 def test_both_routers_start_while_redis_is_away(site: Site, waits: Waits) -> None:
     with site.calls() as calls:
         calls.more(2 * SOME)

@@ -278,6 +278,7 @@ async def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(
     await router.equals(stores.of(emptied.url))
 
 
+@pytest.mark.long
 async def test_a_link_that_swallows_everything_is_noticed_and_survived(stores: Stores, proxy: FaultProxy) -> None:
     writer = stores.of(through(proxy))
     await writer.open()
@@ -332,6 +333,7 @@ async def test_a_commit_without_an_answer_says_that_nobody_knows(
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 async def test_what_was_acknowledged_outlives_a_sigkill_and_each_commit_is_whole_or_absent(
     stores: Stores, server: RedisServer
 ) -> None:
@@ -375,6 +377,7 @@ async def test_a_dead_writers_lock_ends_by_itself(stores: Stores, emptied: Redis
         assert emptied.client().exists("{ringway}:lock") == 0
 
 
+@pytest.mark.long
 async def test_a_stopped_server_is_noticed_and_goes_on_where_it_was(stores: Stores, server: RedisServer) -> None:
     writer = stores.of(server.url)
     await writer.open()
@@ -534,6 +537,7 @@ async def test_a_failover_is_followed_and_loses_nothing_that_was_replicated(
     assert (router.flows(), router.whole) == ({"a": "old", "b": "new"}, 1)
 
 
+@pytest.mark.long
 async def test_a_failover_that_lost_commits_is_noticed_and_the_tables_end_equal(
     stores: Stores, sentinels: Sentinels
 ) -> None:
@@ -558,6 +562,7 @@ async def test_a_failover_that_lost_commits_is_noticed_and_the_tables_end_equal(
     assert router.whole >= 2
 
 
+@pytest.mark.long
 async def test_a_master_that_stands_still_is_given_up_for_the_new_one(stores: Stores, sentinels: Sentinels) -> None:
     old = sentinels.master()
     writer = stores.of(sentinels.url)
@@ -595,6 +600,7 @@ async def test_sentinels_that_know_no_such_master_are_named(stores: Stores, sent
     assert "No master found for 'another'" in str(caught.value)
 
 
+@pytest.mark.long
 async def test_a_cluster_keeps_the_data_set_together_and_survives_the_restart_of_its_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -25,6 +25,8 @@ from tests.tools import needed
 
 SHORT_SECONDS = 0.4
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:

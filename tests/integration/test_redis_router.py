@@ -156,6 +156,7 @@ def test_without_redis_and_without_a_snapshot_there_is_no_start(site: Site) -> N
         assert not router.events("ready")
 
 
+@pytest.mark.long
 def test_a_snapshot_that_is_too_old_is_refused_unless_it_is_allowed(site: Site) -> None:
     with site.router() as router:
         router.terminate()
@@ -171,6 +172,7 @@ def test_a_snapshot_that_is_too_old_is_refused_unless_it_is_allowed(site: Site) 
             assert context(router) == "flow-menu"
 
 
+@pytest.mark.long
 def test_a_start_on_a_redis_that_has_lost_its_data_serves_the_snapshot(site: Site) -> None:
     with site.router() as router:
         router.terminate()
@@ -215,6 +217,7 @@ def test_attempts_that_are_seen_without_redis_are_kept_and_handed_over(site: Sit
         assert context(router, ANNA, "another") == "flow-menu"  # which is used up now
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("policy", "destination"), [(None, "flow-menu"), ("own-flow", "flow-menu"), ("campaign", "campaign-win-back")]
 )
@@ -272,6 +275,7 @@ def test_store_up_and_the_age_of_the_table_tell_when_redis_is_away(site: Site, t
     assert (compared(router), compared(other)) == (1, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["trimmed", "gap", "rows of a change"])
 def test_changes_that_are_missing_are_compared_in_full_and_the_tables_end_equal(
     site: Site, two: list[Router], fault: str
@@ -316,6 +320,7 @@ def test_an_emptied_redis_leaves_the_last_good_table_until_it_is_loaded_again(si
     assert len(digests(two)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loads_since", [0, 2])
 def test_a_restored_backup_is_compared_in_full_and_the_tables_end_equal(
     site: Site, two: list[Router], tmp_path: pathlib.Path, loads_since: int
