@@ -91,7 +91,7 @@ class _Router:
             log,
             metrics,
             mask_callers=settings.log.mask_callers,
-            shared=not settings.store.url.startswith("sqlite:"),
+            shared=stores.shared,
             claim_seconds=min(CALLBACK_CLAIM_SECONDS, settings.agi.deadline_ms / 1000 / 4),
         )
         system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None

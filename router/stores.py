@@ -17,18 +17,22 @@ from router.store.sqlite_callbacks import beside
 
 
 class Stores(NamedTuple):
-    """The data set, and the attempts and claims. `shown` is the address without any secret."""
+    """The data set, and the attempts and claims.
+
+    `shown` is the address without any secret; `shared`: routers on other machines use it too.
+    """
 
     rows: Store
     calls: CallbackStore
     shown: str
+    shared: bool
 
 
 def stores_of(wanted: settings.Store) -> Stores:
     """The stores of `[store]`, as commands use them. Raises StoreError."""
     if wanted.url.startswith("sqlite:"):
         file = from_url(wanted.url)
-        return Stores(file, beside(file.path), wanted.url)
+        return Stores(file, beside(file.path), wanted.url, shared=False)
     address = parse(wanted.url)
     options = Options(
         username=wanted.username,
@@ -41,14 +45,14 @@ def stores_of(wanted: settings.Store) -> Stores:
         cluster=wanted.cluster,
         prefix=wanted.prefix,
     )
-    return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown)
+    return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown, shared=True)
 
 
 def kept_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
     """The same as a running router uses them: one that is elsewhere has a part of it here, for when it is away."""
     stores = stores_of(wanted)
-    if wanted.url.startswith("sqlite:") or not wanted.snapshot:
+    if not stores.shared or not wanted.snapshot:
         return stores
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
-    return Stores(rows, KeptCallbackStore(stores.calls, beside(path), log), stores.shown)
+    return Stores(rows, KeptCallbackStore(stores.calls, beside(path), log), stores.shown, shared=True)
