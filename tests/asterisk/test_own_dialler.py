@@ -24,6 +24,11 @@ exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Dial(PJSIP/${{EXTEN}}@trunk,20)
  same => n,Hangup()
 
+[own-agent-first]
+exten => _X!,1,Set(CALLERID(num)={OUR})
+ same => n,Dial(PJSIP/${{EXTEN}}@trunk,1,iS(1))
+ same => n,Hangup()
+
 [own-fork]
 exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Set(CALLERID(num)={OUR})
@@ -138,3 +143,19 @@ def test_a_retry_in_the_same_channel_by_a_diallers_own_dialplan(campaigns: Campa
     """Without a name for each attempt the channel's own is all there is: what was missed once stays missed."""
     to = subscriber(Behaviour.BUSY)
     assert watched(campaigns, f"Local/{bare(to)}@own-retry", to=to) == ["missed"]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour.RINGS, Behaviour.BUSY, Behaviour.UNKNOWN, Behaviour.ANSWERS],
+    ids=lambda each: each.name.lower(),
+)
+def test_an_agent_who_is_called_first_and_has_answered_is_not_the_subscriber(
+    campaigns: Campaigns, behaviour: Behaviour
+) -> None:
+    """Both calls have one Linkedid; the agent's answer says nothing of the subscriber's."""
+    to, agent = subscriber(behaviour), f"20{Behaviour.ANSWERS.value:02}"
+    how = {"Context": "own-agent-first", "Exten": bare(to), "Variable": "__CAMPAIGN_ID=win-back"}
+    assert watched(campaigns, f"PJSIP/{agent}@trunk", to=to, **how) == [OUTCOMES[behaviour]]
+    assert len(campaigns.rung(f":{agent}")) > 0
+    assert campaigns.told(agent) == []
