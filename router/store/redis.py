@@ -238,28 +238,31 @@ class RedisStore:
                 return Commit(state.version, 0)
             name = uuid.uuid4().hex
             log = f"{self._log}:{name}"
-            chunks = 0
+            staged, last = 0, None
             for rows in _chunks(changes):
                 work.go_on()
-                packed = await asyncio.to_thread(_pack, rows)
-                await self._link.script(scripts.STAGE, (log,), chunks, packed, int(REDIS_STAGED_SECONDS))
-                chunks += 1
+                if last is not None:
+                    await self._link.script(scripts.STAGE, (log,), staged, last, int(REDIS_STAGED_SECONDS))
+                    staged += 1
+                last = await asyncio.to_thread(_pack, rows)
             work.commit()
-            keys = (self._meta, self._lock, self._changes, log)
-            values = (token, state.version, state.head, name, chunks, len(changes))
+            keys = (self._meta, self._lock, self._changes, log, *self._rows)
+            values = (token, state.version, state.head, name, staged, len(changes), last or b"")
             try:
-                told, *version = await self._link.script(scripts.COMMIT, keys, *values)
+                told, *now = await self._link.script(scripts.COMMIT, keys, *values)
             except UnansweredError as error:
                 raise StoreError(f"{error}; whether the change is made is not known: make it again") from error
             if told != b"done":
                 raise self._error(
                     "this change took too long, and others may write again; nothing was changed, try again"
                 )
+            version, applied, kept, commits = map(int, now)
             # It is done; what is left whoever comes next can do too.
             with contextlib.suppress(StoreError):
-                await self._apply(state._replace(version=int(version[0]), head=name))
-                await self._trim()
-            return Commit(int(version[0]), len(changes))
+                await self._apply(state._replace(version=version, head=name, applied=applied))
+                if kept > REDIS_LOG_ROWS_MAX or commits > REDIS_LOG_COMMITS_MAX:
+                    await self._trim()
+            return Commit(version, len(changes))
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[tuple[str, State]]:
@@ -306,7 +309,7 @@ class RedisStore:
                 return state
             following = state.applied + 1
             name = state.head if following == state.version else await self._id_of(following)
-            keys = (self._meta, self._changes, f"{self._log}:{name}", *self._rows)
+            keys = (self._meta, f"{self._log}:{name}", *self._rows)
             chunk, told = state.chunk, b"more"
             while told == b"more":
                 (told,) = await self._link.script(scripts.APPLY, keys, following, chunk)

@@ -10,8 +10,8 @@ The data set, version by version:
 - log:ID: the rows of a commit in chunks, each in MessagePack: a list of [kind, key, body or false];
 - rows:KIND: what is stored, key -> body.
 
-A commit is the one step of meta and changes. Its rows are put into rows:KIND afterwards, chunk by chunk, by whoever
-comes by; a reader puts those of the log over them.
+A commit is the one step of meta and changes. The rows of a small one are put into rows:KIND in the same step, those of
+a large one afterwards, chunk by chunk, by whoever comes by; a reader puts those of the log over them.
 """
 
 from collections.abc import Sequence
@@ -109,36 +109,52 @@ return {ARGV[4], redis.call('LLEN', KEYS[1])}
 """
 )
 
-# KEYS: meta, lock, changes, log. ARGV: token, version, head, id, chunks, rows.
+# Puts a chunk into the rows, whose keys follow the first so many.
+_PUT = """
+local function put(packed, first)
+  for _, row in ipairs(cmsgpack.unpack(packed)) do
+    if row[3] then redis.call('HSET', KEYS[first + row[1]], row[2], row[3])
+    else redis.call('HDEL', KEYS[first + row[1]], row[2]) end
+  end
+end
+"""
+
+# KEYS: meta, lock, changes, log, rows... ARGV: token, version, head, id, chunks sent ahead, rows, last chunk. Where
+# that chunk is the only one, it is put into the rows right away.
 COMMIT = Script(
-    """
-local version, head = unpack(redis.call('HMGET', KEYS[1], 'version', 'head'))
-if head == ARGV[4] then return {ARGV[7], 'done', version} end
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {ARGV[7], 'lost'} end
-if version ~= ARGV[2] or head ~= ARGV[3] then return {ARGV[7], 'moved'} end
-if redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[5]) then return {ARGV[7], 'lost'} end
+    _PUT
+    + """
+local version, head, applied, kept = unpack(redis.call('HMGET', KEYS[1], 'version', 'head', 'applied', 'kept'))
+if head == ARGV[4] then return {ARGV[8], 'done', version, applied, kept, redis.call('XLEN', KEYS[3])} end
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {ARGV[8], 'lost'} end
+if version ~= ARGV[2] or head ~= ARGV[3] then return {ARGV[8], 'moved'} end
+if redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[5]) then return {ARGV[8], 'lost'} end
 local new = string.format('%.0f', tonumber(version) + 1)
 -- The first write is the one that may be refused: of a script that fails, what came before it stays done.
 redis.call('XADD', KEYS[3], new .. '-0', 'id', ARGV[4], 'before', ARGV[3], 'rows', ARGV[6])
+redis.call('RPUSH', KEYS[4], ARGV[7])
 redis.call('PERSIST', KEYS[4])
 redis.call('HSET', KEYS[1], 'version', new, 'head', ARGV[4])
-redis.call('HINCRBY', KEYS[1], 'kept', ARGV[6])
-return {ARGV[7], 'done', new}
+kept = redis.call('HINCRBY', KEYS[1], 'kept', ARGV[6])
+if ARGV[5] == '0' and applied == version then
+  put(ARGV[7], 4)
+  applied = new
+  redis.call('HSET', KEYS[1], 'applied', applied)
+end
+return {ARGV[8], 'done', new, applied, kept, redis.call('XLEN', KEYS[3])}
 """
 )
 
-# KEYS: meta, changes, log, rows... ARGV: version, chunk. Puts one chunk into the rows, if it is its turn.
+# KEYS: meta, log, rows... ARGV: version, chunk. Puts one chunk into the rows, if it is its turn.
 APPLY = Script(
-    """
+    _PUT
+    + """
 local applied, chunk = unpack(redis.call('HMGET', KEYS[1], 'applied', 'chunk'))
 if tonumber(applied) ~= tonumber(ARGV[1]) - 1 or chunk ~= ARGV[2] then return {ARGV[3], 'moved'} end
-local packed = redis.call('LINDEX', KEYS[3], chunk)
+local packed = redis.call('LINDEX', KEYS[2], chunk)
 if not packed then return {ARGV[3], 'missing'} end
-for _, row in ipairs(cmsgpack.unpack(packed)) do
-  if row[3] then redis.call('HSET', KEYS[3 + row[1]], row[2], row[3])
-  else redis.call('HDEL', KEYS[3 + row[1]], row[2]) end
-end
-if chunk + 1 < redis.call('LLEN', KEYS[3]) then
+put(packed, 2)
+if chunk + 1 < redis.call('LLEN', KEYS[2]) then
   redis.call('HSET', KEYS[1], 'chunk', chunk + 1)
   return {ARGV[3], 'more'}
 end

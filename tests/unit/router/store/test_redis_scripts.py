@@ -10,6 +10,7 @@ from router.store.redis_connection import Script
 from router.store.redis_scripts import Entry, entry_of, led_to
 from tests.redis_server import RedisServer
 
+LAST = b"\x92\x93\x02\xa1b\xa4more\x93\x02\xa1a\xc2"  # b is more, a goes
 ALL = {name: script for name, script in vars(scripts).items() if isinstance(script, Script)}
 
 
@@ -30,9 +31,13 @@ class Data:
         assert question == b"question 5"
         return list(reply)
 
-    def commit(self, name: str, who: str = "me", version: int = 0, head: str = "first", chunks: int = 1) -> list[Any]:
-        keys = [self.meta, self.lock, self.changes, self.key(f"log:{name}")]
-        return self.run(scripts.COMMIT, keys, who, version, head, name, chunks, 1)
+    def commit(self, name: str, who: str = "me", version: int = 0, head: str = "first", staged: int = 0) -> list[Any]:
+        """Of one row a chunk."""
+        keys = [self.meta, self.lock, self.changes, self.key(f"log:{name}"), *self.rows]
+        return self.run(scripts.COMMIT, keys, who, version, head, name, staged, staged + 1, LAST)
+
+    def apply(self, name: str, version: int, chunk: int) -> list[Any]:
+        return self.run(scripts.APPLY, [self.meta, self.key(f"log:{name}"), *self.rows], version, chunk)
 
     def stage(self, name: str, place: int, chunk: bytes = b"\x91\x93\x02\xa1a\xa4body") -> list[Any]:
         return self.run(scripts.STAGE, [self.key(f"log:{name}")], place, chunk, 600)
@@ -51,7 +56,7 @@ def data(redis_server: RedisServer) -> Data:
 def test_every_script_begins_its_reply_with_its_question(name: str, redis_server: RedisServer) -> None:
     data = Data(redis_server)
     keys = [data.key(str(place)) for place in range(7)]
-    values = {"COMMIT": 6, "TRIM": 5, "STAGE": 3}.get(name, 2)
+    values = {"COMMIT": 7, "TRIM": 5, "STAGE": 3}.get(name, 2)
     count = {"MAKE": 1, "STATE": 0, "LOCK": 2, "UNLOCK": 1, "SERVER": 0, "MEMORY": 0, "GET": 1}.get(name, values)
     if name == "TRIM":
         data.redis.hset(keys[0], mapping={"kept": 0, "applied": 0, "version": 0})
@@ -86,13 +91,15 @@ def test_a_chunk_that_is_sent_twice_stands_there_once(data: Data) -> None:
     assert 0 < data.redis.ttl(data.key("log:a")) <= 600
 
 
-def test_a_commit_that_is_sent_twice_is_done_once(data: Data) -> None:
-    data.stage("a", 0)
-    assert data.commit("a") == [b"done", b"1"]
-    assert data.commit("a") == [b"done", b"1"]
+def test_a_small_commit_that_is_sent_twice_is_done_once_its_rows_too(data: Data) -> None:
+    data.redis.hset(data.rows[1], "a", "body")
+    assert data.commit("a") == [b"done", b"1", b"1", 1, 1]
+    assert data.commit("a") == [b"done", b"1", b"1", b"1", 1]
     _, entries = data.run(scripts.CHANGES, [data.meta, data.changes], 0, 10)
     assert [entry_of(each) for each in entries] == [Entry(1, "a", "first", 1)]
+    assert data.redis.lrange(data.key("log:a"), 0, -1) == [LAST]
     assert data.redis.ttl(data.key("log:a")) == -1
+    assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
 
 
 @pytest.mark.parametrize(
@@ -101,34 +108,46 @@ def test_a_commit_that_is_sent_twice_is_done_once(data: Data) -> None:
         ({"who": "you"}, b"lost"),
         ({"version": 1}, b"moved"),
         ({"head": "other"}, b"moved"),
-        ({"chunks": 2}, b"lost"),
+        ({"staged": 0}, b"lost"),
+        ({"staged": 2}, b"lost"),
     ],
 )
 def test_a_commit_of_one_whose_turn_is_over_changes_nothing(data: Data, how: dict[str, Any], told: bytes) -> None:
     data.stage("a", 0)
     before = data.redis.hgetall(data.meta)
-    assert data.commit("a", **how) == [told]
+    assert data.commit("a", **{"staged": 1} | how) == [told]
     assert data.redis.hgetall(data.meta) == before
-    assert data.redis.exists(data.changes) == 0
+    assert data.redis.exists(data.changes, *data.rows) == 0
+    assert data.redis.llen(data.key("log:a")) == 1
 
 
 def test_chunks_go_into_the_rows_one_by_one_and_each_once(data: Data) -> None:
     data.stage("a", 0)
-    data.stage("a", 1, b"\x92\x93\x02\xa1b\xa4more\x93\x02\xa1a\xc2")
-    data.commit("a", chunks=2)
-    keys = [data.meta, data.changes, data.key("log:a"), *data.rows]
-    apply = [data.run(scripts.APPLY, keys, 1, chunk) for chunk in (1, 0, 0, 1, 1)]
+    assert data.commit("a", staged=1) == [b"done", b"1", b"0", 2, 1]
+    assert data.redis.exists(*data.rows) == 0
+    apply = [data.apply("a", 1, chunk) for chunk in (1, 0, 0, 1, 1)]
     assert apply == [[b"moved"], [b"more"], [b"moved"], [b"done"], [b"moved"]]
     assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
     assert data.redis.hmget(data.meta, "applied", "chunk") == [b"1", b"0"]
 
 
+def test_a_small_commit_behind_a_large_one_waits_for_its_rows(data: Data) -> None:
+    data.stage("a", 0)
+    data.commit("a", staged=1)
+    assert data.commit("b", version=1, head="a") == [b"done", b"2", b"0", 3, 2]
+    assert [data.apply(*each) for each in (("b", 2, 0), ("a", 1, 0), ("a", 1, 1), ("b", 2, 0))] == [
+        [b"moved"],
+        [b"more"],
+        [b"done"],
+        [b"done"],
+    ]
+
+
 def test_rows_that_are_gone_are_not_passed_over(data: Data) -> None:
     data.stage("a", 0)
-    data.commit("a")
+    data.commit("a", staged=1)
     data.redis.delete(data.key("log:a"))
-    keys = [data.meta, data.changes, data.key("log:a"), *data.rows]
-    assert data.run(scripts.APPLY, keys, 1, 0) == [b"missing"]
+    assert data.apply("a", 1, 0) == [b"missing"]
     assert data.redis.hget(data.meta, "applied") == b"0"
 
 
