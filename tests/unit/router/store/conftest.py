@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from router.store import redis as store_redis
 from router.store import sqlite_callbacks
 from router.store.base import CallbackStore, Store
 from router.store.redis import RedisStore
@@ -17,6 +18,7 @@ from router.store.redis_connection import Options, parse
 from router.store.sqlite import SqliteStore
 from router.store.sqlite_callbacks import SqliteCallbackStore
 from tests.redis_server import RedisServer
+from tests.unit.router.store.redis_data import Opened
 
 Opener = Callable[[], Awaitable[Store]]
 CallbackOpener = Callable[[], Awaitable[CallbackStore]]
@@ -87,3 +89,17 @@ async def another_callback_store(
 async def callback_store(another_callback_store: CallbackOpener) -> CallbackStore:
     """An open store that has heard of no attempt."""
     return await another_callback_store()
+
+
+@pytest.fixture
+async def opened(redis_server: RedisServer) -> AsyncIterator[Opened]:
+    made = Opened(redis_server)
+    yield made
+    for each in made.stores:
+        await each.close()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows a chunk, and a page of the scan."""
+    monkeypatch.setattr(store_redis, "STORE_BATCH_ROWS", 2)
