@@ -32,6 +32,7 @@ LOG_FLUSH_SECONDS = 0.1  # how long a call's line may wait for its batch
 # --- the store ----------------------------------------------------------------------------------------------------
 STORE_POLL_SECONDS = 0.04  # a committed change is to be live within 200 ms; a look costs about 3 µs
 STORE_BUSY_SECONDS = 30.0  # how long a load waits for another one's transaction
+SQLITE_LOOK_SECONDS = 0.005  # how often who opens a new file looks whether another one is done with making it
 STORE_BATCH_ROWS = 2_000  # rows read in one go: about 4 ms of work away from the event loop
 STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling
 STORE_RETRY_MAX_SECONDS = 5.0  # how long a store may be back before anybody notices
@@ -44,6 +45,7 @@ SNAPSHOT_SEEN_SECONDS = 60.0  # how often a snapshot that needs no change notes 
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here
 OUTBOX_AT_ONCE = 500  # attempts handed over in one go
+OUTBOX_MAX = 200_000  # attempts kept here, some 60 MB: hours of a busy dialler. Beyond, their witnesses keep them
 
 # --- Redis --------------------------------------------------------------------------------------------------------
 REDIS_CONNECT_SECONDS = 1.0  # on a network of one's own a connection takes a millisecond
@@ -68,6 +70,7 @@ CALLBACK_DECLARED_MAX = 10_000  # answers given without the store that are remem
 CALLBACK_CHANGES_MAX = 500  # claims and other changes written in one transaction
 CALLBACK_LOOK_SECONDS = 0.2  # how often a file is looked at for what another router has written down
 CALLBACK_NEWS_MAX = 2_000  # attempts that one such look takes up
+CALLBACK_PAIR_CLAIMS_MAX = 1_000  # of one pair's calls; beyond, what a robot that rings on was told is worked out anew
 HISTORY_ATTEMPTS_MAX = 500  # of one pair that a claim looks at, newest first
 RECORD_BATCH_MAX = 500  # attempts written down in one transaction
 RECORD_QUEUE_MAX = 20_000  # attempts waiting to be written; beyond, a reporter is told that it was not taken

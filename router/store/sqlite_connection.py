@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import pathlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from router.limits import SQLITE_LOOK_SECONDS
 from router.store.base import StoreError
 
 T = TypeVar("T")
@@ -158,7 +160,7 @@ def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool)
     if version not in (0, schema.version):
         known = f"this version of Ringway knows {schema.version}"
         raise UnusableError(f"its schema is {version}, {known}; use the version that made it")
-    database.execute("PRAGMA journal_mode = WAL")
+    _into_wal_mode(database, schema.busy_seconds)
     database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
     if version == 0:
         with transaction(database):
@@ -166,6 +168,20 @@ def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool)
             if version == 0:  # nobody else was faster
                 schema.make(database)
                 database.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _into_wal_mode(database: sqlite3.Connection, busy_seconds: float) -> None:
+    """Of two who make a new file SQLite refuses one here at once, whatever its timeout."""
+    end = time.monotonic() + busy_seconds
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(SQLITE_LOOK_SECONDS)
+        else:
+            return
 
 
 @contextlib.contextmanager

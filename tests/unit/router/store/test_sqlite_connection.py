@@ -3,12 +3,16 @@
 import asyncio
 import sqlite3
 import threading
+import time
+import types
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from router import limits
+from router.store import sqlite_connection
 from router.store.base import StoreError
 from router.store.sqlite_connection import Connection, Schema, UnusableError, named, reached, transaction
 
@@ -20,6 +24,10 @@ def make(database: sqlite3.Connection) -> None:
 
 
 NOTES = Schema(3, make, 0.01, "a writer makes it")
+
+
+def notes_of_schema(database: sqlite3.Connection) -> list[str]:
+    return [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
 
 
 def write(database: sqlite3.Connection, text: str = "a") -> None:
@@ -88,6 +96,29 @@ async def test_work_that_fails_tells_its_caller_and_the_next_goes_on(connection:
         await connection.run(lambda database: database.execute("SELECT * FROM letters").fetchall())
     await connection.run(write)
     assert await connection.run(notes) == ["a"]
+
+
+async def test_who_opens_a_new_file_waits_until_the_other_one_is_done_with_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite by itself waits for nobody who writes when it goes into WAL mode, whatever its timeout."""
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    assert notes_of_schema(other) == []
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr(sqlite_connection, "time", types.SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    made = Connection(path, NOTES._replace(busy_seconds=60.0))
+    await made.make()
+    await made.run(write)
+    await made.close()
+    other.close()
+    assert waits == [limits.SQLITE_LOOK_SECONDS]
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
