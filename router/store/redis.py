@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import msgspec
 
-from dialplan.model import Row, RowKind
+from dialplan.model import RowKind
 from dialplan.validate import ChangeSet, Stored
 from router.limits import (
-    REDIS_GETS_MAX,
     REDIS_LOCK_LOOK_SECONDS,
     REDIS_LOCK_SECONDS,
     REDIS_LOG_COMMITS_MAX,
@@ -31,6 +30,7 @@ from router.store import redis_scripts as scripts
 from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
 from router.store.redis_connection import Address, Link, Options, UnansweredError
 from router.store.redis_scripts import Entry, State, entry_of, led_to
+from router.store.redis_stored import StoredRows
 from router.store.rows import CODES, MalformedError, decode, encode
 from router.store.work import Work
 
@@ -151,7 +151,7 @@ class RedisStore:
             yield await asyncio.to_thread(self._unpacked, chunk)
 
     def _unpacked(self, chunk: bytes) -> list[ChangedRow]:
-        with self._sound():
+        with self.sound():
             rows: list[ChangedRow] = []
             for code, key, body in _unpack(chunk):
                 kind, row = decode(code, body if isinstance(body, str) else None)
@@ -159,7 +159,8 @@ class RedisStore:
             return rows
 
     @contextlib.contextmanager
-    def _sound(self) -> Iterator[None]:
+    def sound(self) -> Iterator[None]:
+        """Turn what a row that cannot be read raises into a StoreError."""
         try:
             yield
         except (MalformedError, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -193,7 +194,7 @@ class RedisStore:
         return bytes(server)
 
     def _decoded(self, kind: RowKind, code: int, page: Sequence[bytes]) -> list[ChangedRow]:
-        with self._sound():
+        with self.sound():
             return [(kind, page[at].decode(), decode(code, page[at + 1])[1]) for at in range(0, len(page), 2)]
 
     async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncIterator[Sequence[bytes]]:
@@ -220,7 +221,7 @@ class RedisStore:
 
     async def _view(self, use: Callable[[Stored], None], work: Work) -> int:
         async with self._alone() as (token, state):
-            await asyncio.to_thread(use, _StoredRows(self, work, asyncio.get_running_loop()))
+            await asyncio.to_thread(use, StoredRows(self, work, asyncio.get_running_loop()))
             await self._still(token, state)
             return state.version
 
@@ -231,7 +232,7 @@ class RedisStore:
 
     async def _commit(self, prepare: Prepare, work: Work) -> Commit:
         async with self._alone() as (token, state):
-            changes = await asyncio.to_thread(prepare, _StoredRows(self, work, asyncio.get_running_loop()))
+            changes = await asyncio.to_thread(prepare, StoredRows(self, work, asyncio.get_running_loop()))
             if not len(changes):
                 await self._still(token, state)
                 work.commit()
@@ -342,52 +343,6 @@ class RedisStore:
         async for page in self._scanned(code):
             found.update((page[at].decode(), page[at + 1]) for at in range(0, len(page), 2))
         return await asyncio.to_thread(lambda: dict(sorted(found.items())))
-
-
-class _StoredRows:
-    """What is stored, as a check in a thread sees it while nobody else may write."""
-
-    def __init__(self, store: RedisStore, work: Work, loop: asyncio.AbstractEventLoop) -> None:
-        self._store = store
-        self._work = work
-        self._loop = loop
-        self._known: dict[RowKind, dict[str, Row | None]] = {kind: {} for kind in RowKind}
-        self._all: dict[RowKind, dict[str, bytes]] = {}
-
-    def get(self, kind: RowKind, key: str) -> Row | None:
-        self._work.go_on()
-        known = self._known[kind]
-        if key in known:
-            return known[key]
-        if kind not in self._all and len(known) >= REDIS_GETS_MAX:
-            self._fetch(kind)
-        if kind in self._all:
-            body = self._all[kind].get(key)
-        else:
-            asked = self._store.get(CODES[kind], key)
-            body = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
-        row = self._row(kind, body)
-        if kind is not RowKind.NUMBER or kind not in self._all:
-            known[key] = row
-        return row
-
-    def rows(self, kind: RowKind) -> Iterator[Row]:
-        self._work.go_on()
-        self._fetch(kind)
-        for body in self._all[kind].values():
-            self._work.go_on()
-            row = self._row(kind, body)
-            if row is not None:
-                yield row
-
-    def _fetch(self, kind: RowKind) -> None:
-        if kind not in self._all:
-            asked = self._store.all_of(CODES[kind])
-            self._all[kind] = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
-
-    def _row(self, kind: RowKind, body: bytes | None) -> Row | None:
-        with self._store._sound():  # noqa: SLF001 - one module
-            return None if body is None else decode(CODES[kind], body)[1]
 
 
 def _chunks(changes: ChangeSet) -> Iterator[list[tuple[int, str, str | bool]]]:

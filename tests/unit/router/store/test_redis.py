@@ -8,6 +8,7 @@ from dialplan.model import CallFlow, Destination, RowKind
 from dialplan.validate import ChangeSet, Stored
 from router import limits
 from router.store import redis as store_redis
+from router.store import redis_stored
 from router.store.base import Commit, StoreError
 from router.store.redis import RedisStore
 from router.store.redis_connection import Options, parse
@@ -138,7 +139,7 @@ async def test_a_writer_that_died_after_its_commit_leaves_the_rows_to_the_next(
 async def test_a_check_that_asks_for_many_rows_gets_all_of_their_kind(
     store: RedisStore, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_redis, "REDIS_GETS_MAX", 3)
+    monkeypatch.setattr(redis_stored, "REDIS_GETS_MAX", 3)
     await data.commit(store, company(), flow("menu"), campaign("offer"), number())
     await store.commit(many(9))
     found: list[object] = []
