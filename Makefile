@@ -29,11 +29,14 @@ test-parts:
 	@sh tests/parts/prepare
 	@sh tests/parts/prepare-tools
 
+# Two at a time, each module's tests in one process. For what a test prints (waits, rates): pytest -s FILE, without -n.
+TWO := -n 2 --dist loadscope
+
 test: env test-parts
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest $(TWO) -m "not long"
 
 test-long: env test-parts
-	$(BIN)/pytest -m long
+	$(BIN)/pytest $(TWO) -m long
 
 lint: env
 	$(BIN)/ruff check .
