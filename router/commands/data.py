@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -106,15 +108,19 @@ def _say_done(done: Commit, *, as_json: bool) -> None:
 
 def dump(arguments: argparse.Namespace) -> int:
     """Print the whole data set as a data file."""
+    # A shared store lets nobody write while it is looked at, and who reads this may be a pager that stays open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as whole:
 
-    def use(stored: Stored) -> None:
-        for piece in files.write(_all_rows(stored), as_json=arguments.json):
-            sys.stdout.write(piece)
+        def use(stored: Stored) -> None:
+            for piece in files.write(_all_rows(stored), as_json=arguments.json):
+                whole.write(piece)
 
-    async def view(store: Store) -> int:
-        return await store.view(use)
+        async def view(store: Store) -> int:
+            return await store.view(use)
 
-    with_store(arguments.config, view)
+        with_store(arguments.config, view)
+        whole.seek(0)
+        shutil.copyfileobj(whole, sys.stdout)
     return 0
 
 

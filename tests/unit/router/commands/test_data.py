@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,25 @@ def test_a_load_whose_output_takes_nothing_says_on_the_other_that_it_is_done(
     first, second = done.err.splitlines()
     assert (done.status, first) == (1, "15 rows changed, version 1")
     assert second == "ringway: cannot print: No space left on device; nothing is wrong with the store"
+
+
+def test_a_dump_is_printed_when_the_store_is_let_go_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads it may be a pager that stays open, and a shared store lets nobody write while it is looked at."""
+    run("load", DEMO_DATA)
+    events: list[str] = []
+    using = data.with_store
+
+    def with_store(*arguments: Any, **named: Any) -> Any:
+        using(*arguments, **named)
+        events.append("let go")
+
+    printed = io.StringIO()
+    printed.write = lambda text: events.append(text) or len(text)  # type: ignore[method-assign, func-returns-value]
+    monkeypatch.setattr(data, "with_store", with_store)
+    monkeypatch.setattr(sys, "stdout", printed)
+    run("dump")
+    assert events[0] == "let go"
+    assert "".join(events[1:]).startswith("[[companies]]")
 
 
 # --- characters of others -------------------------------------------------------------------------------------------
