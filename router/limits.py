@@ -42,14 +42,18 @@ DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of 
 
 # --- what is kept here for when a shared store is away ------------------------------------------------------------
 SNAPSHOT_SEEN_SECONDS = 60.0  # how often a snapshot that needs no change notes that it is in step
+SNAPSHOT_BUSY_SECONDS = 0.2  # a change is live only after its snapshot: who looks into that file holds it up so long
+SNAPSHOT_ANSWER_SECONDS = 5.0  # for one step in that file; the longest, the commit of a million rows, takes about 1 s
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here
 OUTBOX_AT_ONCE = 500  # attempts handed over in one go
-OUTBOX_MAX = 200_000  # attempts kept here, some 60 MB: hours of a busy dialler. Beyond, their witnesses keep them
+OUTBOX_MAX = 200_000  # attempts kept here, some 110 MB: hours of a busy dialler. Beyond, their witnesses keep them
 
 # --- Redis --------------------------------------------------------------------------------------------------------
 REDIS_CONNECT_SECONDS = 1.0  # on a network of one's own a connection takes a millisecond
 REDIS_COMMAND_SECONDS = 5.0  # for one command or script; the longest writes 2,000 rows in some 4 ms
+REDIS_FILES_SECONDS = 2.0  # to read the password or the certificates: a mount that hangs takes for ever
+REDIS_PASSWORD_MAX_BYTES = 4096  # a line of redis.conf has less
 REDIS_CONNECTIONS_MAX = 16  # of one router; a callback uses one for about a millisecond
 REDIS_LOCK_SECONDS = 15.0  # a writer that died holds up the next one so long; a living one renews it
 REDIS_LOCK_LOOK_SECONDS = 0.005  # how often a writer looks whether it is its turn
@@ -58,7 +62,7 @@ REDIS_STAGED_SECONDS = 600.0  # what a writer that died had sent ahead is let go
 REDIS_LOG_ROWS_MAX = 100_000  # changed rows kept for readers; who is further behind compares in full
 REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them
-REDIS_NEWS_MAX = 100_000  # attempts kept for routers to follow; who is further behind reads all
+REDIS_NEWS_MAX = 100_000  # attempts and rights kept for routers to follow; who is further behind reads all
 REDIS_TRIES = 50  # of a change, each failure of which is the success of another one of the same pair
 
 # --- attempts and callbacks ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ It lies in SQLite and follows what the router reads. A router that starts with i
 what has changed since, which is quicker than everything.
 """
 
+import asyncio
 import contextlib
 import functools
 import pathlib
@@ -15,10 +16,16 @@ from typing import NamedTuple
 import structlog
 
 from dialplan.validate import Stored
-from router.limits import SNAPSHOT_RETRY_SECONDS, SNAPSHOT_SEEN_SECONDS, STORE_BATCH_ROWS, STORE_BUSY_SECONDS
+from router.limits import (
+    SNAPSHOT_ANSWER_SECONDS,
+    SNAPSHOT_BUSY_SECONDS,
+    SNAPSHOT_RETRY_SECONDS,
+    SNAPSHOT_SEEN_SECONDS,
+    STORE_BATCH_ROWS,
+)
 from router.store.base import ChangedRow, Commit, Prepare, Reading, Store, StoreError
 from router.store.rows import CODES, MalformedError, decode, encode
-from router.store.sqlite_connection import Connection, Schema, transaction
+from router.store.sqlite_connection import Connection, Schema, UnusableError, transaction
 
 
 def _make(database: sqlite3.Connection) -> None:
@@ -32,7 +39,7 @@ def _make(database: sqlite3.Connection) -> None:
     )
 
 
-_SCHEMA = Schema(1, _make, STORE_BUSY_SECONDS, "move it away: a router makes it anew")
+_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router makes it anew")
 _UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 
@@ -63,6 +70,9 @@ class SnapshotStore:
         self._at: tuple[int, str] | None = None  # the version and epoch that the file has come to, where it follows
         self._seen_at = 0.0  # as the file has it
         self._retry_at = 0.0  # when a file that does not follow is tried again
+        self._working: asyncio.Future[None] | None = None  # what the file's thread is at
+        self._failed: StoreError | None = None  # why the store did not do for the first reading
+        self._damaged = False  # the file did not
 
     async def open(self, *, make: bool = True) -> None:
         """Open both. Without the store the snapshot has to do, or it without a snapshot. Raises StoreError."""
@@ -71,6 +81,7 @@ class SnapshotStore:
             await self._store.open(make=make)
         except StoreError as error:
             await self._usable(error)
+            self._failed = error  # a store that hangs is not waited for twice
         else:
             self._made = True
 
@@ -98,7 +109,7 @@ class SnapshotStore:
         newer = await self._store.wait(version, epoch, seconds)
         now = time.time()
         if not newer and self._at == (version, epoch) and now - self._seen_at > SNAPSHOT_SEEN_SECONDS:
-            await self._follow(lambda database: _see(database, now))
+            await self._follow(lambda database: _see(database, (version, epoch), now))
             self._seen_at = now
         return newer
 
@@ -111,17 +122,25 @@ class SnapshotStore:
                 return await self._store.read(version, epoch)
             # What the file has come to, and by which history, the table cannot know: both begin anew.
             return self._followed(await self._store.read(None, ""))
-        return self._followed(await self._store.read(version, epoch))
+        return self._followed(await self._store.read(version, epoch), self._at)
 
     async def _look(self) -> _Held | None:
-        """What the snapshot has; nothing where it cannot be read, which the log has told then."""
+        """What the snapshot has; nothing where it cannot be read, which the log has told then.
+
+        `_rows` shows the same state, whoever writes to the file meanwhile.
+        """
         found: list[_Held | None] = []
-        await self._follow(lambda database: found.append(_held(database)))
+        if not self._damaged:
+            await self._follow(lambda database: found.append(_pinned(database)))
         return found[0] if found else None
 
     async def _first(self) -> Reading:
+        """The first reading; where one has broken off, from what is here, or else from the store alone."""
         held = await self._look()
+        failed, self._failed = self._failed, None
         try:
+            if failed is not None and held is not None:
+                raise failed
             reading = await self._since(held)
         except StoreError as error:
             held = await self._usable(error)
@@ -129,7 +148,7 @@ class SnapshotStore:
             self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
             self._at = held[:2]
             return Reading(held.version, held.epoch, whole=True, batches=self._rows(), seen_at=held.seen_at)
-        followed = self._followed(reading)
+        followed = self._followed(reading, None if held is None else held[:2])
         if followed.whole:
             return followed
         both = Reading(followed.version, followed.epoch, whole=True, batches=followed.batches)
@@ -153,31 +172,35 @@ class SnapshotStore:
         both.version, both.epoch = changes.version, changes.epoch
 
     async def _rows(self) -> AsyncIterator[list[ChangedRow]]:
-        """The rows of the snapshot, page by page."""
+        """The rows of the snapshot, page by page, as the last look has found it."""
         last = (0, "")
         try:
             while page := await self._connection.run(functools.partial(_page, after=last)):
                 yield page
                 last = (CODES[page[-1][0]], page[-1][1])
         except StoreError:
+            self._damaged = True
             await self._follow(_forget)  # the next start reads the store
             raise
+        await self._follow(_undo)
 
-    def _followed(self, reading: Reading) -> Reading:
-        """The reading, whose rows go into the snapshot on their way."""
-        reading.batches = self._following(reading.batches, reading)
+    def _followed(self, reading: Reading, base: tuple[int, str] | None = None) -> Reading:
+        """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
+        reading.batches = self._following(reading.batches, reading, base)
         return reading
 
     async def _following(
-        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading
+        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading, base: tuple[int, str] | None
     ) -> AsyncIterator[list[ChangedRow]]:
         before, self._at = self._at, None
-        follows = await self._follow(lambda database: _begin(database, whole=reading.whole))
+        follows = await self._follow(lambda database: _begin(database, None if reading.whole else base))
         try:
             async for rows in batches:
                 follows = follows and await self._follow(functools.partial(_put, rows=rows))
                 yield rows
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StoreError):
+                self._failed = error
             if follows and await self._follow(_undo):
                 self._at = before
             raise
@@ -188,17 +211,27 @@ class SnapshotStore:
     async def _follow(self, work: Callable[[sqlite3.Connection], None] | None) -> bool:
         """Change the snapshot (None: make it); whether it could be. Where not the calls go on, and the log says so."""
         try:
-            if work is None:
-                await self._connection.make()
-            else:
-                await self._connection.run(work)
+            await self._answer(work)
         except StoreError as error:
             self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
             self._log.error("snapshot_failed", error=str(error))
             with contextlib.suppress(StoreError):
-                await self._connection.run(_undo)
+                await self._answer(_undo)
             return False
         return True
+
+    async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
+        """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""
+        if self._working is not None and not self._working.done():
+            raise StoreError(f"store {self.path}: its disk has not answered yet; see to that disk")
+        doing = self._connection.make() if work is None else self._connection.run(work)
+        self._working = asyncio.ensure_future(doing)
+        self._working.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
+        await asyncio.wait([self._working], timeout=SNAPSHOT_ANSWER_SECONDS)
+        if not self._working.done():
+            text = f"its disk does not answer within {SNAPSHOT_ANSWER_SECONDS:g} s; see to that disk"
+            raise StoreError(f"store {self.path}: {text}")
+        self._working.result()
 
     async def commit(self, prepare: Prepare) -> Commit:
         """Of the store. Raises StoreError."""
@@ -210,11 +243,24 @@ class SnapshotStore:
 
 
 def _held(database: sqlite3.Connection) -> _Held | None:
-    found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()
+    try:
+        found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise UnusableError("it is no snapshot; name another file in [store] snapshot") from error
+        raise
     return _Held(*found) if found is not None else None
 
 
+def _pinned(database: sqlite3.Connection) -> _Held | None:
+    """What it holds; what is read next is of the same state, until `_undo`."""
+    _undo(database)
+    database.execute("BEGIN")
+    return _held(database)
+
+
 def _forget(database: sqlite3.Connection) -> None:
+    _undo(database)
     with transaction(database):
         database.execute("DELETE FROM meta")
 
@@ -236,11 +282,16 @@ def _undo(database: sqlite3.Connection) -> None:
         database.execute("ROLLBACK")
 
 
-def _begin(database: sqlite3.Connection, *, whole: bool) -> None:
+def _begin(database: sqlite3.Connection, base: tuple[int, str] | None) -> None:
+    """Begin to change what it holds; without a `base` all of it."""
     _undo(database)
     database.execute("BEGIN IMMEDIATE")
-    if whole:
+    held = _held(database)  # in a file of another kind this fails, before anything of it is gone
+    if base is None:
         database.execute("DELETE FROM rows")
+    elif held is None or held[:2] != base:
+        # Changes over somebody else's rows would give a set that never was.
+        raise UnusableError("another router writes to it; give each one a file of its own in [store] snapshot")
 
 
 def _put(database: sqlite3.Connection, rows: Sequence[ChangedRow]) -> None:
@@ -254,6 +305,7 @@ def _commit(database: sqlite3.Connection, version: int, epoch: str, seen_at: flo
     database.execute("COMMIT")
 
 
-def _see(database: sqlite3.Connection, seen_at: float) -> None:
+def _see(database: sqlite3.Connection, at: tuple[int, str], seen_at: float) -> None:
+    _undo(database)
     with transaction(database):
-        database.execute("UPDATE meta SET seen_at = ?", (seen_at,))
+        database.execute("UPDATE meta SET seen_at = ? WHERE (version, epoch) = (?, ?)", (seen_at, *at))

@@ -28,9 +28,16 @@ class TableSync:
         metrics.in_step_at(lambda: self._in_step_at)
 
     async def load(self) -> None:
-        """Fill the table for the first time. Raises StoreError."""
+        """Fill the table for the first time. Raises StoreError.
+
+        A reading that breaks off is begun once more: what is kept here for when the store is away may do then.
+        """
         self._metrics.store_up.labels(self._store.name).set(1)
-        await self._read()
+        try:
+            await self._read()
+        except StoreError as error:
+            self._log.error("first_reading_failed", error=str(error))
+            await self._read()
 
     async def run(self) -> None:
         """Follow the store for ever. Where it fails, the last good table goes on serving, and says how old it is."""

@@ -1,8 +1,10 @@
 """The snapshot beside a real Redis: it follows what is read, and stands in while that is away."""
 
+import asyncio
 import contextlib
 import pathlib
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +18,7 @@ from router.store.base import Reading, StoreError
 from router.store.redis import RedisStore
 from router.store.redis_connection import Options, parse
 from router.store.snapshot import SnapshotStore
+from router.store.sqlite import SqliteStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.samples import campaign, company, flow, number
@@ -225,6 +228,18 @@ async def test_a_snapshot_in_step_says_so_now_and_then(place: Place, monkeypatch
     assert reading.seen_at > began - HOUR
 
 
+async def test_a_snapshot_of_another_version_is_not_said_to_be_in_step(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await place.started()
+    known, _ = await taken(await store.read(None, ""))
+    place.change("UPDATE meta SET seen_at = 5, epoch = 'theirs'")
+    monkeypatch.setattr(store_snapshot, "SNAPSHOT_SEEN_SECONDS", -1.0)
+    assert not await store.wait(*known, 0)
+    with contextlib.closing(sqlite3.connect(place.path)) as file:
+        assert file.execute("SELECT seen_at FROM meta").fetchall() == [(5,)]
+
+
 # --- standing in ------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +253,7 @@ async def test_without_the_store_the_snapshot_serves_and_says_so(place: Place) -
     assert reading.whole
     assert reading.seen_at is not None
     assert await taken(reading) == (known, rows)
+    assert not await later._connection.run(lambda file: file.in_transaction)  # an old state would make the file grow
     (said,) = place.log.of("snapshot_serves")
     assert said["why"].startswith(f"store redis://127.0.0.1:{place.proxy.port}/0: ")
     assert (said["version"], round(said["age_hours"])) == (1, 2)
@@ -313,6 +329,18 @@ async def test_a_store_that_has_lost_its_data_does_not_empty_the_snapshot(place:
     _, rows = await taken(await later.read(*known))
     assert keys(rows) == {"b"}
     assert place.held() == (1, {"b"})
+
+
+async def test_a_store_that_comes_back_with_nothing_in_it_is_made_anew(place: Place) -> None:
+    await place.writer.commit(data.flows("a"))
+    await taken(await (await place.started()).read(None, ""))
+    place.away()
+    later = await place.started()
+    known, _ = await taken(await later.read(None, ""))
+    place.empty()
+    place.back()
+    assert await later.wait(*known, 60)
+    assert (await later.read(*known)).version == 0  # which a table does not take
 
 
 async def test_a_data_set_that_was_emptied_on_purpose_is_taken(place: Place) -> None:
@@ -427,6 +455,148 @@ async def test_a_file_that_is_no_snapshot_is_told_of_and_the_store_serves_withou
     with pytest.raises(StoreError, match="there is no snapshot in"):
         await place.started()
     assert place.path.read_bytes() == junk
+
+
+async def test_two_data_sets_do_not_mix_in_one_file(place: Place) -> None:
+    """As where two installations on one machine leave [store] snapshot as it is."""
+    await place.writer.commit(data.flows("a"))
+    store = await place.started()
+    known, _ = await taken(await store.read(None, ""))
+    ours, place.prefix = place.prefix, uuid.uuid4().hex
+    other = place._redis(place.server.port)
+    await other.open()
+    await other.commit(data.flows("theirs"))
+    theirs, _ = await taken(await (another := await place.started()).read(None, ""))
+    place.prefix = ours
+    await place.writer.commit(data.flows("b"))
+    known, rows = await taken(await store.read(*known))
+    assert keys(rows) == {"b"}
+    (said,) = place.log.of("snapshot_failed")
+    assert "another router writes to it; give each one a file of its own in [store] snapshot" in said["error"]
+    assert place.held() == (1, {"theirs"})
+    assert not await another.wait(*theirs, 0)
+    _, rows = await taken(await (await place.started()).read(None, ""))
+    assert keys(rows) == {"a", "b"}
+
+
+async def test_a_first_reading_is_of_one_state_of_the_file_whoever_writes_to_it(place: Place) -> None:
+    await place.writer.commit(data.flows("a"))
+    await taken(await (await place.started()).read(None, ""))
+    reading = await (await place.started()).read(None, "")
+    place.change("UPDATE rows SET key = 'theirs'")
+    place.change("UPDATE meta SET epoch = 'theirs'")
+    _, rows = await taken(reading)
+    assert keys(rows) == {"a"}
+    assert "another router writes to it" in place.log.of("snapshot_failed")[0]["error"]
+
+
+async def test_a_data_set_in_the_place_of_a_snapshot_is_not_touched(place: Place) -> None:
+    """As where who moves to Redis names the file that the data were in; Redis is empty still."""
+    place.path.parent.mkdir()
+    file = SqliteStore(place.path)
+    await file.open()
+    await file.commit(data.flows("ours"))
+    await file.close()
+    _, rows = await taken(await (await place.started()).read(None, ""))
+    assert rows == {}
+    assert "it is no snapshot; name another file in [store] snapshot" in place.log.of("snapshot_failed")[0]["error"]
+    again = SqliteStore(place.path)
+    await again.open(make=False)
+    assert keys(await data.everything(again)) == {"ours"}
+    await again.close()
+
+
+async def test_a_start_whose_reading_of_the_store_breaks_off_serves_the_snapshot(place: Place) -> None:
+    await place.writer.commit(data.flows("a", "b"))
+    await taken(await (await place.started()).read(None, ""))
+    await place.writer.commit(data.flows("c"))
+    place.server.command("DEL", f"{{{place.prefix}}}:changes")
+    place.server.command("HSET", f"{{{place.prefix}}}:rows:2", "b", "[]")
+    later = await place.started()
+    with pytest.raises(StoreError, match="a row cannot be read"):
+        await taken(await later.read(None, ""))
+    known, rows = await taken(await later.read(None, ""))
+    assert (known[0], keys(rows), place.held()) == (1, {"a", "b"}, (1, {"a", "b"}))
+    assert "a row cannot be read" in place.log.of("snapshot_serves")[0]["why"]
+
+
+async def test_a_reading_that_breaks_off_without_a_snapshot_is_begun_anew(place: Place) -> None:
+    await place.writer.commit(data.flows("a"))
+    store = await place.started()
+    reading = await store.read(None, "")
+    place.away()
+    with pytest.raises(StoreError, match="is it running, and there"):
+        await taken(reading)
+    place.back()
+    _, rows = await taken(await store.read(None, ""))
+    assert keys(rows) == {"a"}
+
+
+async def test_a_start_does_not_ask_a_store_again_that_has_just_not_answered(place: Place) -> None:
+    """One that hangs takes five seconds each time."""
+    await place.writer.commit(data.flows("a"))
+    await taken(await (await place.started()).read(None, ""))
+    place.away()
+    later = await place.started()
+    place.back()
+    reading = await later.read(None, "")
+    assert reading.seen_at is not None
+    known, _ = await taken(reading)
+    await place.writer.commit(data.flows("b"))
+    assert await later.wait(*known, 60)
+
+
+async def test_a_damaged_file_that_cannot_be_written_does_not_keep_a_router_from_starting(
+    place: Place, impatient: Callable[[float], None]
+) -> None:
+    impatient(600)
+    await place.writer.commit(data.flows("a"))
+    await taken(await (await place.started()).read(None, ""))
+    place.change("UPDATE rows SET body = '[]'")
+    with held_up(place):
+        store = await place.started()
+        with pytest.raises(StoreError, match="a row cannot be read"):
+            await taken(await store.read(None, ""))
+        known, rows = await taken(await store.read(None, ""))
+        assert keys(rows) == {"a"}
+    place.away()
+    with pytest.raises(StoreError, match="is it running, and there"):
+        await store.wait(*known, 0)
+
+
+async def test_a_disk_that_hangs_holds_up_no_change_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.writer.commit(data.flows("a"))
+    store = await place.started()
+    known, _ = await taken(await store.read(None, ""))
+    monkeypatch.setattr(store_snapshot, "SNAPSHOT_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(store_snapshot, "SNAPSHOT_RETRY_SECONDS", 0)
+    goes_on = threading.Event()
+    put = store_snapshot._put
+
+    def hangs(*arguments: Any, **named: Any) -> None:
+        goes_on.wait(60)
+        put(*arguments, **named)
+
+    monkeypatch.setattr(store_snapshot, "_put", hangs)
+    try:
+        for name in "bc":
+            await place.writer.commit(data.flows(name))
+            known, rows = await taken(await store.read(*known))
+            assert name in keys(rows)
+    finally:
+        goes_on.set()
+    first, second = (said["error"] for said in place.log.of("snapshot_failed"))
+    assert first.endswith("its disk does not answer within 0.01 s; see to that disk")
+    assert second.endswith("its disk has not answered yet; see to that disk")
+    monkeypatch.setattr(store_snapshot, "SNAPSHOT_ANSWER_SECONDS", 60)
+    assert store._working is not None
+    await asyncio.wait([store._working])
+    await taken(await store.read(*known))
+    assert place.held() == (3, {"a", "b", "c"})
+
+
+def test_who_looks_into_the_file_holds_up_a_change_no_longer_than_promised() -> None:
+    assert store_snapshot._SCHEMA.busy_seconds <= 0.2
 
 
 async def test_closing_twice_is_nothing(place: Place) -> None:

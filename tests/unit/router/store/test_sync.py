@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import pathlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -25,6 +26,9 @@ class Log:
         self.events.append((event, details))
 
     error = info
+
+    def exception(self, event: str, **details: Any) -> None:
+        self.events.append((f"defect: {event}", details))
 
     def names(self) -> list[str]:
         return [name for name, _ in self.events]
@@ -136,6 +140,8 @@ class Scripted:
         self.asked: list[tuple[int | None, str]] = []
         self.told: tuple[int, str] | None = None
         self.waits = 0
+        self.seen_at: float | None = None
+        self.moves_on_to: int | None = None  # the version, while the rows are read
 
     async def open(self, *, make: bool = True) -> None: ...
 
@@ -152,7 +158,17 @@ class Scripted:
         if self.fails:
             raise self.fails
         self.asked.append((version, epoch))
-        return Reading(self.version, self.epoch, self.whole, self._batches())
+        reading = Reading(self.version, self.epoch, self.whole, self._batches(), self.seen_at)
+        reading.batches = self._moving_on(reading, reading.batches)
+        return reading
+
+    async def _moving_on(
+        self, reading: Reading, batches: AsyncIterator[list[ChangedRow]]
+    ) -> AsyncIterator[list[ChangedRow]]:
+        async for rows in batches:
+            yield rows
+        if self.moves_on_to is not None:
+            self.version = reading.version = self.moves_on_to
 
     async def _batches(self) -> AsyncIterator[list[ChangedRow]]:
         for place, row in enumerate(self.rows):
@@ -274,10 +290,76 @@ async def test_a_set_that_was_emptied_on_purpose_is_taken(scripted: Scripted) ->
     assert parts.sync.table.flows == {}
 
 
+async def test_a_reading_is_of_the_version_that_it_ends_with(scripted: Scripted) -> None:
+    scripted.moves_on_to = 5
+    parts = Parts(scripted)
+    await parts.sync.load()
+    assert (parts.sync.table.version, parts.sample("table_version")) == (5, 5)
+    async with parts.following():
+        await until(lambda: scripted.waits > 2)
+    assert len(scripted.asked) == 1
+
+
+async def test_readings_of_everything_are_counted_and_equal_tables_show_the_same_digest(scripted: Scripted) -> None:
+    parts, other = Parts(scripted), Parts(scripted)
+    for each in (parts, other):
+        await each.sync.load()
+        assert each.sample("table_read_whole_total") == 1
+    assert parts.sample("table_digest") == other.sample("table_digest") == parts.sync.table.digest != 0
+    async with parts.following():
+        scripted.version, scripted.whole, scripted.rows = 2, False, [(RowKind.CALL_FLOW, "a", None)]
+        await until(lambda: parts.sync.table.version == 2)
+        assert parts.sample("table_read_whole_total") == 1
+        assert parts.sample("table_digest") == parts.sync.table.digest != other.sync.table.digest
+        scripted.version, scripted.whole = 3, True
+        await until(lambda: parts.sync.table.version == 3)
+        assert parts.sample("table_read_whole_total") == 2
+
+
+async def test_a_snapshot_shows_its_age_and_that_the_store_is_away(scripted: Scripted) -> None:
+    scripted.seen_at = time.time() - 7200
+    parts = Parts(scripted)
+    await parts.sync.load()
+    assert parts.sample("store_up", store="scripted") == 0
+    assert 7200 <= (parts.sample("table_age_seconds") or 0) < 7300
+    async with parts.following():  # the store answers that there is nothing newer
+        await until(lambda: parts.sample("store_up", store="scripted") == 1)
+        await until(lambda: (parts.sample("table_age_seconds") or 0) < 100)
+
+
+async def test_a_defect_of_ours_is_told_as_one_and_the_last_good_table_goes_on(scripted: Scripted) -> None:
+    parts = Parts(scripted)
+    await parts.sync.load()
+    scripted.fails = ZeroDivisionError("ours")
+    async with parts.following():
+        await until(lambda: parts.sample("store_up", store="scripted") == 0)
+        assert parts.log.names()[-1] == "defect: store_down"
+        assert set(parts.sync.table.flows) == {"a", "b"}
+        scripted.fails = None
+        await until(lambda: parts.sample("store_up", store="scripted") == 1)
+
+
 async def test_a_first_load_that_fails_says_why(scripted: Scripted) -> None:
     scripted.fails = StoreError("away")
     with pytest.raises(StoreError, match="away"):
         await Parts(scripted).sync.load()
+
+
+async def test_a_first_load_that_breaks_off_is_begun_once_more(scripted: Scripted) -> None:
+    parts = Parts(scripted)
+    scripted.fails_in_the_middle = StoreError("torn")
+    asked = scripted.read
+
+    async def read(version: int | None, epoch: str) -> Reading:
+        if scripted.asked:
+            scripted.fails_in_the_middle = None
+        return await asked(version, epoch)
+
+    scripted.read = read  # type: ignore[method-assign]
+    await parts.sync.load()
+    assert scripted.asked == [(None, ""), (None, "")]
+    assert set(parts.sync.table.flows) == {"a", "b"}
+    assert ("first_reading_failed", {"error": "torn"}) in parts.log.events
 
 
 async def test_a_replaced_table_is_let_go_of_bit_by_bit_and_the_new_one_is_not(store: SqliteStore) -> None:
