@@ -233,6 +233,14 @@ def _store_faults(store: Store) -> Iterator[tuple[list[str], str]]:
         yield ["store", "snapshot_max_age_hours"], text
     if store.cluster and "sentinel" in scheme:
         yield ["store", "cluster"], "a Cluster has no sentinels; name one of its nodes, redis://HOST:6379"
+    for key in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+        if getattr(store, key) and scheme in ("redis", "redis+sentinel"):  # it would be in clear text, unnoticed
+            yield ["store", key], f'url begins with "{scheme}:", which is no TLS; write "{scheme[:5]}s{scheme[5:]}:"'
+    if store.tls_key_file and not store.tls_cert_file:
+        yield ["store", "tls_key_file"], "there is no tls_cert_file that it is for; add that, or leave this out"
+    for key in ("sentinel_username", "sentinel_password_file"):
+        if getattr(store, key) and scheme in ("redis", "rediss"):
+            yield ["store", key], "url names no sentinels; write redis+sentinel://HOST:26379/NAME/0, or leave this out"
 
 
 def _ami_faults(asterisks: Sequence[Ami]) -> Iterator[tuple[list[str], str]]:

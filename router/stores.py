@@ -6,7 +6,7 @@ from typing import NamedTuple
 import structlog
 
 from router import settings
-from router.store.base import CallbackStore, Store
+from router.store.base import CallbackStore, Store, StoreError
 from router.store.outbox import KeptCallbackStore
 from router.store.redis import RedisStore
 from router.store.redis_callbacks import RedisCallbackStore
@@ -34,6 +34,14 @@ def stores_of(wanted: settings.Store) -> Stores:
         file = from_url(wanted.url)
         return Stores(file, beside(file.path), wanted.url, shared=False)
     address = parse(wanted.url)
+    for key, twice, mend in (
+        ("username", address.username and wanted.username, "url names a user too; leave one of them out"),
+        ("password_file", address.password and wanted.password_file, "url has a password too; leave one of them out"),
+        ("url", not wanted.cluster and not address.service and address.hosts[1:], "set cluster, or name one server"),
+        ("cluster", wanted.cluster and address.database, "a Cluster has database 0 alone; leave the one in url out"),
+    ):
+        if twice:
+            raise StoreError(f"store {address.shown}: [store] {key}: {mend}")
     options = Options(
         username=wanted.username,
         password_file=wanted.password_file,

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-import pathlib
+import ssl
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -17,13 +17,17 @@ from typing import Any, TypeVar
 import msgspec
 import redis.exceptions
 from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 
 from dialplan.problems import quote
 from router.limits import REDIS_COMMAND_SECONDS, REDIS_CONNECT_SECONDS, REDIS_CONNECTIONS_MAX
 from router.store.base import StoreError
+from router.store.redis_files import FilesError, Reader, password, tls
 
 T = TypeVar("T")
 Reply = list[Any]
@@ -36,6 +40,7 @@ _UNANSWERED = (
     redis.exceptions.InvalidResponse,
 )
 _SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
+_UNUSABLE_FILE = "see that the file is there and may be read"
 _CLUSTER = (redis.exceptions.RedisClusterException, redis.exceptions.ClusterDownError)
 
 
@@ -70,7 +75,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse(url: str) -> Address:
-    """Read redis://HOST:PORT/DB, rediss://…, or redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB. Raises StoreError."""
+    """Read redis://HOST:PORT/DB, rediss://…, or redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB. Raises StoreError.
+
+    Of a Cluster redis://HOST:PORT,HOST:PORT too.
+    """
     scheme, _, rest = url.partition("://")
     user, _, place = rest.rpartition("@")
     where, _, path = place.partition("/")
@@ -78,8 +86,8 @@ def parse(url: str) -> Address:
     sentinels = scheme.endswith("+sentinel")
     service, _, number = path.partition("/") if sentinels else ("", "", path)
     hosts = [_host(each, _SENTINEL_PORT if sentinels else _PORT) for each in where.split(",")]
-    known = scheme in _SCHEMES and not set("?#") & set(place) and _is_count(number or "0")
-    if not known or None in hosts or bool(service) != sentinels or (len(hosts) > 1 and not sentinels):
+    known = scheme in _SCHEMES and not set("?# ") & set(place) and place.isprintable() and _is_count(number or "0")
+    if not known or None in hosts or bool(service) != sentinels:
         mend = "write redis://HOST:6379/0, rediss://HOST:6379/0 or redis+sentinel://HOST:26379,HOST:26379/NAME/0"
         raise StoreError(f"{quote(_without_secrets(url))} is no address of a Redis; {mend}")
     username, _, password = user.partition(":")
@@ -108,7 +116,7 @@ def _is_count(text: str) -> bool:
 def _host(text: str, usual_port: int) -> tuple[str, int] | None:
     with contextlib.suppress(ValueError):  # a port that is none
         parts = urllib.parse.urlsplit(f"//{text}")
-        if parts.hostname:
+        if parts.hostname and parts.port != 0:
             return parts.hostname, parts.port or usual_port
     return None
 
@@ -120,22 +128,54 @@ class _SecretError(redis.exceptions.RedisError):
 class _Credentials(CredentialProvider):
     """The user and the password, which may change while the router runs."""
 
-    def __init__(self, username: str, password: str, password_file: str) -> None:
-        self._username, self._password, self._file = username, password, password_file
+    def __init__(self, username: str, secret: str, password_file: str) -> None:
+        self._username, self._secret = username, secret
+        self._file = Reader(lambda: password(password_file), password_file) if password_file else None
 
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
         """What a connection that is being made logs in with. Raises _SecretError."""
-        password = self._password
-        if self._file:
-            try:
-                password = pathlib.Path(self._file).read_text("utf-8").strip()
-            except OSError as error:
-                raise _SecretError(f"{self._file}: {error.strerror}") from error
-            except ValueError:
-                raise _SecretError(f"{self._file}: it is no text") from None
+        try:
+            secret = await self._file.read() if self._file is not None else self._secret
+        except FilesError as error:
+            raise _SecretError(str(error)) from error
         if self._username:
-            return self._username, password
-        return (password,)
+            return self._username, secret
+        return (secret,)
+
+
+def _by(kind: type[SSLConnection], files: Reader[ssl.SSLContext]) -> type[SSLConnection]:
+    """Connections of the kind that speak TLS by our files.
+
+    By itself the library trusts all authorities of this machine beside the one that is named, reads the files while
+    the event loop waits, and keeps what it has read for good.
+    """
+
+    async def connect(own: SSLConnection) -> None:
+        own.ssl_context.context = await files.read()
+        await kind._connect(own)  # type: ignore[no-untyped-call] # noqa: SLF001 - the one step that opens the socket
+
+    return type(kind.__name__, (kind,), {"_connect": connect})
+
+
+class _Sentinels(Sentinel):
+    """Sentinels whose error says why none of them names a master; the library's own shows its objects instead."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Ask one after the other; who answers is asked first the next time. Raises MasterNotFoundError."""
+        errors: list[Exception] = []
+        for place, sentinel in enumerate(self.sentinels):
+            try:
+                masters: Any = await sentinel.sentinel_masters()
+            except redis.exceptions.RedisError as error:
+                errors.append(error)
+                continue
+            state = masters.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                self.sentinels[0], self.sentinels[place] = sentinel, self.sentinels[0]
+                return str(state["ip"]), int(state["port"])
+        text = ": ".join((f"no sentinel names a master {quote(service_name)} that is up", *map(str, errors)))
+        ours = (each for each in errors if isinstance(each, redis.exceptions.AuthenticationError | _SecretError))
+        raise MasterNotFoundError(text) from next(ours, errors[0] if errors else None)
 
 
 class Script:
@@ -157,6 +197,8 @@ class Link:
         self._questions = itertools.count()
         self._client: Client | None = None
         self._sentinel: Sentinel | None = None
+        files = (options.tls_ca_file, options.tls_cert_file, options.tls_key_file)
+        self._tls = Reader(lambda: tls(*files), ", ".join(filter(None, files)) or "the authorities of this machine")
 
     async def script(
         self,
@@ -226,26 +268,33 @@ class Link:
             "max_connections": self._connections,
         }
         if address.tls:
-            for file in filter(None, (options.tls_ca_file, options.tls_cert_file, options.tls_key_file)):
-                pathlib.Path(file).open("rb").close()  # the library's own error would not name it
-            settings |= {
-                "ssl": True,
-                "ssl_ca_certs": options.tls_ca_file or None,
-                "ssl_certfile": options.tls_cert_file or None,
-                "ssl_keyfile": options.tls_key_file or None,
-            }
+            settings["ssl"] = True
         own = _with_credentials(settings, options.username or address.username, address.password, options.password_file)
-        host, port = address.hosts[0]
         if address.service:
             # Where one sentinel is silent another is to be asked before the deadline.
             settings = settings | {"socket_timeout": REDIS_CONNECT_SECONDS}
             theirs = _with_credentials(settings, options.sentinel_username, "", options.sentinel_password_file)
-            self._sentinel = Sentinel(address.hosts, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
+            self._sentinel = _Sentinels(address.hosts, sentinel_kwargs=theirs)  # type: ignore[no-untyped-call]
             master: Redis = self._sentinel.master_for(address.service, db=address.database, **own)
+            self._by_files(SentinelManagedSSLConnection, master)
+            self._by_files(SSLConnection, *self._sentinel.sentinels)
             return master
         if options.cluster:
-            return RedisCluster(host=host, port=port, **own)
-        return Redis(host=host, port=port, db=address.database, **own)
+            cluster = RedisCluster(startup_nodes=[ClusterNode(*each) for each in address.hosts], **own)
+            if address.tls:
+                kind = _by(SSLConnection, self._tls)
+                cluster.connection_kwargs["connection_class"] = kind
+                for node in cluster.startup_nodes:
+                    node.connection_class = kind
+            return cluster
+        ((host, port),) = address.hosts
+        client = Redis(host=host, port=port, db=address.database, **own)
+        self._by_files(SSLConnection, client)
+        return client
+
+    def _by_files(self, kind: type[SSLConnection], *clients: Redis) -> None:
+        for each in clients if self.address.tls else ():
+            each.connection_pool.connection_class = _by(kind, self._tls)
 
     async def close(self) -> None:
         """Close every connection; a later question makes new ones."""
@@ -283,14 +332,20 @@ def named(address: Address) -> Iterator[None]:
         redis.exceptions.RedisError,
         redis.exceptions.RedisClusterException,
         OSError,
-        ValueError,  # TLS's files
+        ValueError,  # a host's name
     ) as error:
         kind = UnansweredError if isinstance(error, _UNANSWERED) else StoreError
-        raise kind(f"store {address.shown}: {str(error).strip() or type(error).__name__}; {_mend(error)}") from error
+        # Of a command that it does not know, such as AUTH, a server tells the arguments as well.
+        text = str(error).partition(", with args beginning with")[0].strip()
+        raise kind(f"store {address.shown}: {text or type(error).__name__}; {_mend(error)}") from error
 
 
-def _mend(error: Exception) -> str:
+def _mend(error: BaseException) -> str:
     text = str(error)
+    if isinstance(error, MasterNotFoundError):
+        if isinstance(error.__cause__, redis.exceptions.AuthenticationError):
+            return "see [store] sentinel_username and sentinel_password_file"
+        return _mend(error.__cause__) if error.__cause__ else "see NAME in [store] url, and what its sentinels say"
     kinds: list[tuple[bool, str]] = [
         (isinstance(error, redis.exceptions.OutOfMemoryError), "raise its maxmemory, or move others out of it"),
         (isinstance(error, redis.exceptions.ReadOnlyError), "it is a replica: name the master, or the sentinels"),
@@ -299,9 +354,9 @@ def _mend(error: Exception) -> str:
             "give its user the rights that the README lists",
         ),
         (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),
-        (isinstance(error, redis.exceptions.BusyLoadingError), "it reads its own data still; it is tried again"),
+        (isinstance(error, redis.exceptions.BusyLoadingError), "wait until it has read its own data"),
         (text.startswith(("MISCONF", "NOREPLICAS")), "see to its disk and its replicas; nothing was changed"),
-        (isinstance(error, OSError | _SecretError), "see that the file is there and may be read"),
+        (isinstance(error, OSError | _SecretError) or "[store] tls_" in text, _UNUSABLE_FILE),
         (isinstance(error, redis.exceptions.MovedError), "it is one of a Cluster: set [store] cluster"),
         ("Cluster mode is not enabled" in text, "it is no Cluster: leave [store] cluster out"),
         (isinstance(error, _CLUSTER) and "cannot be connected" not in text, "see to its Cluster"),

@@ -64,7 +64,7 @@ def test_every_setting_of_a_redis_reaches_its_connections() -> None:
     values: dict[str, Any] = {
         field: f"a {field}" for field in Options.__struct_fields__ if field not in ("cluster", "prefix")
     }
-    wanted = settings.Store(url=URL, cluster=True, prefix="calls", **values)
+    wanted = settings.Store(url="redis://10.0.0.5:7000", cluster=True, prefix="calls", **values)
     stores = stores_of(wanted)
     for store in (stores.rows, stores.calls):
         assert isinstance(store, RedisStore | RedisCallbackStore)
@@ -77,6 +77,23 @@ def test_an_address_that_is_none_is_told_without_its_secret(url: str) -> None:
     with pytest.raises(StoreError) as caught:
         stores_of(settings.Store(url=url))
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("username", "another"), ("password_file", "/etc/ringway/password"), ("cluster", True)]
+)
+def test_what_the_address_says_too_is_refused_by_name(key: str, value: str | bool) -> None:
+    setting: dict[str, Any] = {key: value}
+    with pytest.raises(StoreError, match=rf"^store redis://10\S+: \[store\] {key}: .*leave.* out$") as caught:
+        stores_of(settings.Store(url=URL, **setting))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_several_servers_are_a_clusters() -> None:
+    url = "redis://10.0.0.5:7000,10.0.0.6:7000"
+    with pytest.raises(StoreError, match=r": \[store\] url: set cluster, or name one server$"):
+        stores_of(settings.Store(url=url))
+    assert stores_of(settings.Store(url=url, cluster=True)).shown == url
 
 
 async def test_what_a_command_writes_a_router_reads(redis_server: RedisServer, tmp_path: pathlib.Path) -> None:

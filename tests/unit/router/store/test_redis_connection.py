@@ -89,6 +89,7 @@ async def until(condition: Callable[[], bool]) -> None:
         ("redis://10.0.0.5/", [("10.0.0.5", 6379)], False, 0, ""),
         ("redis://db.example:7000/3", [("db.example", 7000)], False, 3, ""),
         ("rediss://[2001:db8::5]:6380/1", [("2001:db8::5", 6380)], True, 1, ""),
+        ("redis://a:7000,b,[::1]:7002", [("a", 7000), ("b", 6379), ("::1", 7002)], False, 0, ""),
         ("redis+sentinel://a:1,b,[::1]:3/main", [("a", 1), ("b", 26379), ("::1", 3)], False, 0, "main"),
         ("rediss+sentinel://a/main/2", [("a", 26379)], True, 2, "main"),
     ],
@@ -124,12 +125,15 @@ def test_a_user_and_a_password_are_taken_and_not_shown(user: str, username: str,
         "http://10.0.0.5",
         "redis://10.0.0.5:port/0",
         "redis://10.0.0.5:70000/0",
+        "redis://10.0.0.5:0/0",
+        "redis://10.0.0.5:6379\n/0",
+        "redis://10.0.0.5 /0",
         "redis://10.0.0.5/zero",
         "redis://10.0.0.5/-1",
         "redis://10.0.0.5/\N{ARABIC-INDIC DIGIT ONE}",
         "redis://10.0.0.5/0?db=1",
         "redis://10.0.0.5/0#",
-        "redis://a,b/0",
+        "redis://a,,b/0",
         "redis+sentinel://a,b",
         "redis+sentinel://a,,b/main",
         "redis+sentinel://a/main/zero",
@@ -184,7 +188,7 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
         (redis.exceptions.ReadOnlyError("You can't write"), "it is a replica: name the master, or the sentinels"),
         (redis.exceptions.NoPermissionError("no rights"), "give its user the rights that the README lists"),
         (redis.exceptions.AuthenticationError("invalid"), "see [store] username and password_file"),
-        (redis.exceptions.BusyLoadingError("loading"), "it reads its own data still; it is tried again"),
+        (redis.exceptions.BusyLoadingError("loading"), "wait until it has read its own data"),
         (redis.exceptions.ResponseError("MISCONF Errors"), "see to its disk and its replicas; nothing was changed"),
         (redis.exceptions.ResponseError("NOREPLICAS Not enough"), "see to its disk and its replicas"),
         (redis.exceptions.ResponseError("ERR unknown"), "ERR unknown; nothing was changed"),
@@ -302,7 +306,7 @@ async def test_a_server_that_still_loads_its_data_is_told(link: Linker) -> None:
             config.write("loading-process-events-interval-bytes 1024\nkey-load-delay 50000\n")
         server.restart()
         there = link(server)
-        assert (await refused(there)).endswith("; it reads its own data still; it is tried again")
+        assert (await refused(there)).endswith("; wait until it has read its own data")
         server.client().config_set("key-load-delay", 0)
         wait_until(lambda: server.client().info("persistence")["loading"] == 0, "it has its data")
         assert await echo(there) == "hello"
@@ -357,6 +361,97 @@ async def test_a_server_that_asks_for_a_certificate_gets_one(link: Linker) -> No
         assert text.startswith(f"store {server.url}: ")
 
 
+async def test_another_authority_that_the_machine_trusts_is_not_the_one_that_is_named(
+    link: Linker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path)
+    with running_redis(tls=True) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.ca_file))
+        assert await echo(link(server)) == "hello"
+        text = await refused(link(server, tls_ca_file=str(tmp_path / "ca.crt")))
+        assert text.endswith("; see [store] tls_ca_file, and for which host its certificate is")
+
+
+async def test_certificates_that_are_changed_are_read_anew_for_the_next_connection(
+    link: Linker, tmp_path: pathlib.Path
+) -> None:
+    files = {"tls_ca_file": tmp_path / "ca.crt", "tls_cert_file": tmp_path / "own"}
+    with running_redis(tls=True) as server:
+
+        def given() -> None:
+            files["tls_ca_file"].write_bytes(server.ca_file.read_bytes())
+            own = [(server.folder / f"server.{kind}").read_bytes() for kind in ("cert", "key")]
+            files["tls_cert_file"].write_bytes(b"".join(own))
+
+        given()
+        server.command("CONFIG SET", "tls-auth-clients", "yes")
+        there = link(server, **{key: str(path) for key, path in files.items()})
+        assert await echo(there) == "hello"
+        make_certificates(server.folder)
+        certificate, key = (str(server.folder / f"server.{kind}") for kind in ("cert", "key"))
+        authority = ("tls-ca-cert-file", str(server.ca_file))
+        server.command("CONFIG SET", "tls-cert-file", certificate, "tls-key-file", key, *authority)
+        await asyncio.to_thread(server.client().client_kill_filter, _type="normal", skipme=True)
+        given()
+        assert await echo(there) == "hello"
+
+
+@pytest.mark.long
+async def test_sentinels_and_a_cluster_are_reached_by_the_same_files(link: Linker, tmp_path: pathlib.Path) -> None:
+    make_certificates(tmp_path)
+    cluster: dict[str, str] = {"cluster-enabled": "yes", "tls-cluster": "yes"}
+    with RedisServer(tls=True) as master, RedisServer(cluster, tls=True) as node:
+        node.command("CLUSTER ADDSLOTSRANGE", 0, 16_383)
+        wait_until(lambda: node.command("CLUSTER INFO")["cluster_state"] == "ok", "the node finds its cluster sound")
+        monitor = {"sentinel": [f"monitor main 127.0.0.1 {master.port} 1"], "tls-replication": "yes"}
+        with RedisServer(monitor, tls=True, sentinel=True) as sentinel:
+            known = tmp_path / "known"
+            known.write_bytes(master.ca_file.read_bytes() + sentinel.ca_file.read_bytes() + node.ca_file.read_bytes())
+            named = f"rediss+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/main"
+            for url, of in ((named, {}), (node.url, {"cluster": True})):
+                there = link(url, tls_ca_file=str(known), **of)
+                assert await there.script(COUNT, ("key",)) == [1]
+                if there._sentinel is not None:  # who has answered is asked first the next time
+                    first = there._sentinel.sentinels[0].connection_pool.connection_kwargs
+                    assert first["port"] == sentinel.port
+                assert "CERTIFICATE_VERIFY_FAILED" in await refused(
+                    link(url, tls_ca_file=str(tmp_path / "ca.crt"), **of), WRITE
+                )
+
+
+async def test_sentinels_that_name_no_master_are_told_with_why(link: Linker, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "wrong").write_text("quite wrong")
+    with RedisServer({"requirepass": "right"}, sentinel=True) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        missing, wrong = (str(tmp_path / name) for name in ("missing", "wrong"))
+        for options in ({}, {"sentinel_password_file": wrong}):
+            text = await refused(link(url, **options))
+            assert text.startswith(f'store {url}: no sentinel names a master "main" that is up: ')
+            assert text.endswith("; see [store] sentinel_username and sentinel_password_file")
+            assert len(text) < 250
+        text = await refused(link(url, sentinel_password_file=missing))
+        assert text.endswith(f"{missing}: No such file or directory; see that the file is there and may be read")
+    assert (await refused(link(url))).endswith("; is it running, and there?")
+    with RedisServer(sentinel=True) as sentinel:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+        assert (await refused(link(url))).endswith("that is up; see NAME in [store] url, and what its sentinels say")
+
+
+@pytest.mark.parametrize("user", ["ringway:", ":"])
+async def test_a_server_that_knows_no_login_does_not_bring_the_password_to_light(link: Linker, user: str) -> None:
+    with running_redis(rename_command='AUTH ""') as server:
+        text = await refused(link(f"redis://{user}s3cret@127.0.0.1:{server.port}/0"))
+    assert text.startswith(f"store {server.url}: unknown command 'AUTH'")
+    assert "s3cret" not in text
+
+
+async def test_logging_in_says_nothing_by_the_way(link: Linker, caplog: pytest.LogCaptureFixture) -> None:
+    """What the library logs goes to standard error, beside the one line of a command."""
+    with running_redis(requirepass="right") as server:
+        assert await echo(link(f"redis://:right@127.0.0.1:{server.port}/0")) == "hello"
+    assert not [record for record in caplog.records if record.name.startswith("redis")]
+
+
 async def test_a_password_that_is_changed_is_read_anew_for_the_next_connection(
     link: Linker, tmp_path: pathlib.Path
 ) -> None:
@@ -380,6 +475,8 @@ async def test_a_password_file_that_is_missing_or_no_text_is_named(
     assert f"{secret}: No such file or directory; see that the file is there and may be read" in await refused(there)
     secret.write_bytes(b"\xff\xfe")
     assert f"{secret}: it is no text; see that" in await refused(there)
+    secret.write_bytes(b"\n")
+    assert f"{secret}: it is empty; see that" in await refused(there)
     secret.unlink()
     assert str(secret) in await refused(there)  # and not by a connection that has not logged in
 
