@@ -183,7 +183,7 @@ class RedisStore:
         known = known and led_to(since, begin.version, begin.head) == (state.version, state.head)
         packed = await self._logged(later) if known else None
         if packed is None or await self._server() != server:
-            raise self._error("it has changed too much while it was read; it is tried again")
+            raise self._error("it has changed too much while it was read; read it again")
         async for rows in self._batches(packed):
             yield rows
         reading.version, reading.epoch = state.version, state.head
@@ -205,7 +205,7 @@ class RedisStore:
                 scripts.SCAN, (self._rows[code - 1],), cursor, STORE_BATCH_ROWS
             )
             if served_by not in (None, server):
-                raise self._error("another server took over while it was read; it is tried again")
+                raise self._error("another server took over while it was read; read it again")
             served_by = server
             if page:
                 yield page

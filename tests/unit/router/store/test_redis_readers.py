@@ -202,7 +202,7 @@ async def test_a_backup_that_is_restored_while_all_is_read_is_noticed(
         pages = aiter(reading.batches)
         await anext(pages)  # the only page: what is left is to look where the data set stands
         backup.restore()
-        with pytest.raises(StoreError, match="it is tried again"):
+        with pytest.raises(StoreError, match="; read it again"):
             async for _ in pages:
                 pass
         follower = await following(reader)
@@ -219,7 +219,7 @@ async def test_a_backup_that_is_restored_before_the_first_page_is_noticed(tmp_pa
         backup.restore()
         await writer.commit(data.flows("c"))
         await writer.commit(data.flows("d"))
-        with pytest.raises(StoreError, match="it is tried again"):
+        with pytest.raises(StoreError, match="; read it again"):
             await data.content(reading)
 
 
