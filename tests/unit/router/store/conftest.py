@@ -5,7 +5,7 @@ Each has to keep every promise of `router.store.base`.
 
 import pathlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -17,8 +17,10 @@ from router.store.redis_callbacks import RedisCallbackStore
 from router.store.redis_connection import Options, parse
 from router.store.sqlite import SqliteStore
 from router.store.sqlite_callbacks import SqliteCallbackStore
+from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.unit.router.store.redis_data import Opened
+from tests.unit.router.store.snapshots import Place
 
 Opener = Callable[[], Awaitable[Store]]
 CallbackOpener = Callable[[], Awaitable[CallbackStore]]
@@ -103,3 +105,18 @@ async def opened(redis_server: RedisServer) -> AsyncIterator[Opened]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a chunk, and a page of the scan."""
     monkeypatch.setattr(store_redis, "STORE_BATCH_ROWS", 2)
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer) -> Iterator[FaultProxy]:
+    with FaultProxy(redis_server.port) as running:
+        yield running
+
+
+@pytest.fixture
+async def place(redis_server: RedisServer, proxy: FaultProxy, tmp_path: pathlib.Path) -> AsyncIterator[Place]:
+    made = Place(redis_server, proxy, tmp_path)
+    await made.writer.open()
+    yield made
+    for each in made.opened:
+        await each.close()

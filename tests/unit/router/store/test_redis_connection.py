@@ -4,7 +4,7 @@ import asyncio
 import pathlib
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -44,12 +44,6 @@ async def link() -> AsyncIterator[Linker]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a server that is not going to answer."""
     monkeypatch.setattr(redis_connection, "REDIS_CONNECT_SECONDS", 0.2)
-
-
-@pytest.fixture
-def proxy(redis_server: RedisServer) -> Iterator[FaultProxy]:
-    with FaultProxy(redis_server.port) as running:
-        yield running
 
 
 def at(port: int) -> str:

@@ -1,0 +1,94 @@
+"""A data set in a real Redis, the way to it, and snapshots of it."""
+
+import contextlib
+import pathlib
+import sqlite3
+import uuid
+from typing import Any
+
+from router.store.base import Reading
+from router.store.redis import RedisStore
+from router.store.redis_connection import Options, parse
+from router.store.snapshot import SnapshotStore
+from tests.fault_proxy import FaultProxy
+from tests.redis_server import RedisServer
+from tests.unit.router.store import content as data
+
+HOUR = 3600.0
+
+
+class Log:
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def error(self, event: str, **details: Any) -> None:
+        self.events.append((event, details))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [details for event, details in self.events if event == name]
+
+
+class Place:
+    """A data set in Redis, the way to it, and snapshots of it in one file."""
+
+    def __init__(self, server: RedisServer, proxy: FaultProxy, folder: pathlib.Path) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.prefix = uuid.uuid4().hex
+        self.path = folder / "state" / "snapshot.db"
+        self.log = Log()
+        self.opened: list[SnapshotStore | RedisStore] = []
+        self.writer = self._redis(server.port)
+
+    def _redis(self, port: int) -> RedisStore:
+        made = RedisStore(parse(f"redis://127.0.0.1:{port}/0"), Options(prefix=self.prefix))
+        self.opened.append(made)
+        return made
+
+    def snapshot(self, oldest: float = 0.0) -> SnapshotStore:
+        """A router's store, as if it had just started."""
+        log: Any = self.log
+        made = SnapshotStore(self._redis(self.proxy.port), self.path, oldest, log)
+        self.opened.append(made)
+        return made
+
+    async def started(self, oldest: float = 0.0) -> SnapshotStore:
+        made = self.snapshot(oldest)
+        await made.open()
+        return made
+
+    def away(self) -> None:
+        self.proxy.refuse()
+        self.proxy.cut()
+
+    def back(self) -> None:
+        self.proxy.accept()
+
+    def empty(self) -> None:
+        for name in self.server.command("KEYS", f"{{{self.prefix}}}:*"):
+            self.server.command("DEL", name)
+
+    def held(self) -> tuple[int, set[str]]:
+        """The version that the file has, and the keys of its rows."""
+        with contextlib.closing(sqlite3.connect(self.path)) as file:
+            ((version,),) = file.execute("SELECT version FROM meta").fetchall()
+            return version, {key for (key,) in file.execute("SELECT key FROM rows")}
+
+    def change(self, statement: str, *values: object) -> None:
+        with contextlib.closing(sqlite3.connect(self.path)) as file:
+            file.execute(statement, values)
+            file.commit()
+
+
+Known = tuple[int, str]
+
+
+async def taken(reading: Reading) -> tuple[Known, data.Content]:
+    rows = await data.content(reading)
+    return (reading.version, reading.epoch), rows
+
+
+def keys(rows: data.Content) -> set[str]:
+    return {key for (_, key), row in rows.items() if row is not None}
