@@ -5,6 +5,7 @@ store has the last word, since only it can give a right away once.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -75,20 +76,28 @@ class Callbacks:
         self._mark = ""
         self._read_whole = False
         self._up = True
+        self._shown_up = metrics.store_up.labels("callbacks")
         self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
         self._work = asyncio.Event()
 
     async def load(self) -> None:
-        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment."""
+        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment.
+
+        Without it memory knows the attempts that wait for it here.
+        """
         try:
             await self._catch_up(0)
         except StoreError as error:
             if not self.shared:
                 raise
-            self._up = False
+            self._set_up(up=False)
             self._log.error("callbacks_down", error=str(error), declared=self._store_down)
+            with contextlib.suppress(StoreError):  # whoever hands them over later tells of it
+                self._missed.remember(await self._store.kept())
+        else:
+            self._set_up(up=True)
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
@@ -202,17 +211,22 @@ class Callbacks:
                 if self._up:
                     say = self._log.error if isinstance(error, StoreError) else self._log.exception
                     say("callbacks_down", error=str(error), declared=self._store_down)
-                self._up = False
+                self._set_up(up=False)
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
                 continue
             if not self._up:
                 self._log.info("callbacks_up")
-            self._up = True
+            self._set_up(up=True)
             retry = STORE_RETRY_MIN_SECONDS
+
+    def _set_up(self, *, up: bool) -> None:
+        self._up = up
+        self._shown_up.set(up)
 
     async def _catch_up(self, seconds: float) -> None:
         fresh = self._fresh = Missed()
+        asked_for_all = self._read_whole
         news = await self._store.news("" if self._read_whole else self._mark, seconds)
         if not news.whole:
             self._missed.remember(news.attempts)
@@ -222,6 +236,10 @@ class Callbacks:
                 fresh.remember(news.attempts[place : place + FORGET_PAIRS_AT_ONCE], mattering=True)
                 await asyncio.sleep(0)  # calls go first
             replaced, self._missed = self._missed, fresh
+            self._metrics.attempts_read_whole.inc()
+            if self._mark and not asked_for_all:
+                # Its last writes were lost, in a failover or with a backup; or this router was too far behind.
+                self._log.warning("attempts_read_whole", before=len(replaced), pairs=len(fresh))
             await asyncio.to_thread(replaced.release)
         self._mark = news.mark
 

@@ -9,8 +9,8 @@ from router import settings
 from router.store.base import CallbackStore, Store, StoreError
 from router.store.outbox import KeptCallbackStore
 from router.store.redis import RedisStore
+from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options, parse
 from router.store.snapshot import SnapshotStore
 from router.store.sqlite import from_url
 from router.store.sqlite_callbacks import beside

@@ -84,6 +84,11 @@ class Metrics:
             ("cause",),
             registry=self.registry,
         )
+        self.attempts_read_whole = Counter(
+            "ringway_attempts_read_whole",
+            "Times that all attempts were read, at the start or since what the store told of them had a gap",
+            registry=self.registry,
+        )
         self.callbacks = Counter(
             "ringway_callbacks",
             "Callbacks of a missed attempt, by what became of them",

@@ -108,6 +108,14 @@ class News(NamedTuple):
     attempts: list[Attempt]
 
 
+class Use(NamedTuple):
+    """The use of a right: by which call, when that began, and up to when it used up rights (both epoch seconds)."""
+
+    call_id: str
+    at: float
+    used_at: float
+
+
 class CallbackStore(Protocol):
     """The attempts of outbound campaigns, and which callbacks have used their rights up."""
 
@@ -140,6 +148,10 @@ class CallbackStore(Protocol):
         """What a claim would have looked at then (epoch seconds); uses up nothing. Raises StoreError."""
         ...
 
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """The calls that used up a right of a pair and began before then, the first use first. Raises StoreError."""
+        ...
+
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
         ...
@@ -155,6 +167,13 @@ class CallbackStore(Protocol):
         """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
 
         Returns how many attempts went. Raises StoreError.
+        """
+        ...
+
+    async def kept(self) -> list[Attempt]:
+        """Attempts that wait on this machine for a store that is away; none where there is no such place.
+
+        Raises StoreError.
         """
         ...
 

@@ -1,15 +1,20 @@
 """Attempts of a shared store that is away wait on this machine, and are handed over when it is back."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
-from dialplan.attempts import Attempt
+from dialplan.attempts import Attempt, Heard
 from dialplan.callbacks import Claim, History
-from router.limits import OUTBOX_AT_ONCE, RECORD_SECONDS
-from router.store.base import CallbackStore, News, Recorded, StoreError
+from router.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
+from router.store.base import CallbackStore, News, Recorded, StoreError, Use
 from router.store.sqlite_callbacks import SqliteCallbackStore
+
+
+class _HereError(Exception):
+    """It is the place here that cannot do it, and not the store."""
 
 
 class KeptCallbackStore:
@@ -24,12 +29,31 @@ class KeptCallbackStore:
         self._store = store
         self._here = here
         self._log = log
+        self._away = False  # attempts come here at once: the store did not answer, or others wait here before them
         self._waiting = True  # for all that is known before the first look
-        self._later: set[tuple[str, str, str]] | None = None  # what is kept here while others are handed over
+        self._open = False  # the place here
+        self._kept = 0  # how many wait here, about: another router may have the same place
+        self._said = ""
 
     async def open(self, *, make: bool = True) -> None:
-        """Open the place here; the store is opened by whoever asks it first. Raises StoreError."""
-        await self._here.open(make=make)
+        """Open the place here; the store is opened by whoever asks it first.
+
+        A damaged file or a full disk is told, and tried again when the place is needed: the store may do without it.
+        Raises StoreError where nothing is to be made.
+        """
+        try:
+            await self._made(make=make)
+        except StoreError as error:
+            if not make:
+                raise
+            self._log.error("attempts_cannot_wait_here", error=str(error))
+
+    async def _made(self, *, make: bool = True) -> None:
+        """Have the place here. Raises StoreError."""
+        if not self._open:
+            await self._here.open(make=make)
+            self._kept = await self._here.count()
+            self._open = True
 
     async def close(self) -> None:
         """Close both."""
@@ -38,54 +62,85 @@ class KeptCallbackStore:
 
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
         """Write attempts down in the store, else here. Raises StoreError where neither can."""
-        try:
-            async with asyncio.timeout(RECORD_SECONDS):
-                return await self._store.record(attempts)
-        except (StoreError, TimeoutError) as error:
-            if self._later is not None:
-                self._later.update(map(_name, attempts))
-            recorded = await self._here.record(attempts)
-            self._log.warning("attempts_kept_here", why=str(error) or "no answer in time", attempts=len(attempts))
-            self._waiting = True
-            return recorded
+        why = "the store is away"
+        if not self._away:
+            try:
+                async with asyncio.timeout(RECORD_SECONDS):
+                    return await self._store.record(attempts)
+            except (StoreError, TimeoutError) as error:
+                why = str(error) or "no answer in time"
+                self._away = True  # until it answers `news`
+        await self._made()
+        if self._kept >= OUTBOX_MAX:
+            text = f"{self._kept} attempts wait for the store here already, and no more can; see that it comes back"
+            raise StoreError(f"store {self._here.path}: {text} ({why})")
+        recorded = await self._here.record(attempts)
+        self._kept += sum(each.heard is Heard.NEW for each in recorded)
+        self._log.warning("attempts_kept_here", why=why, attempts=len(attempts))
+        self._waiting = True
+        return recorded
 
     async def news(self, mark: str, seconds: float) -> News:
-        """Of the store; when it answers, what waits here goes there. Raises StoreError."""
-        news = await self._store.news(mark, 0 if self._waiting else seconds)
-        if self._waiting:
-            self._waiting = False
-            try:
+        """Of the store. What waits here goes there before: whoever reads all of it has that, too. Raises StoreError."""
+        try:
+            if self._waiting:
                 await self._hand_over()
-            except BaseException:
-                self._waiting = True
-                raise
+            news = await self._store.news(mark, seconds)
+        except StoreError:
+            self._away = True
+            raise
+        if not self._waiting:  # else somebody kept another one meanwhile
+            self._away = False
         return news
 
     async def _hand_over(self) -> None:
+        """Raises StoreError where the store does not take them."""
         handed = 0
+        self._waiting = False  # whoever keeps another one meanwhile says so again
         try:
-            self._later = set()
-            while attempts := await self._here.attempts(None, None, OUTBOX_AT_ONCE):
+            while True:
+                with _here():
+                    await self._made()
+                    attempts = await self._here.attempts(None, None, OUTBOX_AT_ONCE)
+                if not attempts:
+                    break
+                self._away = True  # a second word about one of them is to come behind the first
                 await self._store.record(attempts)
-                # A later word about one of them, kept here meanwhile, is still to be handed over.
-                later, self._later = self._later, set()
-                done = [each for each in attempts if _name(each) not in later]
-                await self._here.drop(done)
-                handed += len(done)
-        finally:
-            self._later = None
+                with _here():
+                    # A later word about one of them, kept here meanwhile, is still to be handed over.
+                    await self._here.drop(attempts)
+                handed += len(attempts)
+            self._kept, self._away, self._said = 0, False, ""
+        except _HereError as error:
+            self._waiting, self._away = True, False
+            if str(error) != self._said:  # callbacks go on: the store is there
+                self._said = str(error)
+                self._log.warning("attempts_stay_here", error=str(error))
+        except BaseException:
+            self._waiting = True
+            raise
         if handed:
             self._log.info("attempts_handed_over", attempts=handed)
 
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
     ) -> Claim:
-        """Of the store. Raises StoreError."""
+        """Of the store, which is told first what waits here of the pair. Raises StoreError."""
+        if self._waiting:
+            attempts: list[Attempt] = []
+            with contextlib.suppress(StoreError):  # of the place here; `news` tells of it
+                attempts = await self._here.attempts(number, subscriber, HISTORY_ATTEMPTS_MAX)
+            if attempts:
+                await self._store.record(attempts)
         return await self._store.claim(number, subscriber, call_id, began, since)
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
         """Of the store. Raises StoreError."""
         return await self._store.history(number, subscriber, until)
+
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """Of the store. Raises StoreError."""
+        return await self._store.uses(number, subscriber, until)
 
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """Of the store. Raises StoreError."""
@@ -95,10 +150,18 @@ class KeptCallbackStore:
         """Of the store. Raises StoreError."""
         return await self._store.forget(since, otherwise)
 
+    async def kept(self) -> list[Attempt]:
+        """What waits here. Raises StoreError."""
+        return await self._here.attempts(None, None, OUTBOX_MAX)
+
     async def turn(self, whose: str) -> int | None:
         """Of the store. Raises StoreError."""
         return await self._store.turn(whose)
 
 
-def _name(attempt: Attempt) -> tuple[str, str, str]:
-    return attempt.number, attempt.subscriber, attempt.id
+@contextlib.contextmanager
+def _here() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        raise _HereError(str(error)) from error

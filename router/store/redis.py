@@ -28,7 +28,8 @@ from router.limits import (
 )
 from router.store import redis_scripts as scripts
 from router.store.base import ChangedRow, Commit, Prepare, Reading, StoreError
-from router.store.redis_connection import Address, Link, Options, UnansweredError
+from router.store.redis_address import Address, Options
+from router.store.redis_connection import Link, UnansweredError
 from router.store.redis_scripts import Entry, State, entry_of, led_to
 from router.store.redis_stored import StoredRows
 from router.store.rows import CODES, MalformedError, decode, encode

@@ -3,9 +3,11 @@
 What lies there, below the prefix:
 - attempts: NUMBER SUBSCRIBER ID -> the attempt as JSON; times: the same names by the moment of their end;
 - reached:PAIR, failed:PAIR: the ids of a pair's attempts by their moment;
-- pair:PAIR: used_at, the claims of its calls (c:CALL -> JSON), and rev, which changes with all that a claim looks at;
+- pair:PAIR: used_at, the claims of its calls (c:CALL -> JSON) and their number, and rev, which changes with all that a
+  claim looks at;
 - claimed: names of attempts that gave a right, or that were called back;
-- news: a stream of what was written down, its ids SEQ-0; calls: its epoch and its last seq.
+- news: a stream of attempts that were written down and of rights that were given, its ids SEQ-0; calls: its epoch, its
+  last seq, and that entry's id (head).
 
 The rule itself is `dialplan.callbacks.claim_of`: a claim reads, decides here, and is written if rev is still the same.
 """
@@ -23,6 +25,7 @@ from dialplan.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, cl
 from router.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_NEWS_MAX,
+    CALLBACK_PAIR_CLAIMS_MAX,
     FORGET_ROWS_AT_ONCE,
     HISTORY_ATTEMPTS_MAX,
     REDIS_NEWS_MAX,
@@ -30,8 +33,9 @@ from router.limits import (
     STORE_BATCH_ROWS,
 )
 from router.store import redis_callback_scripts as scripts
-from router.store.base import News, Recorded, StoreError
-from router.store.redis_connection import Address, Link, Options
+from router.store.base import News, Recorded, StoreError, Use
+from router.store.redis_address import Address, Options
+from router.store.redis_connection import Link, Script
 from router.store.redis_scripts import SCAN
 
 _KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing is forgotten later than that, whatever becomes of the routers
@@ -191,7 +195,9 @@ class RedisCallbackStore:
         used_at = used_until(claim, began)
         body = _encode(_Claimed(claim.verdict, name, began, used_at))
         values = (call_id, rev, body, "" if used_at is None else used_at, pair.name(name) if name else "", _KEEP)
-        (told,) = await self._link.script(scripts.CLAIM, (self._keys(pair)[0], self._claimed), *values)
+        limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_NEWS_MAX)
+        keys = (self._keys(pair)[0], self._claimed, self._calls, self._news)
+        (told,) = await self._link.script(scripts.CLAIM, keys, *values, *limits)
         return bool(told == b"done")
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
@@ -200,14 +206,21 @@ class RedisCallbackStore:
         latest = until + CLOCKS_APART_SECONDS
         ids, told = await self._link.script(scripts.HISTORY, self._keys(pair), latest, HISTORY_ATTEMPTS_MAX)
         found = await self._named(pair.name(each.decode()) for each in ids)
-        claims = [self._read_claimed(each) for each in told]
+        claims = [self._read_claimed(each) for each in told[1::2]]
         used_at = max((each.used_at for each in claims if each.used_at is not None and each.at < until), default=None)
         newest = sorted(found.values(), key=lambda each: (each.at, each.id), reverse=True)
         return History(tuple(newest), used_at)
 
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """The calls that used up a right of a pair until then, the first one first. Raises StoreError."""
+        _, told = await self._link.script(scripts.HISTORY, self._keys(_Pair(number, subscriber)), "-inf", 0)
+        claims = [(call.decode(), self._read_claimed(body)) for call, body in zip(told[::2], told[1::2], strict=True)]
+        found = [Use(call, each.at, each.used_at) for call, each in claims if each.used_at is not None]
+        return sorted((each for each in found if each.at < until), key=lambda each: (each.used_at, each.call_id))
+
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """The newest attempts first. Raises StoreError."""
-        found: list[Attempt] = []
+        found: dict[str, Attempt] = {}  # those that come meanwhile move the others to a later page
         place = 0
         while len(found) < limit:
             (names,) = await self._link.script(scripts.NEWEST, (self._times,), place, place + STORE_BATCH_ROWS - 1)
@@ -216,21 +229,23 @@ class RedisCallbackStore:
             place += len(names)
             wanted = [name for name in map(bytes.decode, names) if _matches(name, number, subscriber)]
             known = await self._named(wanted)
-            found += [known[name] for name in wanted if name in known]
-        return sorted(found, key=lambda each: (each.at, each.id), reverse=True)[:limit]
+            found |= {name: known[name] for name in wanted if name in known}
+        return sorted(found.values(), key=lambda each: (each.at, each.id), reverse=True)[:limit]
 
     async def news(self, mark: str, seconds: float) -> News:
         """What the stream has since; everything where it does not reach back so far. Raises StoreError."""
         end = time.monotonic() + seconds
-        epoch, _, known = mark.partition(":")
+        epoch, _, place = mark.partition(":")
+        known, _, head = place.partition(":")
         while known.isdigit():
             keys = (self._calls, self._news)
-            told, bodies = await self._link.script(scripts.SINCE, keys, epoch, known, CALLBACK_NEWS_MAX)
+            told, bodies, last = await self._link.script(scripts.SINCE, keys, epoch, known, head, CALLBACK_NEWS_MAX)
             if told != b"ok":
                 break
             left = end - time.monotonic()
             if bodies:
-                return News(f"{epoch}:{int(known) + len(bodies)}", whole=False, attempts=list(map(self._read, bodies)))
+                mark = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
+                return News(mark, whole=False, attempts=[self._read(body) for body in bodies if body])
             if left <= 0:
                 return News(mark, whole=False, attempts=[])
             await self._waiting.newer(self._news, f"{known}-0", left)
@@ -238,45 +253,53 @@ class RedisCallbackStore:
         return News(mark, whole=True, attempts=await self._mattering())
 
     async def _mark(self, *, make: bool = True) -> str:
-        epoch, seq = await self._link.script(scripts.MARK, (self._calls,), uuid.uuid4().hex if make else "")
-        return f"{epoch.decode()}:{int(seq)}"
+        made = uuid.uuid4().hex if make else ""
+        epoch, seq, head = await self._link.script(scripts.MARK, (self._calls, self._news), made)
+        return f"{epoch.decode()}:{int(seq)}:{head.decode()}"
 
     async def _mattering(self) -> list[Attempt]:
         """All attempts that may matter to a callback; see News."""
         missed: dict[str, Attempt] = {}
         answered: dict[str, Attempt] = {}
-        async for page in self._scanned():
-            for attempt in page:
+        async for page in self._pages(SCAN, self._attempts):
+            for attempt in map(self._read, page[1::2]):
                 if attempt.outcome is not Outcome.FAILED:
                     (missed if attempt.outcome is Outcome.MISSED else answered)[_name(attempt)] = attempt
             await asyncio.sleep(0)  # calls go first
         pairs = {(each.number, each.subscriber) for each in missed.values()}
-        (names,) = await self._link.script(scripts.CLAIMED, (self._claimed,))
-        claimed = {name.decode() for name in names}
+        claimed: set[str] = set()
+        async for page in self._pages(scripts.CLAIMED, self._claimed):
+            claimed.update(map(bytes.decode, page))
         ended = [each for name, each in answered.items() if (each.number, each.subscriber) in pairs or name in claimed]
         return [*missed.values(), *ended]
 
-    async def _scanned(self) -> AsyncIterator[list[Attempt]]:
+    async def _pages(self, scan: Script, key: str) -> AsyncIterator[list[bytes]]:
+        """All that is under a key, page by page: callbacks have their turn in between."""
         cursor, served_by = b"0", None
         while True:
-            server, (cursor, page) = await self._link.script(SCAN, (self._attempts,), cursor, FORGET_ROWS_AT_ONCE)
+            server, (cursor, page) = await self._link.script(scan, (key,), cursor, FORGET_ROWS_AT_ONCE)
             if served_by not in (None, server):
-                raise self._error("another server took over while it was read; it is tried again")
+                raise self._error("another server took over while it was read; read it again")
             served_by = server
-            yield [self._read(body) for body in page[1::2]]
+            yield page
             if cursor == b"0":
                 return
 
     async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
-        """Delete what is too old to matter, page by page. Raises StoreError."""
-        gone = kept = 0
+        """Delete what is too old to matter, by the server's clock too, page by page. Raises StoreError."""
+        ahead = await self._ahead()
+        since, otherwise = {name: moment - ahead for name, moment in since.items()}, otherwise - ahead
+        gone = place = 0
+        moment = b"-inf"
         latest = max([*since.values(), otherwise])
         while True:
-            (names,) = await self._link.script(scripts.OLDEST, (self._times,), latest, kept, FORGET_ROWS_AT_ONCE)
-            if not names:
+            asked = (moment, latest, place, FORGET_ROWS_AT_ONCE)
+            (page,) = await self._link.script(scripts.OLDEST, (self._times,), *asked)
+            if not page:
                 return gone
-            found = await self._named(map(bytes.decode, names))
-            for name in set(map(bytes.decode, names)) - set(found):  # of an attempt that is not there any more
+            names = {name.decode(): at for name, at in zip(page[::2], page[1::2], strict=True)}
+            found = await self._named(names)
+            for name in set(names) - set(found):  # of an attempt that is not there any more
                 await self._link.script(scripts.UNLIST, (self._times,), name)
             old = [each for each in found.values() if _is_old(each, since, otherwise)]
             await self._drop([each for each in old if each.outcome is not Outcome.ANSWERED])
@@ -284,9 +307,20 @@ class RedisCallbackStore:
             answered = [each for each in old if each.outcome is Outcome.ANSWERED]
             ended = [each for each in answered if each.at < otherwise or not await self._is_missed(each)]
             await self._drop(ended)
-            dropped = len(old) - len(answered) + len(ended)
-            gone += dropped
-            kept += len(found) - dropped
+            dropped = {_name(each) for each in old if each.outcome is not Outcome.ANSWERED}
+            dropped |= {_name(each) for each in ended}
+            gone += len(dropped)
+            # Those that stay are passed over by their moment: a place far behind would take Redis long to find.
+            last = page[-1]
+            staying = sum(at == last for name, at in names.items() if name in found and name not in dropped)
+            place = staying + (place if last == moment else 0)
+            moment = last
+
+    async def _ahead(self) -> float:
+        """By how many seconds this router's clock is ahead: it would delete for all what is not too old."""
+        here = time.time()
+        (microseconds,) = await self._link.script(scripts.CLOCK, (self._times,))
+        return 0.0 if microseconds is None else max(0.0, here - int(microseconds) / 1e6)
 
     async def _is_missed(self, attempt: Attempt) -> bool:
         """Whether the pair of an attempt has a missed one."""
@@ -302,6 +336,10 @@ class RedisCallbackStore:
             keys += self._keys(_Pair(attempt.number, attempt.subscriber))
             values += (_name(attempt), attempt.id)
         await self._link.script(scripts.DROP, keys, *values)
+
+    async def kept(self) -> list[Attempt]:
+        """None: whoever cannot write them down here says so."""
+        return []
 
     async def turn(self, whose: str) -> int | None:
         """Count for all routers. Raises StoreError."""

@@ -1,4 +1,4 @@
-"""Redis for the event loop: what an address names, scripts with deadlines, and errors that name the server.
+"""Redis for the event loop: connections to it, scripts with deadlines, and errors that name the server.
 
 A script is done whole or not at all, and each one here may be done twice without harm: where a connection breaks in the
 middle of a reply, it is sent again. Every reply carries the number of its question, since clients of Redis have given
@@ -10,11 +10,9 @@ import contextlib
 import hashlib
 import itertools
 import ssl
-import urllib.parse
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import msgspec
 import redis.exceptions
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
@@ -27,98 +25,24 @@ from redis.credentials import CredentialProvider
 from dialplan.problems import quote
 from router.limits import REDIS_COMMAND_SECONDS, REDIS_CONNECT_SECONDS, REDIS_CONNECTIONS_MAX
 from router.store.base import StoreError
+from router.store.redis_address import Address, Options
 from router.store.redis_files import FilesError, Reader, password, tls
 
 T = TypeVar("T")
 Reply = list[Any]
 Client = Redis | RedisCluster
 
-_PORT, _SENTINEL_PORT = 6379, 26379
 _UNANSWERED = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.InvalidResponse,
 )
-_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
 _UNUSABLE_FILE = "see that the file is there and may be read"
 _CLUSTER = (redis.exceptions.RedisClusterException, redis.exceptions.ClusterDownError)
 
 
 class UnansweredError(StoreError):
     """No answer came, or not the right one: whether it was done is not known."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How to reach a Redis, beside its address. Files are read anew for each connection; empty: none."""
-
-    username: str = ""
-    password_file: str = ""
-    sentinel_username: str = ""
-    sentinel_password_file: str = ""
-    tls_ca_file: str = ""
-    tls_cert_file: str = ""
-    tls_key_file: str = ""
-    cluster: bool = False
-    prefix: str = "ringway"
-
-
-class Address(msgspec.Struct, frozen=True):
-    """A parsed address. `shown` is the address without any secret."""
-
-    shown: str
-    hosts: tuple[tuple[str, int], ...]
-    tls: bool
-    database: int
-    service: str  # what the sentinels call the master; empty: no sentinels
-    username: str
-    password: str
-
-
-def parse(url: str) -> Address:
-    """Read redis://HOST:PORT/DB, rediss://…, or redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB. Raises StoreError.
-
-    Of a Cluster redis://HOST:PORT,HOST:PORT too.
-    """
-    scheme, _, rest = url.partition("://")
-    user, _, place = rest.rpartition("@")
-    where, _, path = place.partition("/")
-    shown = f"{scheme}://{place}"
-    sentinels = scheme.endswith("+sentinel")
-    service, _, number = path.partition("/") if sentinels else ("", "", path)
-    hosts = [_host(each, _SENTINEL_PORT if sentinels else _PORT) for each in where.split(",")]
-    known = scheme in _SCHEMES and not set("?# ") & set(place) and place.isprintable() and _is_count(number or "0")
-    if not known or None in hosts or bool(service) != sentinels:
-        mend = "write redis://HOST:6379/0, rediss://HOST:6379/0 or redis+sentinel://HOST:26379,HOST:26379/NAME/0"
-        raise StoreError(f"{quote(_without_secrets(url))} is no address of a Redis; {mend}")
-    username, _, password = user.partition(":")
-    return Address(
-        shown,
-        tuple(host for host in hosts if host is not None),
-        scheme.startswith("rediss"),
-        int(number or 0),
-        service,
-        urllib.parse.unquote(username),
-        urllib.parse.unquote(password),
-    )
-
-
-def _without_secrets(url: str) -> str:
-    """What of a mistaken address may be shown: before an @ and behind a ? there may be a password."""
-    before, at, place = url.partition("?")[0].rpartition("@")
-    scheme = before.partition(":")[0]
-    return f"{scheme if scheme in _SCHEMES else ''}…@{place}" if at else place
-
-
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 7  # noqa: PLR2004 - the number of a database
-
-
-def _host(text: str, usual_port: int) -> tuple[str, int] | None:
-    with contextlib.suppress(ValueError):  # a port that is none
-        parts = urllib.parse.urlsplit(f"//{text}")
-        if parts.hostname and parts.port != 0:
-            return parts.hostname, parts.port or usual_port
-    return None
 
 
 class _SecretError(redis.exceptions.RedisError):
@@ -246,7 +170,7 @@ class Link:
                     except redis.exceptions.AuthenticationError:
                         raise
                     except redis.exceptions.ConnectionError:  # it may be one that the server has closed meanwhile
-                        return await _sent(work(client))
+                        return await _sent(work(self._connected()))
             except TimeoutError:
                 raise redis.exceptions.TimeoutError(f"no answer within {seconds:g} s") from None
 
@@ -265,6 +189,7 @@ class Link:
             "retry": Retry(NoBackoff(), 0),  # what is tried again is decided here
             "protocol": 2,
             "client_name": "ringway",
+            "driver_info": None,  # else Redis 7.2 notes a refused CLIENT SETINFO for each connection of a least user
             "max_connections": self._connections,
         }
         if address.tls:

@@ -20,10 +20,11 @@ from router.limits import (
     CALLBACK_CHANGES_MAX,
     CALLBACK_LOOK_SECONDS,
     CALLBACK_NEWS_MAX,
+    CALLBACK_PAIR_CLAIMS_MAX,
     FORGET_ROWS_AT_ONCE,
     HISTORY_ATTEMPTS_MAX,
 )
-from router.store.base import News, NoStoreError, Recorded
+from router.store.base import News, NoStoreError, Recorded, Use
 from router.store.sqlite_connection import Connection, Schema, reached, transaction
 
 T = TypeVar("T")
@@ -76,13 +77,16 @@ _DELETE_ANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     RETURNING number, subscriber"""
 _DELETE_OLD = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     (SELECT number, subscriber, id FROM attempts WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
-_DROP = "DELETE FROM attempts WHERE number = ? AND subscriber = ? AND id = ?"
+_DROP = "DELETE FROM attempts WHERE number = ? AND subscriber = ? AND id = ? AND outcome = ?"
 # A claim tells what is used up among the attempts of its pair: without any it says nothing.
 _DELETE_CLAIMS_OF_PAIR = """DELETE FROM claims WHERE number = ?1 AND subscriber = ?2
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE number = ?1 AND subscriber = ?2)"""
 _DELETE_OLD_CLAIMS = """DELETE FROM claims WHERE (number, subscriber, call_id) IN
     (SELECT number, subscriber, call_id FROM claims WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
 _CLAIM = "SELECT verdict, attempt FROM claims WHERE number = ? AND subscriber = ? AND call_id = ?"
+_USES = """SELECT call_id, at, used_at FROM claims WHERE number = ? AND subscriber = ? AND used_at IS NOT NULL
+    AND at < ? ORDER BY used_at, call_id"""
+_CLAIMS = "SELECT count(*) FROM (SELECT 1 FROM claims WHERE number = ? AND subscriber = ? LIMIT ?)"
 _USED_AT = "SELECT max(used_at) FROM claims WHERE number = ? AND subscriber = ? AND at < ?"
 
 
@@ -137,8 +141,12 @@ class SqliteCallbackStore:
                 return Claim(Verdict.NONE)
             (used_at,) = database.execute(_USED_AT, (number, subscriber, float("inf"))).fetchone()
             claim = claim_of(History(tuple(attempts), used_at), since, began=began)
+            used_at = used_until(claim, began)
+            (kept,) = database.execute(_CLAIMS, (number, subscriber, CALLBACK_PAIR_CLAIMS_MAX)).fetchone()
+            if used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
+                return claim
             name = claim.attempt.id if claim.attempt is not None else None
-            values = (number, subscriber, call_id, began, claim.verdict, name, used_until(claim, began))
+            values = (number, subscriber, call_id, began, claim.verdict, name, used_at)
             database.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             return claim
 
@@ -154,6 +162,13 @@ class SqliteCallbackStore:
             return History(tuple(attempts), used_at)
 
         return await self._connection.run(look)
+
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """The calls that used up a right of a pair until then, the first one first. Raises StoreError."""
+        values = (number, subscriber, until)
+        return await self._connection.run(
+            lambda database: [Use(*row) for row in database.execute(_USES, values).fetchall()]
+        )
 
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """The newest attempts first. Raises StoreError."""
@@ -188,9 +203,22 @@ class SqliteCallbackStore:
         return gone
 
     async def drop(self, attempts: Sequence[Attempt]) -> None:
-        """Let go of attempts that somebody else has now. Raises StoreError."""
-        names = [(each.number, each.subscriber, each.id) for each in attempts]
+        """Let go of attempts that somebody else has now, unless more was heard of one meanwhile. Raises StoreError."""
+        names = [(each.number, each.subscriber, each.id, each.outcome) for each in attempts]
         await self._change(lambda database: database.executemany(_DROP, names))
+
+    async def count(self) -> int:
+        """How many attempts are here. Raises StoreError."""
+
+        def look(database: sqlite3.Connection) -> int:
+            (found,) = database.execute("SELECT count(*) FROM attempts").fetchone()
+            return int(found)
+
+        return await self._connection.run(look)
+
+    async def kept(self) -> list[Attempt]:
+        """None: this is the store."""
+        return []
 
     async def turn(self, whose: str) -> int | None:
         """One machine's routers count each for itself."""

@@ -16,8 +16,8 @@ from dialplan.numbers import Bare
 from router.callbacks import Callbacks
 from router.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
+from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options, parse
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, number
 from tests.tables import table_of

@@ -16,7 +16,7 @@ from dialplan.model import CallFlow, Destination, Row, RowKind
 from dialplan.validate import ChangeSet, prepare
 from router.store.base import Prepare
 from router.store.redis import RedisStore
-from router.store.redis_connection import Options, parse
+from router.store.redis_address import Options, parse
 from tests.fastagi import environment, executed
 from tests.integration.serving import connect
 from tests.processes import Router, ringway, running_router, wait_until

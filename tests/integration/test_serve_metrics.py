@@ -25,6 +25,7 @@ NAMES = {
     "ringway_store_up",
     "ringway_attempts",
     "ringway_attempts_dropped",
+    "ringway_attempts_read_whole",
     "ringway_callbacks",
     "ringway_ami_connected",
     "ringway_log_lines_dropped",

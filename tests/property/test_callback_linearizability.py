@@ -34,8 +34,9 @@ from router.callbacks import Callbacks
 from router.observe.metrics import Metrics
 from router.store import redis_callback_scripts as scripts
 from router.store.base import StoreError
+from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options, Script, parse
+from router.store.redis_connection import Script
 from tests.fault_proxy import FaultProxy
 from tests.processes import PATIENCE_SECONDS
 from tests.property.linearizable import Answer, Callback, Seen, Word, find_order, shown

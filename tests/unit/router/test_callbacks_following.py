@@ -8,6 +8,7 @@ import pytest
 from dialplan.attempts import Outcome
 from dialplan.callbacks import Claim, Verdict
 from router import callbacks, missed
+from router.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.store.base import StoreError
 from tests.unit.router.rung import (
     ALSO_OURS,
@@ -88,6 +89,75 @@ async def test_an_answer_that_one_router_is_told_of_ends_the_right_at_the_other(
         await until(lambda: there.made._missed.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
         there.store.broken = "gone"
         assert await there.claim() == Claim(Verdict.NONE, declared=True)
+
+
+class Waits:
+    """asyncio, where waits for the store's return are noted and over at once."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        if 0 < seconds <= STORE_RETRY_MAX_SECONDS:
+            self.seconds.append(seconds)
+        await asyncio.sleep(seconds if seconds > STORE_RETRY_MAX_SECONDS else 0)
+
+
+async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_return_soon_again(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Waits()
+    monkeypatch.setattr(callbacks, "asyncio", waits)
+    here.store.broken = "no route to host"
+    async with working(here.made):
+        await until(lambda: len(waits.seconds) >= 8)
+        assert waits.seconds[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        here.store.broken = ""
+        await until(lambda: here.said("callbacks_up"))
+        waits.seconds.clear()
+        here.store.broken = "gone again"
+        await until(lambda: waits.seconds)
+    assert waits.seconds[0] == STORE_RETRY_MIN_SECONDS
+
+
+async def test_another_history_of_the_store_is_told_and_the_usual_whole_readings_are_not(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failover has lost shows: by the mark, of which the new master knows nothing."""
+    await here.store.record([attempt()])
+    await here.made.load()
+    here.made._read_whole = True  # memory has room again
+    async with working(here.made):
+        await until(lambda: not here.made._read_whole)
+        assert here.said("attempts_read_whole") == []
+    here.made._mark = "lost:1"
+    await here.store.record([attempt("2", subscriber=BORIS)])
+    async with working(here.made):
+        await until(lambda: here.knows(BORIS))
+    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_read_whole")] == [(1, 2)]
+    assert here.metrics.registry.get_sample_value("ringway_attempts_read_whole_total") == 3  # the start included
+
+
+async def test_the_metrics_say_whether_the_store_of_callbacks_is_there(store: Store) -> None:
+    def up(of: Running) -> float | None:
+        return of.metrics.registry.get_sample_value("ringway_store_up", {"store": "callbacks"})
+
+    here = Running(store, shared=True)
+    store.broken = "no route to host"
+    await here.made.load()
+    assert up(here) == 0
+    store.broken = ""
+    async with working(here.made):
+        await until(lambda: up(here) == 1)
+        store.broken = "gone again"
+        await until(lambda: up(here) == 0)
+    store.broken = ""
+    other = Running(store)
+    await other.made.load()
+    assert up(other) == 1
 
 
 async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_rest(here: Running) -> None:

@@ -8,8 +8,8 @@ from router import settings
 from router.store.base import StoreError
 from router.store.outbox import KeptCallbackStore
 from router.store.redis import RedisStore
+from router.store.redis_address import Options
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options
 from router.store.snapshot import SnapshotStore
 from router.store.sqlite import SqliteStore
 from router.store.sqlite_callbacks import SqliteCallbackStore

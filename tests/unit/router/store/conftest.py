@@ -13,8 +13,8 @@ from router.store import redis as store_redis
 from router.store import sqlite_callbacks
 from router.store.base import CallbackStore, Store
 from router.store.redis import RedisStore
+from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options, parse
 from router.store.sqlite import SqliteStore
 from router.store.sqlite_callbacks import SqliteCallbackStore
 from tests.fault_proxy import FaultProxy

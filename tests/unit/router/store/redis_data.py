@@ -8,7 +8,7 @@ import pytest
 from dialplan.model import RowKind
 from router.store.base import Prepare, Store, StoreError
 from router.store.redis import RedisStore
-from router.store.redis_connection import Options, parse
+from router.store.redis_address import Options, parse
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from router.store.base import Reading
 from router.store.redis import RedisStore
-from router.store.redis_connection import Options, parse
+from router.store.redis_address import Options, parse
 from router.store.snapshot import SnapshotStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer

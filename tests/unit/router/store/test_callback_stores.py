@@ -7,7 +7,7 @@ import pytest
 from dialplan.attempts import Attempt, Heard, Outcome
 from dialplan.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of
 from router import limits
-from router.store.base import CallbackStore, Recorded
+from router.store.base import CallbackStore, Recorded, Use
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 
@@ -191,6 +191,18 @@ async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_f
     await callback_store.claim(OUR, ANNA, "call-2", 150.0, SINCE)
     assert await callback_store.history(OUR, ANNA, 120.0) == History((ahead, attempt("1")), 110.0)
     assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
+
+
+async def test_the_calls_that_used_up_rights_are_named_in_their_order(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt("1", at=100), attempt("1", at=100, subscriber=BORIS)])
+    await callback_store.claim(OUR, ANNA, "c:first {1}", 150, SINCE)
+    await callback_store.claim(OUR, ANNA, "in vain", 160, SINCE)
+    await callback_store.claim(OUR, BORIS, "Boris's", 155, SINCE)
+    await callback_store.record([attempt("2", at=204)])
+    await callback_store.claim(OUR, ANNA, "second", 200, SINCE)
+    assert await callback_store.uses(OUR, ANNA, 1000) == [Use("c:first {1}", 150, 150), Use("second", 200, 204)]
+    assert await callback_store.uses(OUR, ANNA, 200) == [Use("c:first {1}", 150, 150)]
+    assert await callback_store.uses(OUR, ANNA, 150) == await callback_store.uses(ALSO_OURS, ANNA, 1000) == []
 
 
 async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_history(

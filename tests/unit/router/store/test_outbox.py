@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,13 +13,14 @@ import pytest
 from dialplan.attempts import Attempt, Heard, Outcome
 from dialplan.callbacks import Verdict
 from router.store import outbox
-from router.store.base import StoreError
+from router.store.base import News, Recorded, StoreError
 from router.store.outbox import KeptCallbackStore
+from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Options, parse
 from router.store.sqlite_callbacks import SqliteCallbackStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
+from tests.unit.router.rung import NOW, Running, sighting, until, working
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
 
 
@@ -32,7 +33,7 @@ class Log:
     def info(self, event: str, **details: Any) -> None:
         self.events.append((event, details))
 
-    warning = info
+    warning = error = info
 
     def names(self) -> list[str]:
         return [event for event, _ in self.events]
@@ -145,8 +146,7 @@ async def test_what_waits_outlives_the_router_and_goes_there_at_the_first_look(p
     parts.back()
     news = await parts.store.news("", 0)
     assert await ids(parts.redis) == ["1.1"]
-    following = await parts.store.news(news.mark, 0)
-    assert [each.id for each in following.attempts] == ["1.1"]
+    assert [each.id for each in news.attempts] == ["1.1"]  # memory is never without what it knew while Redis was away
 
 
 async def test_many_that_wait_go_there_in_portions(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +274,189 @@ async def test_where_neither_takes_it_the_witness_is_told(parts: Parts) -> None:
         with pytest.raises(StoreError, match=str(parts.path)):
             await parts.store.record([attempt("1.1")])
     assert parts.log.events == []
+
+
+async def test_what_waits_of_a_pair_goes_there_before_its_callback_asks(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hiccup that only the attempt felt: the store counts as being there, and it knows nothing of the attempt."""
+    monkeypatch.setattr(outbox, "RECORD_SECONDS", 0.05)
+    await parts.store.news("", 0)
+    parts.proxy.refuse()
+    parts.proxy.cut()
+    await parts.store.record([attempt("1.1"), attempt("2.1", subscriber=BORIS)])
+    parts.back()
+    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    assert await ids(parts.redis) == ["1.1"]
+    await parts.store.news("", 0)
+    assert await ids(parts.redis) == ["2.1", "1.1"]
+    assert (await parts.store.claim(OUR, ANNA, "later", 160.0, SINCE)).verdict is Verdict.USED
+
+
+async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    record = parts.store._store.record
+
+    async def counted(attempts: Sequence[Attempt]) -> list[Recorded]:
+        asked.append(attempts[0].id)
+        return await record(attempts)
+
+    monkeypatch.setattr(parts.store._store, "record", counted)
+    parts.away()
+    for name in ("1", "2", "3"):
+        await parts.store.record([attempt(name)])
+    assert asked == ["1"]
+    parts.back()
+    await parts.store.record([attempt("4")])  # nobody has seen yet that it is back
+    assert asked == ["1"]
+    await parts.store.news("", 0)
+    assert asked == ["1", "4"]  # the newest of those that wait, and all with it
+    await parts.store.record([attempt("5")])
+    assert (await ids(parts.redis), await ids(parts.here)) == (["5", "4", "3", "2", "1"], [])
+    assert asked == ["1", "4", "5"]
+
+
+async def test_a_store_that_fails_a_look_is_known_to_be_away(parts: Parts) -> None:
+    parts.away()
+    with pytest.raises(StoreError):
+        await parts.store.news("", 0)
+    parts.back()
+    await parts.store.record([attempt()])
+    assert parts.log.events == [("attempts_kept_here", {"why": "the store is away", "attempts": 1})]
+    await parts.store.news("", 0)
+    assert await ids(parts.redis) == ["1.1"]
+
+
+async def test_what_comes_while_others_go_there_waits_behind_them(parts: Parts) -> None:
+    """Else the moment of a second word would stand, and that of the first one would come too late."""
+    parts.away()
+    await parts.store.record([attempt("1.1", at=100)])
+    await parts.restarted()
+    parts.back()
+    record = parts.store._store.record
+    told: list[Recorded] = []
+
+    async def first(attempts: Sequence[Attempt]) -> list[Recorded]:
+        if not told:
+            told.extend(await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)]))
+        return await record(attempts)
+
+    parts.store._store.record = first  # type: ignore[method-assign]
+    await parts.store.news("", 0)
+    assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
+    assert await ids(parts.here) == []
+
+
+async def test_what_is_kept_during_a_look_is_no_less_waited_behind(parts: Parts) -> None:
+    """The look began before the store went away, and has its answer."""
+    news = parts.store._store.news
+
+    async def during(mark: str, seconds: float) -> News:
+        found = await news(mark, seconds)
+        parts.away()
+        await parts.store.record([attempt("1.1", at=100)])
+        parts.back()
+        return found
+
+    parts.store._store.news = during  # type: ignore[method-assign]
+    await parts.store.news("", 0)
+    await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
+    parts.store._store.news = news  # type: ignore[method-assign]
+    await parts.store.news("", 0)
+    assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
+
+
+async def test_attempts_go_there_as_soon_as_the_store_is_back(parts: Parts) -> None:
+    running: Any = Running(parts.store, shared=True)  # type: ignore[arg-type]
+    await running.made.load()
+    async with working(running.made):
+        parts.away()
+        assert await running.made.see(sighting("1.1"))
+        await until(lambda: running.said("callbacks_down"))
+        assert (await running.claim()).declared
+        assert await running.made.see(sighting("1.2"))
+        parts.back()
+        await until(lambda: running.said("callbacks_up"))
+        assert await ids(parts.redis) == ["1.2", "1.1"]
+        assert running.knows()
+        claim = await running.claim("another")
+        assert (claim.verdict, claim.declared) == (Verdict.RIGHT, False)
+
+
+async def test_a_router_that_starts_without_the_store_knows_what_waits_here(parts: Parts) -> None:
+    parts.away()
+    await parts.store.record([attempt(at=NOW)])
+    await parts.restarted()
+    started: Any = Running(parts.store, "campaign", shared=True)  # type: ignore[arg-type]
+    await started.made.load()
+    assert started.knows()
+    claim = await started.claim()
+    assert (claim.verdict, claim.declared) == (Verdict.RIGHT, True)
+
+
+async def test_a_place_here_that_fails_does_not_take_the_store_away(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, on which nothing can be deleted either."""
+    parts.away()
+    await parts.store.record([attempt("1.1")])
+    parts.back()
+    with monkeypatch.context() as full:
+
+        async def drop(_: Sequence[Attempt]) -> None:
+            raise StoreError("the disk is full")
+
+        full.setattr(parts.here, "drop", drop)
+        for _ in range(2):
+            assert len((await parts.store.news("", 0)).attempts) == 1
+        await parts.store.record([attempt("1.2")])
+        assert await ids(parts.redis) == ["1.2", "1.1"]
+        assert parts.log.events[1:] == [("attempts_stay_here", {"error": "the disk is full"})]
+    await parts.store.news("", 0)
+    assert await ids(parts.here) == []
+
+
+async def test_more_than_may_wait_here_stay_with_their_witnesses(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_MAX", 2)
+    parts.away()
+    for name in ("1", "2"):
+        await parts.store.record([attempt(name)])
+    await parts.restarted()
+    with pytest.raises(StoreError, match="2 attempts wait for the store here already"):
+        await parts.store.record([attempt("3")])
+    assert await ids(parts.here) == ["2", "1"]
+    parts.back()
+    await parts.store.news("", 0)
+    parts.away()
+    await parts.store.record([attempt("3")])
+    assert await ids(parts.here) == ["3"]
+
+
+async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
+    """Nor does it once it is sound again."""
+    await parts.store.close()
+    parts.path.write_bytes(b"no database" * 1_000)
+    await parts.restarted()
+    (told,) = parts.log.events
+    assert told[0] == "attempts_cannot_wait_here"
+    assert "the file is damaged" in told[1]["error"]
+    await parts.store.news("", 0)
+    await parts.store.record([attempt("1.1")])
+    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    parts.away()
+    with pytest.raises(StoreError, match=str(parts.path)):
+        await parts.store.record([attempt("1.2")])
+    parts.path.unlink()
+    await parts.store.record([attempt("1.2")])
+    parts.back()
+    await parts.store.news("", 0)
+    assert await ids(parts.redis) == ["1.2", "1.1"]
+    with pytest.raises(StoreError, match="there is none"):
+        await KeptCallbackStore(parts.redis, SqliteCallbackStore(parts.path / "none"), parts.store._log).open(
+            make=False
+        )
 
 
 async def test_closing_twice_is_nothing(parts: Parts) -> None:

@@ -11,7 +11,7 @@ from router.store import redis as store_redis
 from router.store import redis_stored
 from router.store.base import Commit, StoreError
 from router.store.redis import RedisStore
-from router.store.redis_connection import Options, parse
+from router.store.redis_address import Options, parse
 from router.store.redis_scripts import State
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, flow, number

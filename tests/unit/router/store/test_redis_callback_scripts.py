@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from router.store import redis_callback_scripts as scripts
-from router.store.redis_connection import Link, Options, Reply, Script, parse
+from router.store.redis_address import Options, parse
+from router.store.redis_connection import Link, Reply, Script
 from tests.redis_server import RedisServer
 
 KEYS = ("calls", "attempts", "times", "news", "pair", "reached", "failed")
@@ -31,10 +32,12 @@ async def twice(redis_server: RedisServer) -> AsyncIterator[Twice]:
     await link.close()
 
 
-async def test_an_attempt_that_is_written_twice_is_news_once(twice: Twice) -> None:
-    values = ("epoch", 100, 60, "name", "id", "", "body", 1.5, "reached")
-    assert await twice.run(scripts.WRITE, KEYS, *values) == [[[1]], [[0]]]
-    assert (await twice.run(scripts.SINCE, ("calls", "news"), "epoch", 0, 10))[0] == [b"ok", [b"body"]]
+async def test_an_attempt_that_is_sent_twice_is_news_once_and_its_writers(twice: Twice) -> None:
+    """After a lost reply too he hears that it is his; another one who is told the same is not."""
+    values = (100, 60, "name", "id", "", "body", 1.5, "reached")
+    assert await twice.run(scripts.WRITE, KEYS, "one", *values) == [[[1]], [[1]]]
+    assert await twice.run(scripts.WRITE, KEYS, "two", *values) == [[[0]], [[0]]]
+    assert (await twice.run(scripts.SINCE, ("calls", "news"), "one", 0, "", 10))[0] == [b"ok", [b"body"], b"one"]
 
 
 async def test_an_attempt_that_has_changed_meanwhile_is_left_alone(twice: Twice) -> None:
@@ -45,20 +48,25 @@ async def test_an_attempt_that_has_changed_meanwhile_is_left_alone(twice: Twice)
 
 
 async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
-    keys = ("pair", "claimed")
+    keys = ("pair", "claimed", "calls", "news")
+    await twice.run(scripts.MARK, ("calls", "news"), "epoch")
     for values, told in (
-        (("call", "0", '{"attempt": "1"}', 7.5, "name", 60), b"done"),
-        (("other", "0", "{}", "", "", 60), b"moved"),
-        (("call", "1", "{}", "", "", 60), b"known"),
+        (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "one", 9, 9), b"done"),
+        (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "another router's", 9, 9), b"known"),
+        (("other", "0", "{}", "", "", 60, "two", 9, 9), b"moved"),
+        (("call", "one", "{}", "", "", 60, "two", 9, 9), b"known"),
     ):
         assert await twice.run(scripts.CLAIM, keys, *values) == [[told], [told]]
+    assert (await twice.run(scripts.SINCE, ("calls", "news"), "epoch", 0, "", 10))[0] == [b"ok", [b""], b"one"]
 
 
 async def test_news_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
     for place in range(3):
-        await twice.run(scripts.WRITE, KEYS, "epoch", 100, 60, f"n{place}", f"{place}", "", f"b{place}", 1.5, "failed")
+        values = (100, 60, f"n{place}", f"{place}", "", f"b{place}", 1.5, "failed")
+        await twice.run(scripts.WRITE, KEYS, f"w{place}", *values)
     keys = ("calls", "news")
-    assert (await twice.run(scripts.SINCE, keys, "epoch", 1, 10))[0] == [b"ok", [b"b1", b"b2"]]
-    assert (await twice.run(scripts.SINCE, keys, "epoch", 1, 1))[0] == [b"ok", [b"b1"]]
-    for epoch, seq in (("another", 1), ("epoch", 4)):
-        assert (await twice.run(scripts.SINCE, keys, epoch, seq, 10))[0][0] == b"lost"
+    assert (await twice.run(scripts.SINCE, keys, "w0", 1, "w0", 10))[0] == [b"ok", [b"b1", b"b2"], b"w2"]
+    assert (await twice.run(scripts.SINCE, keys, "w0", 1, "w0", 1))[0] == [b"ok", [b"b1"], b"w1"]
+    assert (await twice.run(scripts.SINCE, keys, "w0", 3, "w2", 10))[0] == [b"ok", [], b"w2"]
+    for epoch, seq, head in (("another", 1, "w0"), ("w0", 4, "w3"), ("w0", 1, "another"), ("w0", 3, "another")):
+        assert (await twice.run(scripts.SINCE, keys, epoch, seq, head, 10))[0][0] == b"lost"

@@ -156,6 +156,31 @@ async def test_strangers_do_not_fill_the_file(store: SqliteCallbackStore) -> Non
 # --- others who hold or damage it -----------------------------------------------------------------------------------
 
 
+async def test_a_robot_that_rings_on_fills_nothing(store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_PAIR_CLAIMS_MAX", 3)
+    await store.record([attempt("1")])
+    for place in range(9):
+        claim = await store.claim(OUR, ANNA, f"call-{place}", 150.0 + place, SINCE)
+        assert claim.verdict is (Verdict.USED if place else Verdict.RIGHT)
+    found = await store._connection.run(lambda database: database.execute("SELECT call_id FROM claims").fetchall())
+    assert sorted(found) == [("call-0",), ("call-1",), ("call-2",)]
+    await store.record([attempt("2", at=170.0)])
+    for again in (False, True):  # a right is remembered, however many have rung
+        claim = await store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
+        assert (claim.verdict, claim.again) == (Verdict.RIGHT, again)
+
+
+async def test_what_was_handed_on_goes_unless_more_was_heard_of_it(store: SqliteCallbackStore) -> None:
+    """Whoever heard it: routers may share the place where attempts wait."""
+    missed, answered = attempt("1"), attempt("1", outcome=Outcome.ANSWERED)
+    await store.record([missed, attempt("2")])
+    await store.record([answered])
+    await store.drop([missed, attempt("2")])
+    assert (await store.attempts(None, None, 10), await store.count()) == ([answered], 1)
+    await store.drop([answered])
+    assert (await ids(store), await store.count(), await store.kept()) == ([], 0, [])
+
+
 async def test_somebody_who_holds_the_file_is_named_as_the_reason(store: SqliteCallbackStore) -> None:
     with sqlite3.connect(store.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
