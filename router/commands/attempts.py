@@ -8,7 +8,7 @@ import msgspec
 
 from dialplan.attempts import Attempt
 from dialplan.numbers import Unreadable, normalise
-from dialplan.problems import quote
+from dialplan.problems import printable, quote
 from router.commands.data import print_json
 from router.settings import Settings, from_process
 from router.stores import stores_of
@@ -39,7 +39,8 @@ def attempts(arguments: argparse.Namespace) -> int:
         print_json(found)
         return 0
     for each in found:
-        print(f"{each.at}  {each.outcome:<8}  {each.number:<16}  {each.subscriber:<16}  {each.campaign}  {each.id}")
+        name = printable(each.id)  # whoever told of it chose its bytes
+        print(f"{each.at}  {each.outcome:<8}  {each.number:<16}  {each.subscriber:<16}  {each.campaign}  {name}")
     print(f"{len(found)} attempt{'' if len(found) == 1 else 's'}")
     return 0
 

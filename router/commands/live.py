@@ -93,6 +93,8 @@ def _state(text: str) -> dict[str, object]:
                 state[name] = f"{int(sample.value):013x}"
             elif name == "table_age_seconds":
                 state[name] = round(sample.value, 3)
+            elif name == "store_up" and sample.labels["store"] == "callbacks":
+                state["callbacks_store"] = "up" if sample.value else "DOWN"
             elif name == "store_up":
                 state["store"] = f"{sample.labels['store']}, {'up' if sample.value else 'DOWN'}"
             elif name == "ami_connected":

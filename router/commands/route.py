@@ -7,19 +7,19 @@ import time
 
 import msgspec
 
-from dialplan.callbacks import History, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.callbacks import History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
 from dialplan.decide import Call, Decision, decide
 from dialplan.explain import Explanation, Step
 from dialplan.model import CallFlow, Campaign, Company, Number, Row, RowKind, assignments
 from dialplan.numbers import Unreadable, is_region, normalise
 from dialplan.parameters import delivered
-from dialplan.problems import Fault, quote
+from dialplan.problems import Fault, printable, quote
 from dialplan.table import Entry, Patch, RoutingTable
-from dialplan.times import read_time, zone
+from dialplan.times import read_time, shown, zone
 from dialplan.validate import Stored
 from router.commands.data import print_json, with_store
 from router.settings import Settings, from_process
-from router.store.base import NoStoreError, Store
+from router.store.base import NoStoreError, Store, Use
 from router.stores import stores_of
 
 
@@ -61,8 +61,8 @@ def route(arguments: argparse.Namespace) -> int:
     decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
     entry = table.numbers.get(decision.number)
     if entry is not None and entry.active and decision.caller:
-        history = asyncio.run(_history(settings, decision, at.timestamp()))
-        decision = _called_back(decision, entry, history, table, at.timestamp(), explanation)
+        history, uses = asyncio.run(_history(settings, decision, at.timestamp()))
+        decision = _called_back(decision, entry, history, uses, table, at.timestamp(), explanation)
     routed = _routed(decision, at, explanation.steps)
     if arguments.json:
         print_json(routed)
@@ -71,20 +71,27 @@ def route(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _history(settings: Settings, decision: Decision, now: float) -> History:
+async def _history(settings: Settings, decision: Decision, now: float) -> tuple[History, list[Use]]:
     """What was known of the two numbers then; nothing where no router has run here yet."""
     store = stores_of(settings.store).calls
+    pair = (decision.number, decision.caller)
     try:
         await store.open(make=False)
-        return await store.history(decision.number, decision.caller, now)
+        return await store.history(*pair, now), await store.uses(*pair, now)
     except NoStoreError:
-        return History()
+        return History(), []
     finally:
         await store.close()
 
 
 def _called_back(
-    decision: Decision, entry: Entry, history: History, table: RoutingTable, now: float, explanation: Explanation
+    decision: Decision,
+    entry: Entry,
+    history: History,
+    uses: list[Use],
+    table: RoutingTable,
+    now: float,
+    explanation: Explanation,
 ) -> Decision:
     """The decision after the callback rule, as a new call would get it."""
     explanation.callback_rule(rule_of(entry), pool=entry.company is None)
@@ -94,6 +101,12 @@ def _called_back(
     claim = claim_of(history, since, explanation, began=now)
     final = called_back(decision, entry, claim, table)
     explanation.called_back(claim, final)
+    if claim.verdict is Verdict.USED and claim.attempt is not None:
+        attempt_at = claim.attempt.at
+        use = next((each for each in uses if each.used_at >= attempt_at), None)
+        if use is not None:
+            began = shown(dt.datetime.fromtimestamp(use.at, dt.UTC))
+            explanation.steps.append(Step("used by", "another call", f"call {quote(use.call_id)}, which began {began}"))
     return final
 
 
@@ -152,7 +165,8 @@ def _print(routed: Routed) -> None:
     width = max(len(step.step) for step in routed.steps)
     outcome_width = max(len(step.outcome) for step in routed.steps)
     for step in routed.steps:
-        print(f"{step.step:<{width}}  {step.outcome:<{outcome_width}}  {step.detail}")
+        # Attempts and calls in it have names of somebody else's choice.
+        print(f"{step.step:<{width}}  {step.outcome:<{outcome_width}}  {printable(step.detail)}")
     destination = ",".join(str(part) for part in routed.destination.values())
     what = f"{routed.kind} {routed.id}".strip()
     print(f"=> {destination}  {what}, reason {routed.reason}, at {routed.at}, version {routed.version}")

@@ -56,6 +56,13 @@ def test_one_is_not_called_several(run: Run, tmp_path: pathlib.Path) -> None:
     assert run("attempts").out.endswith("\n1 attempt\n")
 
 
+def test_the_bytes_of_a_name_do_nothing_to_a_terminal(run: Run, tmp_path: pathlib.Path) -> None:
+    record(tmp_path, Attempt("\x1b[2J\n1.1", "win-back", OUR, ANNA, 1_800_000_000.0, Outcome.MISSED))
+    done = run("attempts")
+    assert "\x1b" not in done.out
+    assert len(done.out.splitlines()) == 2
+
+
 def test_json_has_every_field(heard: Run) -> None:
     assert heard("attempts", "--json").json()[-1] == {
         "at": "2027-01-15T08:00:00.250Z",

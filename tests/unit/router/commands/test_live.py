@@ -135,6 +135,7 @@ def test_the_state_is_read_off_the_routers_own_page() -> None:
     metrics.table_numbers.set(6)
     metrics.table_version.set(3)
     metrics.store_up.labels("sqlite").set(0)
+    metrics.store_up.labels("callbacks").set(1)
     metrics.in_step_at(lambda: 1e12)
     metrics.decided[Reason.ASSIGNED, Kind.CALL_FLOW].inc(2)
     metrics.decided[Reason.BAD_NUMBER, Kind.DEFAULT].inc()
@@ -146,8 +147,17 @@ def test_the_state_is_read_off_the_routers_own_page() -> None:
         "table_digest": "0000000000000",
         "table_age_seconds": 0.0,
         "store": "sqlite, DOWN",
+        "callbacks_store": "up",
         "decisions": 3,
     }
+
+
+@pytest.mark.parametrize("first", ["callbacks", "redis"])
+def test_a_store_of_callbacks_that_is_away_is_no_other_one(first: str) -> None:
+    links = {"callbacks": 0, "redis": 1}
+    names = sorted(links, key=lambda name: name != first)
+    state = live._state("".join(f'ringway_store_up{{store="{name}"}} {links[name]}\n' for name in names))
+    assert (state["store"], state["callbacks_store"]) == ("redis, up", "DOWN")
 
 
 def test_links_to_asterisk_are_shown_where_there_are_some() -> None:

@@ -190,6 +190,38 @@ def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
     assert (found["reason"], found["id"]) == ("callback-used", "spring-offer")
     assert "it has been called back since" in told(found, "attempt")[0][1]
     assert [outcome for outcome, _ in told(found, "callback")] == ["turned down"]
+    assert told(found, "used by") == [("another call", 'call "call-1", which began 2026-07-01T11:55:00Z')]
+
+
+def test_the_call_that_is_named_is_the_one_that_used_this_right(demo: Run, tmp_path: pathlib.Path) -> None:
+    """Neither one of an older right nor one that got nothing; and a caller's bytes do nothing to a terminal."""
+    hostile = "\x1b[2J:{ringway}\n1"
+
+    async def heard(store: SqliteCallbackStore) -> None:
+        async def ring(call: str, minutes: float) -> None:
+            await store.claim(SHOWN, ANNA, call, AT - minutes * 60, SINCE)
+
+        await store.record([attempt("old", 50)])
+        await ring("older", 45)
+        await ring("in vain", 40)
+        await store.record([attempt("new", 30)])
+        await ring(hostile, 20)
+        await ring("later", 10)
+
+    with_callback_store(tmp_path, heard)
+    out = demo("route", *BACK[:-1]).out
+    (line,) = [line for line in out.splitlines() if line.startswith("used by")]
+    assert line.endswith("which began 2026-07-01T11:40:00Z")
+    assert "\x1b" not in out
+    assert "ringway" in line
+
+
+def test_the_bytes_of_an_attempts_name_do_nothing_to_a_terminal(demo: Run, tmp_path: pathlib.Path) -> None:
+    with_callback_store(tmp_path, lambda store: store.record([attempt("\x1b[2J\nnew", 10)]))
+    out = demo("route", *BACK[:-1]).out
+    (line,) = [line for line in out.splitlines() if line.startswith("attempt")]
+    assert "\x1b" not in out
+    assert line.endswith("new")
 
 
 def test_a_call_of_an_earlier_moment_is_decided_by_what_was_known_then(demo: Run, tmp_path: pathlib.Path) -> None:
