@@ -12,7 +12,7 @@ from tests.asterisk.campaigns import CAMPAIGN, FLOWS, OUR, OWN, SECRET_FILE, Cam
 from tests.asterisk.campaigns import DATA as CAMPAIGN_DATA
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx import REFUSED, Asterisk
-from tests.asterisk.site import DATA, PLAIN, SOME, Ground, check
+from tests.asterisk.site import DATA, NO_GUARD, PLAIN, SOME, Ground, check
 from tests.asterisk.subscribers import Behaviour, subscribers
 from tests.asterisk.traffic import DEFAULT_FLOW, Ended, Traffic, Waits, now_ms
 from tests.processes import Router, load, running_router, wait_until
@@ -35,9 +35,16 @@ class Site(NamedTuple):
         """A stream of calls."""
         return self.ground.calls()
 
+    def without_redis(self) -> None:
+        """Wait until both routers know that Redis is away."""
+        self._both(0, "both know that Redis is away")
+
     def in_step(self) -> None:
         """Wait until both routers have their store."""
-        wait_until(lambda: all(each.metrics()[UP] == 1 for each in (self.first, self.second)), "both have Redis")
+        self._both(1, "both have Redis")
+
+    def _both(self, up: int, what: str) -> None:
+        wait_until(lambda: all(each.metrics()[UP] == up for each in (self.first, self.second)), what)
 
 
 @pytest.fixture
@@ -67,6 +74,7 @@ def all_decided(ended: Ended) -> None:
 
 @pytest.mark.long
 def test_either_router_and_redis_killed_and_restarted_in_turn(site: Site, waits: Waits) -> None:
+    site.ground.guard(NO_GUARD)  # who dies is noticed at once
     with site.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -78,7 +86,8 @@ def test_either_router_and_redis_killed_and_restarted_in_turn(site: Site, waits:
                 calls.more(SOME)
         for stop in (site.redis.kill, site.redis.stop):
             stop()
-            calls.more(SOME)
+            site.without_redis()
+            calls.more(2 * SOME)
             site.redis.start()
             calls.more(SOME)
             site.in_step()
@@ -101,7 +110,7 @@ def test_each_one_stopped_in_turn(site: Site, waits: Waits) -> None:
             calls.more(SOME)
         site.redis.pause()
         calls.more(2 * SOME)
-        wait_until(lambda: site.first.metrics()[UP] == 0, "a router notices that Redis says nothing any more")
+        site.without_redis()
         calls.more(SOME)
         site.redis.go_on()
         site.in_step()
@@ -133,7 +142,8 @@ def test_both_routers_start_while_redis_is_away(site: Site, waits: Waits) -> Non
 
 
 def test_a_rolling_restart(site: Site, waits: Waits) -> None:
-    """No call waits for a fallback: who is refused by the one is answered by the other."""
+    """No call waits for a fallback: who is refused by the one is answered by the other, at once and by a router."""
+    site.ground.guard(NO_GUARD)  # who waited for it would wait for longer than this test
     with site.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
