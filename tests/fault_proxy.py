@@ -1,108 +1,40 @@
 """A TCP proxy of the test's own in front of a server, that breaks the connections as networks do."""
 
 import asyncio
-import contextlib
-import errno
-import socket
-import struct
-import threading
-from collections.abc import Coroutine
-from types import TracebackType
-from typing import Any, Self
 
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.tcp_proxy import Link, TcpProxy
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 _CHUNK_BYTES = 64 * 1024
 _CHUNKS_ON_THE_WAY = 256  # more than that, and the one who sends has to wait
 _Chunk = tuple[float, bytes | OSError]  # when it came, and what: nothing is an end, an error a reset
 
 
-class _Link:
-    """One client's connection, and the one to the server that was made for it."""
-
-    def __init__(self, client: asyncio.StreamWriter) -> None:
-        self.client = client
-        self.server: asyncio.StreamWriter | None = None
-        self.left: int | None = None  # bytes that the client still gets before the reset that it is marked for
-
-    def writers(self) -> list[asyncio.StreamWriter]:
-        return [writer for writer in (self.client, self.server) if writer is not None]
-
-    def reset(self) -> None:
-        """End both connections by RST."""
-        for writer in self.writers():
-            if not writer.is_closing():
-                own: socket.socket = writer.get_extra_info("socket")
-                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                writer.transport.abort()
-
-    async def close(self) -> None:
-        for writer in self.writers():  # both before any wait: the proxy's end may come in between
-            writer.transport.abort()
-        for writer in self.writers():
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+class _Link(Link):
+    left: int | None = None  # bytes that the client still gets before the reset that it is marked for
 
 
-class FaultProxy:
-    """Listens on `port` and passes each connection on to `target_port` of 127.0.0.1; a context manager.
-
-    `target_port` may be set anew: it counts for the connections to come. Where nobody listens there, the client is
-    reset. `connections` is how many came. An error in the proxy itself fails the test at the end.
-    """
+class FaultProxy(TcpProxy):
+    """Delays, swallows, and resets in the middle of a reply."""
 
     def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
-        self.port = 0
-        self.connections = 0
+        super().__init__(target_port)
         self._delay_seconds = 0.0
         self._reset_after: int | None = None
-        self._links: dict[asyncio.Task[None], _Link] = {}
-        self._server: asyncio.Server | None = None
-        self._passing = asyncio.Event()
-        self._passing.set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy")
-        self._errors: list[BaseException] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        try:
-            self._do(self._begin())
-        except BaseException:
-            self._end_thread()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._do(self._end())
-        finally:
-            self._end_thread()
-        assert not self._errors, self._errors[:1]
-
-    def cut(self) -> None:
-        """Reset all present connections, on both sides. What they held back is lost."""
-        self._do(self._cut())
-
-    def refuse(self) -> None:
-        """Refuse new connections. Present ones go on."""
-        self._do(self._refuse())
-
-    def accept(self) -> None:
-        """Take new connections again."""
-        self._do(self._accept())
+        self._asking, self._answering = asyncio.Event(), asyncio.Event()
+        for way in (self._asking, self._answering):
+            way.set()
 
     def swallow(self) -> None:
         """Let nothing through, as if each packet was lost: no byte, no end, no reset. New connections find silence."""
-        self._do(self._set_passing(passing=False))
+        self._do(self._open(asking=False, answering=False))
+
+    def swallow_replies(self) -> None:
+        """The same for what the server says alone: it hears everything."""
+        self._do(self._open(asking=True, answering=False))
 
     def pass_on(self) -> None:
         """Let everything through again. What was held back arrives late, as TCP would send it again."""
-        self._do(self._set_passing(passing=True))
+        self._do(self._open(asking=True, answering=True))
 
     def delay(self, seconds: float) -> None:
         """Pass on each chunk so much later, in each direction: an answer takes twice that. Zero ends it."""
@@ -115,81 +47,24 @@ class FaultProxy:
         """
         self._reset_after = after_bytes
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
-
-    async def _begin(self) -> None:
-        self._loop.set_exception_handler(self._note)
-        for attempts_left in reversed(range(5)):
-            self.port = free_port()
-            try:
-                await self._accept()
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or not attempts_left:
-                    raise
+    async def _open(self, *, asking: bool, answering: bool) -> None:
+        for way, is_open in ((self._asking, asking), (self._answering, answering)):
+            if is_open:
+                way.set()
             else:
-                break
+                way.clear()
 
-    async def _end(self) -> None:
-        await self._refuse()
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:  # also those of connections just being taken
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others)
+    def _link(self, client: asyncio.StreamWriter) -> _Link:
+        return _Link(client)
 
-    def _end_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_SECONDS)
-        self._loop.close()
-
-    def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._errors.append(context.get("exception") or RuntimeError(context["message"]))
-
-    async def _accept(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._meet, "127.0.0.1", self.port)
-
-    async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    async def _cut(self) -> None:
-        for task, link in self._links.items():
-            link.reset()
-            task.cancel()
-        if self._links:
-            await asyncio.wait(list(self._links))
-
-    async def _set_passing(self, *, passing: bool) -> None:
-        if passing:
-            self._passing.set()
-        else:
-            self._passing.clear()
-
-    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        link = _Link(writer)
-        task = self._loop.create_task(self._serve(link, reader))
-        self._links[task] = link
-        task.add_done_callback(self._links.pop)
-
-    async def _serve(self, link: _Link, requests: asyncio.StreamReader) -> None:
-        try:
-            await self._passing.wait()
-            replies, link.server = await asyncio.open_connection("127.0.0.1", self.target_port)
-            for writer in link.writers():
-                writer.transport.set_write_buffer_limits(0)  # drained is then sent, also before a reset
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass(link, requests, link.server))
-                both.create_task(self._pass(link, replies, link.client))
-        except* OSError:
-            link.reset()  # as the one side ended, so does the other
-        except* Exception as error:  # noqa: BLE001  # told at the end, when nobody asks for this task any more
-            self._errors.append(error)
-            link.reset()
-        finally:
-            await link.close()
+    async def _pass_on(self, link: _Link, requests: asyncio.StreamReader) -> None:
+        await self._asking.wait()
+        replies, link.server = await asyncio.open_connection("127.0.0.1", self.target_port)
+        for writer in link.writers():
+            writer.transport.set_write_buffer_limits(0)  # drained is then sent, also before a reset
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._pass(link, requests, link.server))
+            both.create_task(self._pass(link, replies, link.client))
 
     async def _pass(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One direction, until its end: what is on the way lies between the two tasks."""
@@ -212,7 +87,7 @@ class FaultProxy:
             came, chunk = await way.get()
             if (early := came + self._delay_seconds - self._loop.time()) > 0:
                 await asyncio.sleep(early)
-            await self._passing.wait()
+            await (self._answering if writer is link.client else self._asking).wait()
             if isinstance(chunk, OSError):
                 raise chunk
             if not chunk:

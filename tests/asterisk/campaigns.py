@@ -193,7 +193,7 @@ def running_campaigns(
         pbx = stack.enter_context(Asterisk(program, flows=(*flows, DEFAULT_FLOW), extra=extra, files=SECRET_FILE))
         notes = stack.enter_context(subscribers(pbx.ports.trunk))
         if proxy is not None:
-            proxy.target = pbx.ports.ami
+            proxy.target_port = pbx.ports.ami
         own = (ami_settings(pbx, folder, proxy.port if proxy is not None else None) if ami else {}) | dict(
             settings or {}
         )

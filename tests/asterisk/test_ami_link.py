@@ -298,9 +298,9 @@ def test_a_refused_login_is_said_once_and_ends_with_the_right_secret(link: Link,
     link.router.start()
     with link.busy() as go_on:
         assert "Login was refused" in link.down(before)
-        met = link.proxy.met
+        met = link.proxy.connections
         go_on()
-        wait_until(lambda: link.proxy.met >= met + 2, "the router tries again and again")
+        wait_until(lambda: link.proxy.connections >= met + 2, "the router tries again and again")
         assert link.router.metrics()[UP] == 0
         assert len([line for line in link.router.log[before:] if line["event"] == "ami_down"]) == 1
         secret.write_text(SECRET + "\n", "ascii")

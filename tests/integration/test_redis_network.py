@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dialplan.attempts import Attempt, Outcome
+from dialplan.attempts import Attempt, Heard, Outcome
 from dialplan.callbacks import Claim, Verdict
 from dialplan.model import RowKind
 from dialplan.validate import ChangeSet, Stored
@@ -172,3 +172,47 @@ async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
     claims += [await near.claim(OUR, ANNA, "another", 200.5, SINCE), await near.claim(OUR, ANNA, "call", 200.0, SINCE)]
     assert [claim.verdict for claim in claims] == [Verdict.RIGHT, Verdict.USED, Verdict.RIGHT]
     assert [claim.again for claim in claims] == [False, False, True]
+
+
+async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
+    stores: Stores, emptied: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis hears all of it, and nothing of what it says arrives: half a link."""
+    near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
+    await near.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
+    await far.open()
+    original = Link.script
+
+    async def ask(link: Link, script: Script, *arguments: Any, **how: Any) -> Reply:
+        if script is callback_scripts.CLAIM:
+            proxy.swallow_replies()
+        return await original(link, script, *arguments, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Link, "script", ask)
+        with pytest.raises(StoreError, match="no answer within 1 s"):
+            await far.claim(OUR, ANNA, "call", 200.0, SINCE)
+    another = await near.claim(OUR, ANNA, "another", 200.5, SINCE)
+    proxy.pass_on()
+    again = await far.claim(OUR, ANNA, "call", 200.0, SINCE)
+    assert (another.verdict, again.verdict, again.again) == (Verdict.USED, Verdict.RIGHT, True)
+
+
+async def test_what_is_said_into_a_dead_link_counts_once_however_late_it_arrives(
+    stores: Stores, emptied: RedisServer, proxy: FaultProxy
+) -> None:
+    """Nothing gets through in either direction; what was sent arrives after its sender has given up."""
+    near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
+    told = [Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)]
+    await far.open()
+    proxy.swallow()
+    with pytest.raises(StoreError, match="no answer within 1 s"):
+        await far.record(told)
+    assert [each.heard for each in await near.record(told)] == [Heard.NEW]
+    with pytest.raises(StoreError, match="no answer within 1 s"):
+        await far.claim(OUR, ANNA, "call", 200.0, SINCE)
+    assert (await near.claim(OUR, ANNA, "another", 200.5, SINCE)).verdict is Verdict.RIGHT
+    proxy.pass_on()
+    assert [each.heard for each in await far.record(told)] == [Heard.KNOWN]
+    assert (await far.claim(OUR, ANNA, "call", 200.0, SINCE)).verdict is Verdict.USED
+    assert len(await near.attempts(OUR, ANNA, 10)) == 1
