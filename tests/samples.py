@@ -8,6 +8,36 @@ from dialplan.problems import DataProblems, Place, Problem
 from dialplan.rows import RawRow
 from dialplan.validate import ChangeSet, NothingStored, Stored, prepare
 
+# A data file's beginning: a company that calls its subscribers, and the flow of those who call it.
+ACME = """
+[[companies]]
+id = "acme"
+name = "Acme"
+region = "GB"
+identified = true
+
+[[call_flows]]
+id = "menu"
+company = "acme"
+name = "Menu"
+destination = { context = "flow-menu" }
+"""
+ACME_NUMBER = """
+[[numbers]]
+number = "02079460000"
+company = "acme"
+call_flow = "menu"
+"""
+ACME_CAMPAIGN = """
+[[campaigns]]
+id = "win-back"
+company = "acme"
+name = "Win back"
+direction = "outbound"
+destination = { context = "campaign-win-back" }
+accept_incoming = true
+caller_ids = ["02079460000"]
+"""
 Entry = tuple[RowKind, dict[str, Any]]
 
 

@@ -17,37 +17,12 @@ from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.subscribers import Behaviour, subscribers
 from tests.asterisk.traffic import DEFAULT_FLOW
 from tests.processes import Data, Router, ringway, running_router, wait_until
+from tests.samples import ACME, ACME_CAMPAIGN, ACME_NUMBER
 
 OUR = "+442079460000"
 CAMPAIGN, OWN = "campaign-win-back", "flow-menu"
 FLOWS = (Flow(OWN), Flow(CAMPAIGN))
-DATA = """
-[[companies]]
-id = "acme"
-name = "Acme"
-region = "GB"
-identified = true
-
-[[call_flows]]
-id = "menu"
-company = "acme"
-name = "Menu"
-destination = { context = "flow-menu" }
-
-[[campaigns]]
-id = "win-back"
-company = "acme"
-name = "Win back"
-direction = "outbound"
-destination = { context = "campaign-win-back" }
-accept_incoming = true
-caller_ids = ["02079460000"]
-
-[[numbers]]
-number = "02079460000"
-company = "acme"
-call_flow = "menu"
-"""
+DATA = ACME + ACME_CAMPAIGN + ACME_NUMBER
 SECRET = secrets.token_hex(16)  # of the shipped account
 SECRET_FILE = {"ringway_ami_secret.conf": f"secret = {SECRET}\n"}
 # What each behaviour makes of an attempt.

@@ -11,6 +11,7 @@ from tests.asterisk.parts import Program
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.subscribers import Behaviour
 from tests.processes import wait_until
+from tests.samples import ACME
 
 RULES = ("force-yes", "as-in-campaign", "force-no")
 WINDOW_HOURS = 24
@@ -39,19 +40,7 @@ POOL = "+442079460099"
 
 def data() -> str:
     """One company, all cases; a campaign for each, the pool's, and one that is over."""
-    text = """
-[[companies]]
-id = "acme"
-name = "Acme"
-region = "GB"
-identified = true
-
-[[call_flows]]
-id = "menu"
-company = "acme"
-name = "Menu"
-destination = { context = "flow-menu" }
-"""
+    text = ACME
     campaigns = [(case.name, case.accepts, [case.number]) for case in CASES]
     campaigns += [("pool-accepts", True, []), ("pool-quiet", False, [])]
     for name, accepts, shows in campaigns:

@@ -134,22 +134,33 @@ def through(proxy: FaultProxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}/0"
 
 
+def before(monkeypatch: pytest.MonkeyPatch, script: Script, act: Callable[[], None]) -> None:
+    """Do something right before a script is sent, whoever sends it."""
+    original = Link.script
+
+    async def ask(link: Link, asked: Script, *arguments: Any, **how: Any) -> Reply:
+        if asked is script:
+            act()
+        return await original(link, asked, *arguments, **how)
+
+    monkeypatch.setattr(Link, "script", ask)
+
+
 class Armed:
-    """Cuts the connection in the reply to the next question of one script."""
+    """Cuts the connection in the reply to the next question of one script, once."""
 
-    def __init__(self, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.proxy = proxy
-        self.script: Script | None = None
-        self.after_bytes = 0
-        original = Link.script
+    def __init__(
+        self, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, script: Script, after_bytes: int = 0
+    ) -> None:
+        self.gone_off = False
+        self._proxy = proxy
+        self._after_bytes = after_bytes
+        before(monkeypatch, script, self._cut)
 
-        async def ask(link: Link, script: Script, *arguments: Any, **how: Any) -> Reply:
-            if script is self.script:
-                self.script = None
-                self.proxy.reset_in_reply(self.after_bytes)
-            return await original(link, script, *arguments, **how)
-
-        monkeypatch.setattr(Link, "script", ask)
+    def _cut(self) -> None:
+        if not self.gone_off:
+            self.gone_off = True
+            self._proxy.reset_in_reply(self._after_bytes)
 
 
 async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:

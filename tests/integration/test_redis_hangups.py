@@ -10,30 +10,9 @@ from router.limits import REDIS_CONNECTIONS_MAX
 from tests.fastagi import environment
 from tests.processes import Router, running_router, wait_until
 from tests.redis_server import running_redis
+from tests.samples import ACME, ACME_CAMPAIGN, ACME_NUMBER
 
-DATA = """
-[[companies]]
-id = "acme"
-name = "Acme"
-region = "GB"
-identified = true
-[[call_flows]]
-id = "menu"
-name = "Menu"
-destination = { context = "flow-menu" }
-[[campaigns]]
-id = "win-back"
-company = "acme"
-name = "Win back"
-direction = "outbound"
-destination = { context = "campaign" }
-accept_incoming = true
-caller_ids = ["02079460000"]
-[[numbers]]
-number = "02079460000"
-company = "acme"
-call_flow = "menu"
-"""
+DATA = ACME + ACME_CAMPAIGN + ACME_NUMBER
 OUR = "+442079460000"
 CALLS, AT_ONCE, SUBSCRIBERS = 10_000, 20, 200
 MEGABYTE = 1024 * 1024

@@ -19,22 +19,9 @@ from router.store.redis_address import Options, parse
 from tests.fastagi import environment_lines, place
 from tests.processes import DEMO_DATA, Router, load, ringway, running_router, wait_until, write_config
 from tests.redis_server import RedisServer, running_redis
+from tests.samples import ACME, ACME_NUMBER
 
-DATA = """
-[[companies]]
-id = "acme"
-name = "Acme"
-region = "GB"
-identified = true
-[[call_flows]]
-id = "menu"
-name = "Menu"
-destination = { context = "c-1" }
-[[numbers]]
-number = "02079460000"
-company = "acme"
-call_flow = "menu"
-"""
+DATA = ACME + ACME_NUMBER
 A_SECOND, SECONDS = 1_000, 10
 RESERVED = [f"+4420794601{place:02}" for place in range(3)]
 POOL = [f"+4420794602{place:02}" for place in range(7)]

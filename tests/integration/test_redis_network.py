@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,6 @@ from router.store import redis as store_redis
 from router.store import redis_callback_scripts as callback_scripts
 from router.store import redis_scripts
 from router.store.base import Commit, StoreError
-from router.store.redis_connection import Link, Reply, Script
 from tests.fault_proxy import FaultProxy
 from tests.integration.redis_stores import (
     ANNA,
@@ -23,6 +21,7 @@ from tests.integration.redis_stores import (
     Armed,
     Stores,
     at_last,
+    before,
     content,
     flows,
     removal,
@@ -52,8 +51,7 @@ async def test_a_commit_whose_reply_is_lost_is_done_once(
     await writer.open()
     await writer.commit(flows("old", "a", "b", "c"))
     router = await stores.router(other)
-    armed = Armed(proxy, monkeypatch)
-    armed.script, armed.after_bytes = getattr(redis_scripts, name), after_bytes
+    armed = Armed(proxy, monkeypatch, getattr(redis_scripts, name), after_bytes)
 
     def prepare(stored: Stored) -> ChangeSet:
         stored.get(RowKind.CALL_FLOW, "a")
@@ -61,7 +59,7 @@ async def test_a_commit_whose_reply_is_lost_is_done_once(
         return flows("new", "b", "c", "d", "e", "f")(stored)
 
     assert await writer.commit(prepare) == Commit(2, 5)
-    assert armed.script is None
+    assert armed.gone_off
     new = dict.fromkeys("bcdef", "new") | {"a": "old"}
     assert await content(other) == (2, new)
     await router.equals(other)
@@ -142,15 +140,8 @@ async def test_a_commit_without_an_answer_says_that_nobody_knows(
 ) -> None:
     writer = stores.of(through(proxy))
     await writer.open()
-    original = Link.script
-
-    async def ask(link: Link, script: Script, *arguments: Any, **how: Any) -> Reply:
-        if script is redis_scripts.COMMIT:
-            proxy.swallow()
-        return await original(link, script, *arguments, **how)
-
     with monkeypatch.context() as patched:
-        patched.setattr(Link, "script", ask)
+        before(patched, redis_scripts.COMMIT, proxy.swallow)
         with pytest.raises(StoreError, match="whether the change is made is not known: make it again"):
             await writer.commit(flows("new", "a"))
     proxy.pass_on()
@@ -165,10 +156,9 @@ async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
     near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
     await near.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
     await far.open()
-    armed = Armed(proxy, monkeypatch)
-    armed.script = getattr(callback_scripts, name)
+    armed = Armed(proxy, monkeypatch, getattr(callback_scripts, name))
     claims: list[Claim] = [await far.claim(OUR, ANNA, "call", 200.0, SINCE)]
-    assert armed.script is None
+    assert armed.gone_off
     claims += [await near.claim(OUR, ANNA, "another", 200.5, SINCE), await near.claim(OUR, ANNA, "call", 200.0, SINCE)]
     assert [claim.verdict for claim in claims] == [Verdict.RIGHT, Verdict.USED, Verdict.RIGHT]
     assert [claim.again for claim in claims] == [False, False, True]
@@ -181,15 +171,8 @@ async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
     near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
     await near.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
     await far.open()
-    original = Link.script
-
-    async def ask(link: Link, script: Script, *arguments: Any, **how: Any) -> Reply:
-        if script is callback_scripts.CLAIM:
-            proxy.swallow_replies()
-        return await original(link, script, *arguments, **how)
-
     with monkeypatch.context() as patched:
-        patched.setattr(Link, "script", ask)
+        before(patched, callback_scripts.CLAIM, proxy.swallow_replies)
         with pytest.raises(StoreError, match="no answer within 1 s"):
             await far.claim(OUR, ANNA, "call", 200.0, SINCE)
     another = await near.claim(OUR, ANNA, "another", 200.5, SINCE)
