@@ -18,7 +18,15 @@ from router.store.base import StoreError
 
 Command = Callable[[argparse.Namespace], int]
 
-_FAILURES = (SettingsError, StoreError, data.Interrupted, route.Refused, live.Unreachable, attempts.BadNumber)
+_FAILURES = (
+    SettingsError,
+    StoreError,
+    data.Interrupted,
+    data.NoRoom,
+    route.Refused,
+    live.Unreachable,
+    attempts.BadNumber,
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import shutil
 import signal
 import sys
@@ -24,6 +25,10 @@ T = TypeVar("T")
 
 class Interrupted(Exception):  # noqa: N818 - somebody wanted it so
     """A load was broken off; the text says what has become of it."""
+
+
+class NoRoom(Exception):  # noqa: N818 - it is the machine's
+    """A dump found no place to wait in until it is printed; the text says where it was looked for."""
 
 
 def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make: bool = False) -> T:
@@ -109,19 +114,37 @@ def _say_done(done: Commit, *, as_json: bool) -> None:
 def dump(arguments: argparse.Namespace) -> int:
     """Print the whole data set as a data file."""
     # A shared store lets nobody write while it is looked at, and who reads this may be a pager that stays open.
-    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as whole:
+    with _room():
+        whole = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed below, full or not
 
-        def use(stored: Stored) -> None:
+    def use(stored: Stored) -> None:
+        with _room():
             for piece in files.write(_all_rows(stored), as_json=arguments.json):
                 whole.write(piece)
 
-        async def view(store: Store) -> int:
-            return await store.view(use)
+    async def view(store: Store) -> int:
+        return await store.view(use)
 
+    try:
         with_store(arguments.config, view)
-        whole.seek(0)
+        with _room():
+            whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout)
+    finally:
+        with contextlib.suppress(OSError):
+            whole.close()
     return 0
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """Turn what the temporary folder raises into NoRoom: it is neither the store nor the output."""
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.tempdir or "a temporary folder"
+        text = f"the dump cannot be kept in {folder} until it is printed: {error.strerror}"
+        raise NoRoom(f"{text}; name a folder with room for it in TMPDIR") from error
 
 
 def _all_rows(stored: Stored) -> Iterator[tuple[RowKind, Row]]:

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -244,3 +245,18 @@ def test_a_closed_standard_input_is_said(run: Run, monkeypatch: pytest.MonkeyPat
     done = run("check", "-")
     assert done.status == 1
     assert done.err.splitlines()[0] == "standard input: it is closed; hand the data over, or name a file"
+
+
+def test_a_dump_without_a_place_to_wait_in_says_so(
+    demo: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    class Full(io.StringIO):
+        def seek(self, *_: int) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    said = f"ringway: the dump cannot be kept in {tmp_path / 'none'} until it is printed: "
+    mend = "; name a folder with room for it in TMPDIR\n"
+    assert demo("dump") == (1, "", f"{said}No such file or directory{mend}")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: Full())
+    assert demo("dump") == (1, "", f"{said}No space left on device{mend}")
