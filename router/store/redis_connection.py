@@ -87,7 +87,7 @@ class _Sentinels(Sentinel):
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Ask one after the other; who answers is asked first the next time. Raises MasterNotFoundError."""
         errors: list[Exception] = []
-        for place, sentinel in enumerate(self.sentinels):
+        for sentinel in list(self.sentinels):
             try:
                 masters: Any = await sentinel.sentinel_masters()
             except redis.exceptions.RedisError as error:
@@ -95,7 +95,8 @@ class _Sentinels(Sentinel):
                 continue
             state = masters.get(service_name)
             if state and self.check_master_state(state, service_name):
-                self.sentinels[0], self.sentinels[place] = sentinel, self.sentinels[0]
+                self.sentinels.remove(sentinel)  # by its place it would be another's: several ask at a time
+                self.sentinels.insert(0, sentinel)
                 return str(state["ip"]), int(state["port"])
         text = ": ".join((f"no sentinel names a master {quote(service_name)} that is up", *map(str, errors)))
         ours = (each for each in errors if isinstance(each, redis.exceptions.AuthenticationError | _SecretError))

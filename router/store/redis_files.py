@@ -75,16 +75,14 @@ class Reader(Generic[T]):
 
     async def read(self) -> T:
         """What `work` gives. Raises FilesError."""
-        if self._reading is None:
+        # One that hangs is waited for by the next one too, and no second thread hangs beside it. What it has found when
+        # nobody waited any more is nobody's: it may be long ago.
+        if self._reading is None or self._reading.done():
             self._reading = _in_thread(self._work)
-        reading = self._reading
         try:
-            return await asyncio.wait_for(asyncio.shield(reading), REDIS_FILES_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(self._reading), REDIS_FILES_SECONDS)
         except TimeoutError:
             raise FilesError(f"{self._what}: not read within {REDIS_FILES_SECONDS:g} s") from None
-        finally:
-            if reading.done():  # else the next one waits for the same thread: no second one hangs beside it
-                self._reading = None
 
 
 def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":

@@ -333,6 +333,20 @@ async def test_sentinels_and_a_cluster_are_reached_by_the_same_files(link: Linke
                 )
 
 
+async def test_no_sentinel_is_forgotten_where_several_connections_ask_at_once(link: Linker) -> None:
+    with (
+        RedisServer() as master,
+        RedisServer({"sentinel": f"monitor main 127.0.0.1 {master.port} 1"}, sentinel=True) as up,
+    ):
+        ports = [free_port(), up.port, free_port()]
+        there = link("redis+sentinel://" + ",".join(f"127.0.0.1:{each}" for each in ports) + "/main")
+        await asyncio.gather(*(echo(there) for _ in range(4)))
+        assert there._sentinel is not None
+        known = [each.connection_pool.connection_kwargs["port"] for each in there._sentinel.sentinels]
+    assert known[0] == up.port
+    assert sorted(known) == sorted(ports)
+
+
 async def test_sentinels_that_name_no_master_are_told_with_why(link: Linker, tmp_path: pathlib.Path) -> None:
     (tmp_path / "wrong").write_text("quite wrong")
     with RedisServer({"requirepass": "right"}, sentinel=True) as sentinel:

@@ -108,3 +108,24 @@ async def test_whoever_leaves_takes_the_answer_from_nobody() -> None:
     with pytest.raises(FilesError, match="gone"):
         await stayer
     assert leaver.cancelled()
+
+
+async def test_what_was_read_when_nobody_waited_any_more_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password may have been changed since."""
+    monkeypatch.setattr(redis_files, "REDIS_FILES_SECONDS", 0.01)
+    secrets = iter(["old", "new"])
+    there = threading.Event()
+
+    def work() -> str:
+        secret = next(secrets)
+        there.wait(60)
+        return secret
+
+    reader = Reader(work, "/mnt/password")
+    with pytest.raises(FilesError):
+        await reader.read()
+    there.set()
+    assert reader._reading is not None
+    assert await reader._reading == "old"
+    monkeypatch.setattr(redis_files, "REDIS_FILES_SECONDS", 60)
+    assert await reader.read() == "new"
