@@ -43,7 +43,7 @@ DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of 
 # --- what is kept here for when a shared store is away ------------------------------------------------------------
 SNAPSHOT_SEEN_SECONDS = 60.0  # how often a snapshot that needs no change notes that it is in step
 SNAPSHOT_BUSY_SECONDS = 0.2  # a change is live only after its snapshot: who looks into that file holds it up so long
-SNAPSHOT_ANSWER_SECONDS = 5.0  # for one step in that file; the longest, the commit of a million rows, takes about 1 s
+DISK_ANSWER_SECONDS = 5.0  # for one step in a file here; the longest, the commit of a million rows, takes about 1 s
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here
 OUTBOX_AT_ONCE = 500  # attempts handed over in one go

@@ -10,6 +10,7 @@ from dialplan.attempts import Attempt, Heard
 from dialplan.callbacks import Claim, History
 from router.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
 from router.store.base import CallbackStore, News, Recorded, StoreError, Use
+from router.store.disk import Disk
 from router.store.sqlite_callbacks import SqliteCallbackStore
 
 
@@ -31,6 +32,10 @@ class KeptCallbackStore:
         self._log = log
         self._away = False  # attempts come here at once: the store did not answer, or others wait here before them
         self._waiting = True  # for all that is known before the first look
+        self._comings = 0  # how often somebody wanted to keep others here
+        self._settled = asyncio.Event()  # not while the last ones are handed over
+        self._settled.set()
+        self._disk = Disk(here.path)
         self._open = False  # the place here
         self._kept = 0  # how many wait here, about: another router may have the same place
         self._said = ""
@@ -51,8 +56,8 @@ class KeptCallbackStore:
     async def _made(self, *, make: bool = True) -> None:
         """Have the place here. Raises StoreError."""
         if not self._open:
-            await self._here.open(make=make)
-            self._kept = await self._here.count()
+            await self._disk.answer(self._here.open(make=make))
+            self._kept = await self._disk.answer(self._here.count())
             self._open = True
 
     async def close(self) -> None:
@@ -63,6 +68,10 @@ class KeptCallbackStore:
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
         """Write attempts down in the store, else here. Raises StoreError where neither can."""
         why = "the store is away"
+        with contextlib.suppress(TimeoutError):
+            # Else the handing over finds another one at each look, and with a slow disk never comes to its end.
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._settled.wait()
         if not self._away:
             try:
                 async with asyncio.timeout(RECORD_SECONDS):
@@ -74,10 +83,13 @@ class KeptCallbackStore:
         if self._kept >= OUTBOX_MAX:
             text = f"{self._kept} attempts wait for the store here already, and no more can; see that it comes back"
             raise StoreError(f"store {self._here.path}: {text} ({why})")
-        recorded = await self._here.record(attempts)
+        try:
+            recorded = await self._disk.answer(self._here.record(attempts))
+        finally:  # a disk that hangs may do it later
+            self._comings += 1
+            self._waiting = self._away = True  # a handing over may have come to its end meanwhile
         self._kept += sum(each.heard is Heard.NEW for each in recorded)
         self._log.warning("attempts_kept_here", why=why, attempts=len(attempts))
-        self._waiting = True
         return recorded
 
     async def news(self, mark: str, seconds: float) -> News:
@@ -96,29 +108,32 @@ class KeptCallbackStore:
     async def _hand_over(self) -> None:
         """Raises StoreError where the store does not take them."""
         handed = 0
-        self._waiting = False  # whoever keeps another one meanwhile says so again
         try:
             while True:
+                comings = self._comings
                 with _here():
                     await self._made()
-                    attempts = await self._here.attempts(None, None, OUTBOX_AT_ONCE)
+                    attempts = await self._disk.answer(self._here.attempts(None, None, OUTBOX_AT_ONCE))
                 if not attempts:
                     break
                 self._away = True  # a second word about one of them is to come behind the first
+                if len(attempts) < OUTBOX_AT_ONCE:
+                    self._settled.clear()
                 await self._store.record(attempts)
                 with _here():
                     # A later word about one of them, kept here meanwhile, is still to be handed over.
-                    await self._here.drop(attempts)
+                    await self._disk.answer(self._here.drop(attempts))
                 handed += len(attempts)
-            self._kept, self._away, self._said = 0, False, ""
+            self._said = ""
+            if comings == self._comings:  # else others have come since the look
+                self._kept, self._waiting, self._away = 0, False, False
         except _HereError as error:
-            self._waiting, self._away = True, False
+            self._away = False
             if str(error) != self._said:  # callbacks go on: the store is there
                 self._said = str(error)
                 self._log.warning("attempts_stay_here", error=str(error))
-        except BaseException:
-            self._waiting = True
-            raise
+        finally:
+            self._settled.set()
         if handed:
             self._log.info("attempts_handed_over", attempts=handed)
 
@@ -129,7 +144,7 @@ class KeptCallbackStore:
         if self._waiting:
             attempts: list[Attempt] = []
             with contextlib.suppress(StoreError):  # of the place here; `news` tells of it
-                attempts = await self._here.attempts(number, subscriber, HISTORY_ATTEMPTS_MAX)
+                attempts = await self._disk.answer(self._here.attempts(number, subscriber, HISTORY_ATTEMPTS_MAX))
             if attempts:
                 await self._store.record(attempts)
         return await self._store.claim(number, subscriber, call_id, began, since)
@@ -152,7 +167,7 @@ class KeptCallbackStore:
 
     async def kept(self) -> list[Attempt]:
         """What waits here. Raises StoreError."""
-        return await self._here.attempts(None, None, OUTBOX_MAX)
+        return await self._disk.answer(self._here.attempts(None, None, OUTBOX_MAX))
 
     async def turn(self, whose: str) -> int | None:
         """Of the store. Raises StoreError."""

@@ -4,7 +4,6 @@ It lies in SQLite and follows what the router reads. A router that starts with i
 what has changed since, which is quicker than everything.
 """
 
-import asyncio
 import contextlib
 import functools
 import pathlib
@@ -17,13 +16,13 @@ import structlog
 
 from dialplan.validate import Stored
 from router.limits import (
-    SNAPSHOT_ANSWER_SECONDS,
     SNAPSHOT_BUSY_SECONDS,
     SNAPSHOT_RETRY_SECONDS,
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
 )
 from router.store.base import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.disk import Disk
 from router.store.rows import CODES, MalformedError, decode, encode
 from router.store.sqlite_connection import Connection, Schema, UnusableError, transaction
 
@@ -70,7 +69,7 @@ class SnapshotStore:
         self._at: tuple[int, str] | None = None  # the version and epoch that the file has come to, where it follows
         self._seen_at = 0.0  # as the file has it
         self._retry_at = 0.0  # when a file that does not follow is tried again
-        self._working: asyncio.Future[None] | None = None  # what the file's thread is at
+        self._disk = Disk(path)
         self._failed: StoreError | None = None  # why the store did not do for the first reading
         self._damaged = False  # the file did not
 
@@ -222,16 +221,7 @@ class SnapshotStore:
 
     async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
         """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""
-        if self._working is not None and not self._working.done():
-            raise StoreError(f"store {self.path}: its disk has not answered yet; see to that disk")
-        doing = self._connection.make() if work is None else self._connection.run(work)
-        self._working = asyncio.ensure_future(doing)
-        self._working.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
-        await asyncio.wait([self._working], timeout=SNAPSHOT_ANSWER_SECONDS)
-        if not self._working.done():
-            text = f"its disk does not answer within {SNAPSHOT_ANSWER_SECONDS:g} s; see to that disk"
-            raise StoreError(f"store {self.path}: {text}")
-        self._working.result()
+        await self._disk.answer(self._connection.make() if work is None else self._connection.run(work))
 
     async def commit(self, prepare: Prepare) -> Commit:
         """Of the store. Raises StoreError."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import sqlite3
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from dialplan.attempts import Attempt, Heard, Outcome
 from dialplan.callbacks import Verdict
-from router.store import outbox
+from router.store import disk, outbox
 from router.store.base import News, Recorded, StoreError
 from router.store.outbox import KeptCallbackStore
 from router.store.redis_address import Options, parse
@@ -329,8 +330,11 @@ async def test_a_store_that_fails_a_look_is_known_to_be_away(parts: Parts) -> No
     assert await ids(parts.redis) == ["1.1"]
 
 
-async def test_what_comes_while_others_go_there_waits_behind_them(parts: Parts) -> None:
+async def test_what_comes_while_others_go_there_waits_behind_them(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the moment of a second word would stand, and that of the first one would come too late."""
+    monkeypatch.setattr(outbox, "RECORD_SECONDS", 0.05)
     parts.away()
     await parts.store.record([attempt("1.1", at=100)])
     await parts.restarted()
@@ -366,6 +370,76 @@ async def test_what_is_kept_during_a_look_is_no_less_waited_behind(parts: Parts)
     parts.store._store.news = news  # type: ignore[method-assign]
     await parts.store.news("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
+
+
+async def test_what_is_being_kept_when_a_handing_over_ends_is_waited_behind(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.away()
+    with pytest.raises(StoreError):
+        await parts.store.news("", 0)
+    parts.back()
+    record = parts.here.record
+    begun, handed = asyncio.Event(), asyncio.Event()
+
+    async def slowly(attempts: Sequence[Attempt]) -> list[Recorded]:
+        begun.set()
+        await handed.wait()
+        return await record(attempts)
+
+    monkeypatch.setattr(parts.here, "record", slowly)
+    keeping = asyncio.create_task(parts.store.record([attempt("1.1", at=100)]))
+    await begun.wait()
+    await parts.store.news("", 0)
+    handed.set()
+    await keeping
+    await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
+    await parts.store.news("", 0)
+    assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
+    assert await ids(parts.here) == []
+
+
+async def test_a_handing_over_ends_however_many_come_meanwhile(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else callbacks would go by the declared policy for as long as the disk is slower than the dialler."""
+    monkeypatch.setattr(outbox, "RECORD_SECONDS", 60)
+    parts.away()
+    await parts.store.record([attempt("1.0")])
+    parts.back()
+    drop = parts.here.drop
+    more: list[asyncio.Task[list[Recorded]]] = []
+
+    async def slowly(attempts: Sequence[Attempt]) -> None:
+        more.append(asyncio.create_task(parts.store.record([attempt(f"1.{len(more) + 1}")])))
+        await asyncio.wait(more, timeout=0.1)
+        await drop(attempts)
+        assert len(more) < 5, "it does not end"
+
+    monkeypatch.setattr(parts.here, "drop", slowly)
+    await parts.store.news("", 0)
+    await asyncio.gather(*more)
+    assert sorted(await ids(parts.redis)) == ["1.0", *(f"1.{place + 1}" for place in range(len(more)))]
+    assert await ids(parts.here) == []
+
+
+async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_right(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await parts.store.news("", 0)
+    parts.away()
+    await parts.store.record([attempt("1.1")])
+    parts.back()
+    record = parts.store._store.record
+    verdicts: list[Verdict] = []
+
+    async def first(attempts: Sequence[Attempt]) -> list[Recorded]:
+        with monkeypatch.context() as straight:
+            straight.setattr(parts.store._store, "record", record)
+            verdicts.append((await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict)
+        return await record(attempts)
+
+    monkeypatch.setattr(parts.store._store, "record", first)
+    await parts.store.news("", 0)
+    assert verdicts == [Verdict.RIGHT]
 
 
 async def test_attempts_go_there_as_soon_as_the_store_is_back(parts: Parts) -> None:
@@ -416,6 +490,41 @@ async def test_a_place_here_that_fails_does_not_take_the_store_away(
         assert parts.log.events[1:] == [("attempts_stay_here", {"error": "the disk is full"})]
     await parts.store.news("", 0)
     assert await ids(parts.here) == []
+
+
+async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.05)
+    goes_on, asked = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        asked.set()
+        goes_on.wait(60)
+
+    hanging = asyncio.create_task(parts.here._connection.run(hang))
+    try:
+        await asyncio.to_thread(asked.wait, 60)
+        parts.away()
+        for told in ("its disk does not answer within 0.05 s; see to that disk", "its disk has not answered yet"):
+            with pytest.raises(StoreError, match=told):
+                await parts.store.record([attempt("1.1")])
+        parts.back()
+        await parts.store.news("", 0)
+        await parts.store.record([attempt("1.2", at=200)])
+        assert await ids(parts.redis) == ["1.2"]
+        assert (await parts.store.claim(OUR, ANNA, "call", 250.0, SINCE)).verdict is Verdict.RIGHT
+        assert parts.log.names() == ["attempts_stay_here"]
+        await KeptCallbackStore(parts.redis, parts.here, parts.store._log).open()
+        assert parts.log.names()[1:] == ["attempts_cannot_wait_here"]
+    finally:
+        goes_on.set()
+        await hanging
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 60)
+    assert parts.store._disk.hanging is not None
+    await asyncio.wait([parts.store._disk.hanging])
+    await parts.store.news("", 0)
+    assert await ids(parts.redis) == ["1.2", "1.1"]  # it was written after all
 
 
 async def test_more_than_may_wait_here_stay_with_their_witnesses(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

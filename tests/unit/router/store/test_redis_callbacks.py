@@ -18,7 +18,7 @@ from router.store.base import StoreError
 from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
 from tests.redis_server import RedisServer
-from tests.unit.router.store.attempts import ANNA, OUR, SINCE, attempt, ids
+from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
 
 
 class Kept:
@@ -142,6 +142,30 @@ async def test_what_is_left_of_older_news_is_in_nobodys_way(kept: Kept) -> None:
         mark = (await kept.store.news("", 0)).mark
         await kept.store.record([attempt(f"newer {read_first}")])
         assert [each.id for each in (await kept.store.news(mark, 0)).attempts] == [f"newer {read_first}"]
+
+
+async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) -> None:
+    """Revisions counted, news without ids and of attempts alone, claims not counted."""
+    await kept.store.record([attempt("1"), attempt("2", subscriber=BORIS)])
+    calls, news, pair = (f"{{{kept.prefix}}}:{name}" for name in ("calls", "news", f"pair:{OUR} {ANNA}"))
+    written = kept.client.xrange(news)
+    await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+    kept.client.delete(news)
+    for name, fields in written:
+        kept.client.xadd(news, {"attempt": fields[b"attempt"]}, name)
+    kept.client.hset(calls, "seq", len(written))
+    kept.client.hdel(calls, "head")
+    kept.client.hset(pair, "rev", 2)
+    kept.client.hdel(pair, "claims")
+    mark = (await kept.store.news("", 0)).mark
+    claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+    assert (claim.verdict, claim.again) == (Verdict.RIGHT, True)
+    assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).verdict is Verdict.USED
+    assert (await kept.store.claim(OUR, BORIS, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    await kept.store.record([attempt("3", at=160.0)])
+    assert (await kept.store.claim(OUR, ANNA, "last", 170.0, SINCE)).verdict is Verdict.RIGHT
+    following = await kept.store.news(mark, 0)
+    assert (following.whole, [each.id for each in following.attempts]) == (False, ["3"])
 
 
 async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

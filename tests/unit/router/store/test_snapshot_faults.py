@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from router.store import disk
 from router.store import snapshot as store_snapshot
 from router.store.base import StoreError
 from router.store.sqlite import SqliteStore
@@ -230,7 +231,7 @@ async def test_a_disk_that_hangs_holds_up_no_change_for_long(place: Place, monke
     await place.writer.commit(data.flows("a"))
     store = await place.started()
     known, _ = await taken(await store.read(None, ""))
-    monkeypatch.setattr(store_snapshot, "SNAPSHOT_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(store_snapshot, "SNAPSHOT_RETRY_SECONDS", 0)
     goes_on = threading.Event()
     put = store_snapshot._put
@@ -250,9 +251,9 @@ async def test_a_disk_that_hangs_holds_up_no_change_for_long(place: Place, monke
     first, second = (said["error"] for said in place.log.of("snapshot_failed"))
     assert first.endswith("its disk does not answer within 0.01 s; see to that disk")
     assert second.endswith("its disk has not answered yet; see to that disk")
-    monkeypatch.setattr(store_snapshot, "SNAPSHOT_ANSWER_SECONDS", 60)
-    assert store._working is not None
-    await asyncio.wait([store._working])
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 60)
+    assert store._disk.hanging is not None
+    await asyncio.wait([store._disk.hanging])
     await taken(await store.read(*known))
     assert place.held() == (3, {"a", "b", "c"})
 
