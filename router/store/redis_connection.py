@@ -37,6 +37,7 @@ _UNANSWERED = (
     redis.exceptions.TimeoutError,
     redis.exceptions.InvalidResponse,
 )
+_REFUSED_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")  # Redis says it, and Valkey
 _UNUSABLE_FILE = "see that the file is there and may be read"
 _CLUSTER = (redis.exceptions.RedisClusterException, redis.exceptions.ClusterDownError)
 
@@ -276,7 +277,7 @@ def _mend(error: BaseException) -> str:
         (isinstance(error, redis.exceptions.OutOfMemoryError), "raise its maxmemory, or move others out of it"),
         (isinstance(error, redis.exceptions.ReadOnlyError), "it is a replica: name the master, or the sentinels"),
         (
-            isinstance(error, redis.exceptions.NoPermissionError) or "The user executing the script can't" in text,
+            isinstance(error, redis.exceptions.NoPermissionError) or any(each in text for each in _REFUSED_IN_SCRIPT),
             "give its user the rights that the README lists",
         ),
         (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),

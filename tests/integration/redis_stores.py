@@ -24,7 +24,7 @@ from router.store.sync import TableSync
 from tests.fault_proxy import FaultProxy
 from tests.processes import PATIENCE_SECONDS
 
-OUR, ANNA = "+442079460000", "+447700900123"
+OUR, ANNA, BORIS = "+442079460000", "+447700900123", "+447700900456"
 SINCE = {"win-back": 0.0}
 
 

@@ -16,6 +16,7 @@ from router.store.base import Commit, StoreError
 from tests.fault_proxy import FaultProxy
 from tests.integration.redis_stores import (
     ANNA,
+    BORIS,
     OUR,
     SINCE,
     Armed,
@@ -169,7 +170,9 @@ async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
 ) -> None:
     """Redis hears all of it, and nothing of what it says arrives: half a link."""
     near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
-    await near.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
+    for subscriber in (ANNA, BORIS):
+        await near.record([Attempt("1", "win-back", OUR, subscriber, 100.0, Outcome.MISSED)])
+    await near.claim(OUR, BORIS, "first", 150.0, SINCE)  # Redis has the script then, and need not ask for it
     await far.open()
     with monkeypatch.context() as patched:
         before(patched, callback_scripts.CLAIM, proxy.swallow_replies)
