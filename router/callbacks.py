@@ -77,6 +77,7 @@ class Callbacks:
         self._read_whole = False
         self._up = True
         self._shown_up = metrics.store_up.labels("callbacks")
+        metrics.attempts_waiting.set_function(lambda: store.waiting)
         self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []

@@ -84,6 +84,11 @@ class Metrics:
             ("cause",),
             registry=self.registry,
         )
+        self.attempts_waiting = Gauge(
+            "ringway_attempts_waiting",
+            "Attempts on this machine's disk that the shared store has not taken yet",
+            registry=self.registry,
+        )
         self.attempts_read_whole = Counter(
             "ringway_attempts_read_whole",
             "Times that all attempts were read, at the start or since what the store told of them had a gap",

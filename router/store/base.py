@@ -170,6 +170,11 @@ class CallbackStore(Protocol):
         """
         ...
 
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait on this machine for a store that is away, about."""
+        ...
+
     async def kept(self) -> list[Attempt]:
         """Attempts that wait on this machine for a store that is away; none where there is no such place.
 

@@ -37,7 +37,7 @@ class KeptCallbackStore:
         self._settled.set()
         self._disk = Disk(here.path)
         self._open = False  # the place here
-        self._kept = 0  # how many wait here, about: another router may have the same place
+        self._kept = 0
         self._said = ""
 
     async def open(self, *, make: bool = True) -> None:
@@ -124,6 +124,7 @@ class KeptCallbackStore:
                     # A later word about one of them, kept here meanwhile, is still to be handed over.
                     await self._disk.answer(self._here.drop(attempts))
                 handed += len(attempts)
+                self._kept = max(0, self._kept - len(attempts))
             self._said = ""
             if comings == self._comings:  # else others have come since the look
                 self._kept, self._waiting, self._away = 0, False, False
@@ -164,6 +165,11 @@ class KeptCallbackStore:
     async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
         """Of the store. Raises StoreError."""
         return await self._store.forget(since, otherwise)
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait here, about: another router may have the same place."""
+        return self._kept
 
     async def kept(self) -> list[Attempt]:
         """What waits here. Raises StoreError."""

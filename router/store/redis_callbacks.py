@@ -337,6 +337,11 @@ class RedisCallbackStore:
             values += (_name(attempt), attempt.id)
         await self._link.script(scripts.DROP, keys, *values)
 
+    @property
+    def waiting(self) -> int:
+        """None: this is the store."""
+        return 0
+
     async def kept(self) -> list[Attempt]:
         """None: whoever cannot write them down here says so."""
         return []

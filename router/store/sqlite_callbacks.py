@@ -216,6 +216,11 @@ class SqliteCallbackStore:
 
         return await self._connection.run(look)
 
+    @property
+    def waiting(self) -> int:
+        """None: this is the store."""
+        return 0
+
     async def kept(self) -> list[Attempt]:
         """None: this is the store."""
         return []

@@ -26,6 +26,7 @@ NAMES = {
     "ringway_attempts",
     "ringway_attempts_dropped",
     "ringway_attempts_read_whole",
+    "ringway_attempts_waiting",
     "ringway_callbacks",
     "ringway_ami_connected",
     "ringway_log_lines_dropped",

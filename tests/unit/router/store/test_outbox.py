@@ -6,7 +6,7 @@ import pathlib
 import sqlite3
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -86,12 +86,6 @@ class Parts:
 
 
 @pytest.fixture
-def proxy(redis_server: RedisServer) -> Iterator[FaultProxy]:
-    with FaultProxy(redis_server.port) as running:
-        yield running
-
-
-@pytest.fixture
 async def parts(redis_server: RedisServer, proxy: FaultProxy, tmp_path: pathlib.Path) -> AsyncIterator[Parts]:
     made = Parts(redis_server, proxy, tmp_path)
     await made.store.open()
@@ -115,6 +109,7 @@ async def test_attempts_of_a_store_that_is_away_wait_here_and_go_there_when_it_i
     with pytest.raises(StoreError, match="is it running, and there"):
         await parts.store.news("", 0)
     assert await ids(parts.here) == ["1.2", "1.1"]
+    assert parts.store.waiting == 2
     ((event, said),) = parts.log.events
     assert (event, said["attempts"]) == ("attempts_kept_here", 2)
     assert said["why"].endswith("; is it running, and there?")
@@ -122,6 +117,7 @@ async def test_attempts_of_a_store_that_is_away_wait_here_and_go_there_when_it_i
     await parts.store.news("", 0)
     assert await ids(parts.redis) == ["1.2", "1.1"]
     assert await ids(parts.here) == []
+    assert parts.store.waiting == 0
     assert parts.log.events[1:] == [("attempts_handed_over", {"attempts": 2})]
 
 
