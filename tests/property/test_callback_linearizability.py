@@ -61,7 +61,7 @@ ENDS = (NOW - 2 * HOUR, NOW - 60, NOW - 30, NOW - 30, NOW, NOW + 4, NOW + 12, NO
 BEGINNINGS = (NOW + 1, NOW + 1, NOW + 3, NOW + 20, NOW + 50)
 OUTCOMES = ("missed", "missed", "missed", "answered", "failed")
 AS_FAR = "as far as it fits:"
-FAULTS = ("cut", "reset", "reset", "delay", "kill")
+FAULTS = ("cut", "reset", "reset", "delay", "kill", "swallow", "deafen", "stop")
 
 
 # --- what is drawn ----------------------------------------------------------------------------------------------------
@@ -79,7 +79,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
-    """cut, reset (in the next reply, after so many bytes), delay (by so many seconds, for a moment), or kill."""
+    """cut, reset (in the next reply, after so many bytes), kill; for so many seconds: delay, swallow, deafen, stop.
+
+    Deafened a router hears nothing of what Redis, which hears everything, says. Stopped is Redis itself (SIGSTOP).
+    """
 
     kind: str
     router: int
@@ -241,6 +244,7 @@ class Lane:
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
+        self._killing = asyncio.Lock()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -260,11 +264,23 @@ class Lane:
         elif fault.kind == "reset":
             proxy.reset_in_reply(int(fault.figure))
         elif fault.kind == "kill":
-            self.server.command("CLIENT KILL TYPE normal")
-        else:
+            async with self._killing:  # else one kills the other's connection
+                await asyncio.to_thread(self.server.command, "CLIENT KILL TYPE normal")  # it may be stopped just now
+        elif fault.kind == "delay":
             proxy.delay(fault.figure)
             await asyncio.sleep(2 * fault.figure)
             proxy.delay(0)
+        else:
+            begin, end = {
+                "swallow": (proxy.swallow, proxy.pass_on),
+                "deafen": (proxy.swallow_replies, proxy.pass_on),
+                "stop": (self.server.pause, self.server.go_on),
+            }[fault.kind]
+            begin()
+            try:
+                await asyncio.sleep(2 * fault.figure)
+            finally:
+                end()
 
 
 @dataclass
