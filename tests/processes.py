@@ -9,9 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,14 +22,12 @@ import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 
 from router.agi.client import ask
+from tests.ports import free_port
 
 PATIENCE_SECONDS = 60.0
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 RINGWAY = pathlib.Path(sys.executable).with_name("ringway")
 DEMO_DATA = REPOSITORY / "config" / "demo.toml"
-
-# Below the range from which Linux takes the ports of outgoing connections, so that none of these is in the way.
-_PORTS = range(12_000, 32_000)
 
 Settings = Mapping[str, Mapping[str, Any] | list[dict[str, Any]]]  # a list: [[ami]]
 Data = str | pathlib.Path | list[pathlib.Path]
@@ -47,17 +43,6 @@ class Finished(NamedTuple):
     def json(self) -> Any:
         """Standard output as JSON."""
         return json.loads(self.out)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on. Another run beside this one hardly ever picks the same."""
-    while True:
-        port = secrets.choice(_PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

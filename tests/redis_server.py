@@ -23,7 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.processes import PATIENCE_SECONDS, free_port, wait_until
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.tools import needed
 
 Option = str | int | Sequence[str]  # a sequence: the directive stands several times

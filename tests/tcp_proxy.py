@@ -10,7 +10,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from tests.processes import PATIENCE_SECONDS, free_port
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 

@@ -1,7 +1,6 @@
 """A real Asterisk of a test's own: its files in a temporary folder, its ports free ones of loopback."""
 
 import contextlib
-import random
 import re
 import secrets
 import shutil
@@ -19,6 +18,7 @@ from typing import Self
 from tests.asterisk import pbx_conf
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx_conf import Flow, Ports
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "asterisk"
 BOOT_S = 30.0
@@ -117,7 +117,7 @@ class Asterisk:
         """Start it and wait until it says that it is fully booted; a lost race for a port is run again."""
         for attempt in range(5):
             self.run = Path(tempfile.mkdtemp(prefix="ringway-ast-"))
-            self.ports = Ports(*free_ports(3))
+            self.ports = Ports(free_port(), free_port(), free_port())
             try:
                 self._write_files()
                 self._boot()
@@ -339,17 +339,3 @@ def _arrivals(unique_id: str, text: str) -> Iterable[Arrival]:
             variables={name: value for name, value in facts.items() if name.startswith(("ROUTE_", "PARAM_"))},
         )
         facts = {}
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that are free for TCP and UDP, below those that outgoing connections draw."""
-    found: list[int] = []
-    draw = random.SystemRandom()
-    while len(found) < count:
-        port = draw.randrange(20000, 32000)
-        with contextlib.suppress(OSError), socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", port))
-            udp.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found

@@ -34,11 +34,12 @@ from tests.asterisk.campaigns import (
     subscriber,
 )
 from tests.asterisk.parts import Program
-from tests.asterisk.pbx import Asterisk, free_ports
+from tests.asterisk.pbx import Asterisk
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial
 from tests.asterisk.subscribers import Behaviour, subscribers
 from tests.asterisk.traffic import DEFAULT_FLOW, Traffic
+from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, ringway, running_router, wait_until
 from tests.unit.router.ami.peers import dial_text, hangup_text
 
@@ -340,7 +341,7 @@ def certificate(folder: Path, name: str) -> Path:
 @pytest.mark.long
 def test_by_tls_and_only_with_the_right_certificate(asterisk_program: Program, tmp_path: Path) -> None:
     own, other = certificate(tmp_path, "own.pem"), certificate(tmp_path, "other.pem")
-    (port,) = free_ports(1)
+    port = free_port()
     seen = "/mnt/etc/manager.pem" if asterisk_program.root else str(own)
     tls = f"[general](+)\ntlsenable = yes\ntlsbindaddr = 127.0.0.1:{port}\ntlscertfile = {seen}\n"
     files = {"ringway_ami_secret.conf": f"secret = {SECRET}\n{tls}", "manager.pem": own.read_text("ascii")}

@@ -16,8 +16,9 @@ from tests.asterisk.operator_set import (
     OFFER,
 )
 from tests.asterisk.parts import Program
-from tests.asterisk.pbx import REFUSED, free_ports
+from tests.asterisk.pbx import REFUSED
 from tests.asterisk.traffic import DEFAULT
+from tests.ports import free_port
 from tests.processes import ringway
 
 pytestmark = pytest.mark.asterisk
@@ -128,7 +129,7 @@ def test_a_call_that_a_flow_sends_back_keeps_nothing_of_its_first_route(exchange
 def test_a_call_that_a_flow_sends_back_may_ask_the_second_router_again(exchange: Exchange) -> None:
     exchange.expect(REFUSED)
     router = f"127.0.0.1:{exchange.router.agi_port}"
-    exchange.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{free_ports(1)[0]}")
+    exchange.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{free_port()}")
     exchange.asterisk.set_global("RINGWAY_AGI_2", router)
     try:
         call = exchange.call("02079460019")

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.asterisk.conftest import StartAsterisk
-from tests.asterisk.pbx import FROM_KEPT, REFUSED, TO_DEFAULT, Asterisk, free_ports
+from tests.asterisk.pbx import FROM_KEPT, REFUSED, TO_DEFAULT, Asterisk
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.sipp import Dial, place_call, place_calls
+from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asterisk
@@ -42,7 +43,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def started(start_asterisk: StartAsterisk) -> Asterisk:
     """An Asterisk whose router does not run."""
-    port = free_ports(1)[0]
+    port = free_port()
     return start_asterisk(
         flows=[Flow("flow-a", params=("GREETING",))],
         variables={"RINGWAY_AGI": f"127.0.0.1:{port}"},

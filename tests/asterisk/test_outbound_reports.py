@@ -11,8 +11,9 @@ import pytest
 from tests.asterisk.campaigns import CAMPAIGN, OUR, OWN, Campaigns, report, running_campaigns, subscriber
 from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import Program
-from tests.asterisk.pbx import REFUSED, free_ports
+from tests.asterisk.pbx import REFUSED
 from tests.asterisk.subscribers import Behaviour
+from tests.ports import free_port
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.asterisk
@@ -131,7 +132,7 @@ def test_a_report_without_a_sip_status_is_read(campaigns: Campaigns) -> None:
 
 def test_the_second_router_is_asked_and_told(campaigns: Campaigns) -> None:
     campaigns.expect(REFUSED)
-    campaigns.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{free_ports(1)[0]}")
+    campaigns.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{free_port()}")
     campaigns.asterisk.set_global("RINGWAY_AGI_2", f"127.0.0.1:{campaigns.router.agi_port}")
     to = subscriber(Behaviour.BUSY)
     campaigns.dial(to)

@@ -17,6 +17,7 @@ import pytest
 from bench import calls, processes, tally
 from bench.loadgen import Generator
 from bench.tally import Tally
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 # One handler a connection: what a server does with it.
@@ -169,7 +170,7 @@ def test_a_stalled_server_is_timed_out_and_others_are_not_kept_waiting() -> None
 
 
 def test_a_closed_port_is_refused() -> None:
-    assert load(processes.free_port(), [0.0, 0.01]).refused == 2
+    assert load(free_port(), [0.0, 0.01]).refused == 2
 
 
 def test_latency_counts_from_the_schedule_also_behind_a_stall() -> None:

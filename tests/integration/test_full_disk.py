@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration import large
 from tests.integration.refusals import refused
+from tests.ports import free_port
 from tests.processes import (
     DEMO_DATA,
     PATIENCE_SECONDS,
@@ -18,7 +19,6 @@ from tests.processes import (
     Router,
     Settings,
     clean_environment,
-    free_port,
     ringway,
     wait_until,
     write_config,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.settings import load
-from tests.processes import free_port
+from tests.ports import free_port
 
 _ROOT = pathlib.Path(__file__).parents[2]
 # Started in the background, or too long to be run inside a test of the test suite itself.

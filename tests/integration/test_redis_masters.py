@@ -9,7 +9,8 @@ import pytest
 from router.store import redis_connection
 from router.store.base import Commit, StoreError
 from tests.integration.redis_stores import Stores, at_last, everything, flows, removal, until
-from tests.processes import PATIENCE_SECONDS, free_port, wait_until
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.redis_server import Cluster, RedisServer, Sentinels, running_cluster
 
 pytestmark = pytest.mark.usefixtures("soon")

@@ -19,7 +19,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from tests.fault_proxy import FaultProxy
-from tests.processes import PATIENCE_SECONDS, REPOSITORY, free_port, wait_until
+from tests.ports import free_port
+from tests.processes import PATIENCE_SECONDS, REPOSITORY, wait_until
 from tests.redis_server import RedisServer, Sentinels, make_certificates, running_cluster, running_redis
 from tests.tools import needed
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.fastagi import environment, executed
 from tests.integration.serving import DID, FLOW, connect, refuses, steady_load
-from tests.processes import Router, free_port, ringway, running_router, wait_until, write_config
+from tests.ports import free_port
+from tests.processes import Router, ringway, running_router, wait_until, write_config
 
 # --- the start ----------------------------------------------------------------------------------------------------
 

@@ -15,12 +15,12 @@ import pytest
 from router.agi.client import ask
 from router.limits import LOG_LINES_MAX
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
+from tests.ports import free_port
 from tests.processes import (
     DEMO_DATA,
     PATIENCE_SECONDS,
     RINGWAY,
     clean_environment,
-    free_port,
     load,
     running_router,
     wait_until,

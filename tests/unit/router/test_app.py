@@ -19,6 +19,7 @@ from router.settings import Agi, Endpoint, Settings, SettingsError
 from router.settings import Store as StoreSettings
 from router.store.base import StoreError
 from router.store.sync import TableSync
+from tests.ports import free_port
 
 PATIENCE_SECONDS = 30.0
 
@@ -42,12 +43,6 @@ def is_free(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return True
     return False
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def test_a_taken_port_is_an_error_that_names_the_key_the_variable_and_the_address(

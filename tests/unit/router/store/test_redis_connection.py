@@ -15,7 +15,8 @@ from router.store.base import StoreError
 from router.store.redis_address import Options, parse
 from router.store.redis_connection import Link, Script, UnansweredError, named
 from tests.fault_proxy import FaultProxy
-from tests.processes import free_port, wait_until
+from tests.ports import free_port
+from tests.processes import wait_until
 from tests.redis_server import RedisServer, make_certificates, running_cluster, running_redis
 
 SECRET = "s3cret/#p@ss"  # noqa: S105
