@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from router.store import redis as store_redis
-from router.store import sqlite_callbacks
+from router.store import redis_connection, sqlite_callbacks
 from router.store.base import CallbackStore, Store
 from router.store.redis import RedisStore
 from router.store.redis_address import Options, parse
 from router.store.redis_callbacks import RedisCallbackStore
+from router.store.redis_connection import Link
 from router.store.sqlite import SqliteStore
 from router.store.sqlite_callbacks import SqliteCallbackStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
+from tests.unit.router.store.links import Linker
+from tests.unit.router.store.outboxes import Parts
 from tests.unit.router.store.redis_data import Opened
 from tests.unit.router.store.snapshots import Place
 
@@ -120,3 +123,33 @@ async def place(redis_server: RedisServer, proxy: FaultProxy, tmp_path: pathlib.
     yield made
     for each in made.opened:
         await each.close()
+
+
+@pytest.fixture
+async def parts(redis_server: RedisServer, proxy: FaultProxy, tmp_path: pathlib.Path) -> AsyncIterator[Parts]:
+    made = Parts(redis_server, proxy, tmp_path)
+    await made.store.open()
+    yield made
+    await made.store.close()
+    await made.redis.close()
+
+
+@pytest.fixture
+async def link() -> AsyncIterator[Linker]:
+    """Makes links to a server, or to a URL; they are closed afterwards."""
+    made: list[Link] = []
+
+    def make(to: RedisServer | str, connections: int = 4, **options: str | bool) -> Link:
+        url = to if isinstance(to, str) else to.url
+        made.append(Link(parse(url), Options(**options), connections))  # type: ignore[arg-type] # of any option
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a server that is not going to answer."""
+    monkeypatch.setattr(redis_connection, "REDIS_CONNECT_SECONDS", 0.2)

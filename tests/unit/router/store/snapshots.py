@@ -13,21 +13,9 @@ from router.store.snapshot import SnapshotStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data
+from tests.unit.router.store.logs import Log
 
 HOUR = 3600.0
-
-
-class Log:
-    """Keeps what is logged."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def error(self, event: str, **details: Any) -> None:
-        self.events.append((event, details))
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [details for event, details in self.events if event == name]
 
 
 class Place:
