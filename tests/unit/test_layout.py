@@ -98,12 +98,16 @@ def test_app_is_fetched_only_when_it_is_served() -> None:
     ("part", "may_import"),
     [
         ("router/agi", {"router.agi", "router.limits", "router.observe", "router.reports"}),
-        ("router/ami", {"router.ami", "router.limits", "router.observe.metrics", "router.reports"}),
+        (
+            "router/ami",
+            {"router.ami", "router.limits", "router.observe.metrics", "router.reports", "router.secret_files"},
+        ),
         ("router/reports.py", {"router.limits"}),
         ("router/callbacks.py", {"router.limits", "router.missed", "router.observe", "router.store.base"}),
         ("router/missed.py", {"router.limits"}),
         ("router/stores.py", {"router.settings", "router.store"}),
-        ("router/store", {"router.store", "router.limits", "router.observe.metrics"}),
+        ("router/store", {"router.store", "router.limits", "router.observe.metrics", "router.secret_files"}),
+        ("router/secret_files.py", set[str]()),
         ("router/observe", {"router.observe", "router.limits"}),
         ("router/commands", {"router.commands", "router.settings", "router.files", "router.limits"}),
         ("router/limits.py", set[str]()),

@@ -74,12 +74,12 @@ async def test_a_mount_that_hangs_holds_up_one_thread_and_no_call(
     monkeypatch.setattr(credentials, "AMI_FILES_SECONDS", 0.01)
     hangs, readers = threading.Event(), []
 
-    def read(_path: str) -> str:
+    def read(_path: str, _max_bytes: int) -> str:
         readers.append(threading.current_thread())
         hangs.wait()
         return "s3cret"
 
-    monkeypatch.setattr(credentials, "_text", read)
+    monkeypatch.setattr(credentials, "secret_text", read)
     made = files(secret)
     for _ in range(3):
         with pytest.raises(CredentialsError, match=r"not read within 0\.01 s"):

@@ -125,7 +125,7 @@ async def test_what_was_read_when_nobody_waited_any_more_is_nobodys(monkeypatch:
     with pytest.raises(FilesError):
         await reader.read()
     there.set()
-    assert reader._reading is not None
-    assert await reader._reading == "old"
+    assert reader._reading.under_way is not None
+    assert await reader._reading.under_way == "old"
     monkeypatch.setattr(redis_files, "REDIS_FILES_SECONDS", 60)
     assert await reader.read() == "new"
