@@ -17,12 +17,11 @@ import prometheus_client
 import structlog
 import uvloop
 
-from router import systemd
 from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
-from router.ami.watch import AmiWatch, Asterisk
-from router.callbacks import Callbacks
-from router.limits import (
+from router.ami.monitor import AmiWatch, Asterisk
+from router.callbacks.service import Callbacks
+from router.config.limits import (
     AGI_MAX_CONNECTIONS,
     CALLBACK_CLAIM_SECONDS,
     DRAIN_MARGIN_SECONDS,
@@ -30,11 +29,12 @@ from router.limits import (
     OTHER_DESCRIPTORS,
     THREAD_SWITCH_SECONDS,
 )
+from router.config.settings import Endpoint, Settings, SettingsError
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
-from router.settings import Endpoint, Settings, SettingsError
-from router.store.sync import TableSync
-from router.stores import kept_stores_of
+from router.store.factory import kept_stores_of
+from router.store.table_sync import TableSync
+from router.util import systemd
 
 _LOG_STOP_SECONDS = 2.0
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dialplan.problems import quote
+from dialplan.dataset.problems import quote
 from router.commands import attempts, data, live, route
-from router.settings import SettingsError, from_process
-from router.store.base import StoreError
+from router.config.settings import SettingsError, from_process
+from router.store.api import StoreError
 
 Command = Callable[[argparse.Namespace], int]
 

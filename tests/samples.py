@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from dialplan.model import Row, RowKind
-from dialplan.problems import DataProblems, Place, Problem
-from dialplan.rows import RawRow
-from dialplan.validate import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.problems import DataProblems, Place, Problem
+from dialplan.dataset.reader import RawRow
+from dialplan.kinds.model import Row, RowKind
 
 # A data file's beginning: a company that calls its subscribers, and the flow of those who call it.
 ACME = """

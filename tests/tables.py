@@ -1,6 +1,6 @@
 """A routing table out of entries as a data file has them."""
 
-from dialplan.table import Patch, RoutingTable
+from dialplan.routing.table import Patch, RoutingTable
 from tests.samples import Entry, held
 
 

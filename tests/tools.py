@@ -9,7 +9,7 @@ import pytest
 
 def needed(name: str) -> str:
     """The path of the program `name`. Without it the test skips, saying what to install; with CI=true it fails."""
-    cache = os.environ.get("RINGWAY_CACHE") or (
+    cache = os.environ.get("TESTS_CACHE") or (
         pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ringway"
     )
     found = shutil.which(name) or shutil.which(name, path=str(cache))

@@ -4,7 +4,7 @@ import re
 import socket
 
 from router.agi.messages import ENVIRONMENT_KEYS
-from router.limits import ENVIRONMENT_MAX_BYTES
+from router.config.limits import ENVIRONMENT_MAX_BYTES
 
 _COMMAND = re.compile(r'EXEC MSet "(.*)"', re.DOTALL)
 

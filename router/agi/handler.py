@@ -11,17 +11,17 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from dialplan.attempts import Sighting
-from dialplan.callbacks import Claim, called_back, may_claim
-from dialplan.caller_ids import Choice, Rotation, Shown, choice
-from dialplan.decide import Call, Decision, Kind, Reason, decide
-from dialplan.model import Destination
-from dialplan.numbers import Bare
-from dialplan.table import Entry, RoutingTable
-from router.agi.answer import Answers, cleared_by, shown_command
+from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.callbacks import Claim, called_back, may_claim
+from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, choice
+from dialplan.campaigns.reports import read_report
+from dialplan.kinds.model import Destination
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
+from dialplan.routing.table import Entry, RoutingTable
 from router.agi.messages import AgiRequest, mset
-from router.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
-from router.reports import read_report
+from router.agi.response import Answers, cleared_by, shown_command
+from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
 
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
 _NOT_TO_BE_SHOWN = 0x60
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class Callbacks(Protocol):
-    """Who knows of attempts, and gives rights away; see router.callbacks."""
+    """Who knows of attempts, and gives rights away; see router.callbacks.service."""
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from router.limits import COMMAND_MAX_BYTES, ENVIRONMENT_MAX_LINES, MSET_MAX_PAIRS
+from router.config.limits import COMMAND_MAX_BYTES, ENVIRONMENT_MAX_LINES, MSET_MAX_PAIRS
 
 # The keys in the order in which res_agi.c writes them, the same since Asterisk 1.8. Arguments follow.
 ENVIRONMENT_KEYS = (

@@ -19,7 +19,7 @@ import structlog
 from router.agi.handler import Answer, UnknownScriptError
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
 from router.agi.session import AgiSession, State
-from router.limits import (
+from router.config.limits import (
     ACCOUNT_MAX_CALLS,
     ACCOUNT_SECONDS,
     AGI_BACKLOG,

@@ -5,7 +5,7 @@
          +--refused--> REFUSED (send() still works) <-+  CLOSED after EOF
 
 Feed what arrives, in pieces of any size, with `receive`, and take events with `next_event` until it gives None.
-A peer's bytes never raise anything but AgiError, and each byte that is kept is bounded by `router.limits`.
+A peer's bytes never raise anything but AgiError, and each byte that is kept is bounded by `router.config.limits`.
 """
 
 import re
@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
-from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+from router.config.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
 
 Event: TypeAlias = AgiRequest | AgiReply | Hangup
 

@@ -2,7 +2,7 @@
 
 From panoramisk come the actions, how they are sent, and the messages of replies. What is done otherwise, and why:
 
-- bytes are gathered before they are decoded (router.ami.wire), and a burst is read in slices: calls go first;
+- bytes are gathered before they are decoded (router.ami.framing), and a burst is read in slices: calls go first;
 - of events only the four of a dialled call are taken, and only as Asterisk writes them (router.ami.events). What says
   that Asterisk shuts down is not acted on: callers can write that. The connection's end tells it;
 - an action has a name that nobody can guess, and a deadline; its reply is not waited for any longer, and none is ever
@@ -26,17 +26,17 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
-from router.ami.attempts import Event
+from router.ami.dial_tracker import Event
 from router.ami.events import EventReader
-from router.ami.seldom import Seldom
+from router.ami.framing import Wire, WireError, action_id
 from router.ami.session import AmiError, AmiSession
-from router.ami.wire import Wire, WireError, action_id
-from router.limits import (
+from router.config.limits import (
     AMI_CONNECT_SECONDS,
     AMI_LIST_MAX,
     AMI_LIST_MAX_BYTES,
     AMI_TURN_MESSAGES,
 )
+from router.util.rate_limited_log import Seldom
 
 # Stands in no hierarchy: nobody's configuration of logging can give it a voice.
 _SILENT = logging.Logger("panoramisk", logging.CRITICAL + 1)  # noqa: LOG001 - that is what it is for

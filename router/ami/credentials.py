@@ -4,8 +4,8 @@ import ssl
 
 import msgspec
 
-from router.limits import AMI_FILES_SECONDS, AMI_SECRET_MAX_BYTES
-from router.secret_files import Reading, secret_text, why
+from router.config.limits import AMI_FILES_SECONDS, AMI_SECRET_MAX_BYTES
+from router.util.secrets import Reading, secret_text, why
 
 
 class CredentialsError(Exception):

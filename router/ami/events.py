@@ -6,7 +6,7 @@ event is believed only where each field that Asterisk always writes stands in it
 head of an event up to the place where a caller's next text may stand is longer than the 79 bytes that he has.
 """
 
-from router.ami.attempts import Event
+from router.ami.dial_tracker import Event
 
 _HEAD = ("Event", "Privilege")
 # Asterisk's snapshot of a channel. What another version adds may stand beside it.

@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Protocol
 
-from router.ami.attempts import Event
-from router.limits import AMI_ACTION_SECONDS, AMI_PING_SECONDS, AMI_TURN_MESSAGES, DIALLED_LOG_MAX_CHARS
+from router.ami.dial_tracker import Event
+from router.config.limits import AMI_ACTION_SECONDS, AMI_PING_SECONDS, AMI_TURN_MESSAGES, DIALLED_LOG_MAX_CHARS
 
 
 class AmiError(Exception):

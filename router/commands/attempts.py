@@ -6,12 +6,12 @@ import datetime as dt
 
 import msgspec
 
-from dialplan.attempts import Attempt
-from dialplan.numbers import Unreadable, normalise
-from dialplan.problems import printable, quote
+from dialplan.campaigns.attempts import Attempt
+from dialplan.dataset.problems import printable, quote
+from dialplan.numbering.numbers import Unreadable, normalise
 from router.commands.data import print_json
-from router.settings import Settings, from_process
-from router.stores import stores_of
+from router.config.settings import Settings, from_process
+from router.store.factory import stores_of
 
 
 class BadNumber(Exception):  # noqa: N818 - the user's number, no failure of ours

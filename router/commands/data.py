@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import msgspec
 
-from dialplan.model import Row, RowKind
-from dialplan.problems import DataProblems
-from dialplan.validate import ChangeSet, NothingStored, Stored, prepare
-from router import files
-from router.settings import from_process
-from router.store.base import Commit, Store
-from router.stores import stores_of
+from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.problems import DataProblems
+from dialplan.kinds.model import Row, RowKind
+from router.config.settings import from_process
+from router.management import data_files as files
+from router.store.api import Commit, Store
+from router.store.factory import stores_of
 
 T = TypeVar("T")
 

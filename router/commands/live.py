@@ -8,11 +8,11 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dialplan.problems import printable, quote
+from dialplan.dataset.problems import printable, quote
 from router.agi.client import AgiClientError, ask
 from router.commands.data import print_json
-from router.limits import STATUS_TIMEOUT_SECONDS
-from router.settings import PORT_MAX, Settings, from_process
+from router.config.limits import STATUS_TIMEOUT_SECONDS
+from router.config.settings import PORT_MAX, Settings, from_process
 
 
 class Unreachable(Exception):  # noqa: N818 - nobody answered; the text says who

@@ -7,20 +7,20 @@ import time
 
 import msgspec
 
-from dialplan.callbacks import History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
-from dialplan.decide import Call, Decision, decide
-from dialplan.explain import Explanation, Step
-from dialplan.model import CallFlow, Campaign, Company, Number, Row, RowKind, assignments
-from dialplan.numbers import Unreadable, is_region, normalise
-from dialplan.parameters import delivered
-from dialplan.problems import Fault, printable, quote
-from dialplan.table import Entry, Patch, RoutingTable
-from dialplan.times import read_time, shown, zone
-from dialplan.validate import Stored
+from dialplan.campaigns.callbacks import History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.dataset.changes import Stored
+from dialplan.dataset.parameters import delivered
+from dialplan.dataset.problems import Fault, printable, quote
+from dialplan.dataset.times import read_time, shown, zone
+from dialplan.kinds.model import CallFlow, Campaign, Company, Number, Row, RowKind, assignments
+from dialplan.numbering.numbers import Unreadable, is_region, normalise
+from dialplan.routing.decide import Call, Decision, decide
+from dialplan.routing.explain import Explanation, Step
+from dialplan.routing.table import Entry, Patch, RoutingTable
 from router.commands.data import print_json, with_store
-from router.settings import Settings, from_process
-from router.store.base import NoStoreError, Store, Use
-from router.stores import stores_of
+from router.config.settings import Settings, from_process
+from router.store.api import NoStoreError, Store, Use
+from router.store.factory import stores_of
 
 
 class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours

@@ -12,15 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
 
-from router.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
+from router.config.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
+from router.config.settings import Format, Level
 
-Format: TypeAlias = Literal["json", "console"]
-Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 _LINE_FEED = ord("\n")
 _LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 

@@ -11,8 +11,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from dialplan.attempts import Outcome
-from dialplan.decide import Kind, Reason
+from dialplan.campaigns.attempts import Outcome
+from dialplan.routing.decide import Kind, Reason
 
 # From what an idle machine needs (about 0.2 ms, most of it waiting for Asterisk's small writes) to the deadline.
 _DECISION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

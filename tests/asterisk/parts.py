@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BY_HAND = "run `make test-parts` as root on Debian, or install SIPp and Asterisk 22 (RINGWAY_ASTERISK=/path/to/it)"
+BY_HAND = "run `make test-parts` as root on Debian, or install SIPp and Asterisk 22 (TESTS_ASTERISK=/path/to/it)"
 _VERSION_22 = re.compile(r"^Asterisk (certified/)?22\.")
 _INSIDE = "/mnt"
 # In a mount and process namespace of its own: the run's folder appears as /mnt of the Asterisk folder, and neither a
@@ -64,13 +64,13 @@ def _is_22(program: str) -> bool:
 
 def find_asterisk(environ: Mapping[str, str] = os.environ) -> Program:
     """Return the Asterisk 22 to test with, looked for in the order that `tests/parts/prepare` has."""
-    own = environ.get("RINGWAY_ASTERISK")
+    own = environ.get("TESTS_ASTERISK")
     if own:
         if not _is_22(own):
-            raise MissingPartError(f"RINGWAY_ASTERISK={own} is no Asterisk 22; {BY_HAND}")
+            raise MissingPartError(f"TESTS_ASTERISK={own} is no Asterisk 22; {BY_HAND}")
         return Program(own, None)
     caches = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(environ.get("RINGWAY_CACHE") or f"{caches}/ringway") / "asterisk-22"
+    root = Path(environ.get("TESTS_CACHE") or f"{caches}/ringway") / "asterisk-22"
     if (root / ".recipe").exists() and os.geteuid() == 0:
         return Program("asterisk", root)
     on_path = shutil.which("asterisk")

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from router.store import redis as store_redis
-from router.store import redis_connection, sync
+from router.store import table_sync as sync
+from router.store.redis import connection as redis_connection
+from router.store.redis import store as store_redis
 from tests.fault_proxy import FaultProxy
 from tests.integration.redis_stores import Stores
 from tests.processes import DEMO_DATA, load, write_config

@@ -9,18 +9,18 @@ from typing import Any, Self
 import pytest
 import structlog
 
-from dialplan.attempts import Attempt, Outcome
-from dialplan.callbacks import Verdict
-from dialplan.model import CallFlow, Destination, Row, RowKind
-from dialplan.validate import ChangeSet
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.callbacks import Verdict
+from dialplan.dataset.changes import ChangeSet
+from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
 from router.observe.metrics import Metrics
-from router.store import redis as store_redis
-from router.store.base import Commit, Prepare, StoreError
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Link, Reply, Script
-from router.store.sync import TableSync
+from router.store.api import Commit, Prepare, StoreError
+from router.store.redis import store as store_redis
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.store import RedisStore
+from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy
 from tests.processes import PATIENCE_SECONDS
 

@@ -14,9 +14,9 @@ from typing import Self
 
 import pytest
 
-from dialplan.model import CallFlow, Destination, Row, RowKind
-from dialplan.validate import ChangeSet, Stored
-from router.store.sqlite import SqliteStore
+from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from router.store.sqlite.store import SqliteStore
 from tests.integration import large
 from tests.processes import (
     DEMO_DATA,

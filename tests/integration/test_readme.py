@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.settings import load
+from router.config.settings import load
 from tests.ports import free_port
 
 _ROOT = pathlib.Path(__file__).parents[2]

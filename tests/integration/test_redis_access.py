@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from router.store import redis_connection
-from router.store.base import StoreError
+from router.store.api import StoreError
+from router.store.redis import connection as redis_connection
 from tests.integration.redis_stores import Stores, everything
 from tests.redis_server import RedisServer, running_cluster, running_redis
 

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 import structlog
 
-from dialplan.attempts import Attempt, Outcome
-from dialplan.numbers import Bare
-from router.callbacks import Callbacks
-from router.limits import REDIS_CONNECTIONS_MAX
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.numbering.numbers import Bare
+from router.callbacks.service import Callbacks
+from router.config.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, number
 from tests.tables import table_of

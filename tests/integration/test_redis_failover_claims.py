@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.attempts import Attempt, Outcome, Sighting
-from dialplan.callbacks import Verdict
-from dialplan.numbers import Bare
-from router.callbacks import Callbacks
+from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
+from dialplan.campaigns.callbacks import Verdict
+from dialplan.numbering.numbers import Bare
+from router.callbacks.service import Callbacks
 from router.observe.metrics import Metrics
-from router.store import redis_connection
-from router.store.base import Recorded
-from router.store.outbox import KeptCallbackStore
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
-from router.store.sqlite_callbacks import SqliteCallbackStore
+from router.store.api import Recorded
+from router.store.local.outbox import KeptCallbackStore
+from router.store.redis import connection as redis_connection
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
+from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.property.linearizable import Answer, Callback, Seen, Word, find_order, shown
 from tests.redis_server import RedisServer, Sentinels

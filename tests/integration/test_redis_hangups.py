@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from router.limits import REDIS_CONNECTIONS_MAX
+from router.config.limits import REDIS_CONNECTIONS_MAX
 from tests.fastagi import environment
 from tests.processes import Router, running_router, wait_until
 from tests.redis_server import running_redis

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from dialplan.model import CallFlow, Destination, Number, Row, RowKind
-from dialplan.validate import ChangeSet
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
+from dialplan.dataset.changes import ChangeSet
+from dialplan.kinds.model import CallFlow, Destination, Number, Row, RowKind
+from router.store.redis.address import Options, parse
+from router.store.redis.store import RedisStore
 from tests.fastagi import environment_lines, place
 from tests.processes import DEMO_DATA, Router, load, ringway, running_router, wait_until, write_config
 from tests.redis_server import RedisServer, running_redis

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.store import redis_connection
-from router.store.base import Commit, StoreError
+from router.store.api import Commit, StoreError
+from router.store.redis import connection as redis_connection
 from tests.integration.redis_stores import Stores, at_last, everything, flows, removal, until
 from tests.ports import free_port
 from tests.processes import PATIENCE_SECONDS, wait_until

@@ -5,14 +5,14 @@ import contextlib
 
 import pytest
 
-from dialplan.attempts import Attempt, Heard, Outcome
-from dialplan.callbacks import Claim, Verdict
-from dialplan.model import RowKind
-from dialplan.validate import ChangeSet, Stored
-from router.store import redis as store_redis
-from router.store import redis_callback_scripts as callback_scripts
-from router.store import redis_scripts
-from router.store.base import Commit, StoreError
+from dialplan.campaigns.attempts import Attempt, Heard, Outcome
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.kinds.model import RowKind
+from router.store.api import Commit, StoreError
+from router.store.redis import callback_scripts
+from router.store.redis import scripts as redis_scripts
+from router.store.redis import store as store_redis
 from tests.fault_proxy import FaultProxy
 from tests.integration.redis_stores import (
     ANNA,

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from dialplan.attempts import Attempt, Outcome
-from dialplan.callbacks import Verdict
-from router.store.base import Commit, StoreError
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.callbacks import Verdict
+from router.store.api import Commit, StoreError
 from tests.integration.redis_stores import ANNA, OUR, SINCE, Stores, at_last, content, flows, removal, until
 from tests.processes import wait_until
 from tests.redis_server import RedisServer, running_redis

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dialplan.model import CallFlow, Destination, Row, RowKind
-from dialplan.validate import ChangeSet, prepare
-from router.store.base import Prepare
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
+from dialplan.dataset.changes import ChangeSet, prepare
+from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from router.store.api import Prepare
+from router.store.redis.address import Options, parse
+from router.store.redis.store import RedisStore
 from tests.fastagi import environment, executed
 from tests.integration.serving import connect
 from tests.processes import Router, ringway, running_router, wait_until

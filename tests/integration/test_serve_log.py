@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.agi.client import ask
-from router.limits import LOG_LINES_MAX
+from router.config.limits import LOG_LINES_MAX
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
 from tests.ports import free_port
 from tests.processes import (

@@ -15,14 +15,14 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import structlog
 import uvloop
 
-from dialplan.attempts import Attempt, Outcome, Sighting
-from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
-from router.callbacks import Callbacks
+from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.table import RoutingTable
+from router.callbacks.service import Callbacks
 from router.observe.metrics import Metrics
-from router.store.base import StoreError
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
+from router.store.api import StoreError
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
 from tests.fault_proxy import FaultProxy
 from tests.processes import PATIENCE_SECONDS
 from tests.property.callback_plans import (

@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from dialplan.model import (
+from dialplan.dataset.problems import Place
+from dialplan.dataset.reader import RawRow
+from dialplan.kinds.model import (
     CITY_MAX_CHARS,
     DESCRIPTION_MAX_CHARS,
     NAME_MAX_CHARS,
@@ -15,8 +17,6 @@ from dialplan.model import (
     PARAMETER_TEXT_MAX_CHARS,
     RowKind,
 )
-from dialplan.problems import Place
-from dialplan.rows import RawRow
 from tests.samples import Entry
 
 # --- anything -------------------------------------------------------------------------------------------------------

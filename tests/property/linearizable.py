@@ -7,7 +7,7 @@ effect at any moment since it was asked, or never.
 
 The search is that of Wing and Gong, with Lowe's memory of what was tried: an operation may come next if none that is
 left was answered before it was asked. What one after the other means is written here from the mission page ("Callback
-rules, exactly"), and shares nothing with `dialplan.callbacks`.
+rules, exactly"), and shares nothing with `dialplan.campaigns.callbacks`.
 """
 
 import math

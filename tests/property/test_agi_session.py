@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused
 from router.agi.session import AgiSession, State
-from router.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+from router.config.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
 from tests.fastagi import ENVIRONMENT, environment
 
 FRAGMENTS = st.sampled_from(

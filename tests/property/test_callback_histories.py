@@ -18,18 +18,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dialplan.attempts import Outcome, Sighting
-from dialplan.decide import Decision
-from dialplan.model import Destination
-from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
+from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.kinds.model import Destination
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Decision
+from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
-from router.callbacks import Callbacks
+from router.callbacks.service import Callbacks
 from router.observe.metrics import Metrics
-from router.store import sqlite_callbacks
-from router.store.sqlite_callbacks import SqliteCallbackStore
-from router.store.sqlite_connection import Connection
+from router.store.sqlite import callbacks as sqlite_callbacks
+from router.store.sqlite.callbacks import SqliteCallbackStore
+from router.store.sqlite.connection import Connection
 from tests.samples import campaign, company, flow, number
 from tests.tables import table_of
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from dialplan.callbacks import Claim
-from router.store import redis_callback_scripts as scripts
-from router.store.base import StoreError
-from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Script
+from dialplan.campaigns.callbacks import Claim
+from router.store.api import StoreError
+from router.store.redis import callback_scripts as scripts
+from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.connection import Script
 from tests.property.callback_plans import FAULTS
 from tests.property.callback_players import AS_FAR, SHOWN, Tally, play_all
 

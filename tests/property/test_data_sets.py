@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from dialplan.model import Row, RowKind, key_of
-from dialplan.problems import DataProblems, Problem
-from dialplan.rows import RawRow
-from dialplan.validate import ChangeSet, NothingStored, Stored, prepare
-from router import files
+from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.problems import DataProblems, Problem
+from dialplan.dataset.reader import RawRow
+from dialplan.kinds.model import Row, RowKind, key_of
+from router.management import data_files as files
 from tests.property.datasets import ANY_ROWS, as_rows, good_sets, tried
 from tests.samples import Entry, Held, held
 

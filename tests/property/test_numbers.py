@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat
 from phonenumbers.phonemetadata import PhoneMetadata
 
-from dialplan.numbers import Bare, Unreadable, national, normalise
+from dialplan.numbering.numbers import Bare, Unreadable, national, normalise
 
 REGIONS: Final = sorted(phonenumbers.SUPPORTED_REGIONS)
 E164: Final = re.compile(r"\+[1-9][0-9]{2,14}")

@@ -14,7 +14,7 @@ import pytest
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
 from phonenumbers.phonemetadata import PhoneMetadata
 
-from dialplan.numbers import Bare, Unreadable, national, normalise
+from dialplan.numbering.numbers import Bare, Unreadable, national, normalise
 
 REGIONS: Final = sorted(phonenumbers.SUPPORTED_REGIONS)
 NO_COUNTRY: Final = sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)

@@ -5,13 +5,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialplan.decide import Call, decide
-from dialplan.model import CallFlow, Destination, RowKind
-from dialplan.numbers import Bare
-from dialplan.parameters import delivered
-from dialplan.problems import DataProblems
-from dialplan.table import Assigned, Patch, RoutingTable
-from dialplan.validate import ChangeSet, prepare
+from dialplan.dataset.changes import ChangeSet, prepare
+from dialplan.dataset.parameters import delivered
+from dialplan.dataset.problems import DataProblems
+from dialplan.kinds.model import CallFlow, Destination, RowKind
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Call, decide
+from dialplan.routing.table import Assigned, Patch, RoutingTable
 from tests.property import naive
 from tests.property.datasets import NUMBERS, as_rows, good_sets, number_entries, tried
 from tests.samples import Entry, Held, held

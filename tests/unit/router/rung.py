@@ -8,15 +8,15 @@ from typing import Any
 
 import structlog
 
-from dialplan.attempts import Attempt, Outcome, Sighting
-from dialplan.callbacks import Claim
-from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
-from router.callbacks import Callbacks, StoreDown
-from router.limits import FORGET_MARGIN_SECONDS
+from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
+from dialplan.campaigns.callbacks import Claim
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.table import RoutingTable
+from router.callbacks.service import Callbacks, StoreDown
+from router.config.limits import FORGET_MARGIN_SECONDS
 from router.observe.metrics import Metrics
-from router.store.base import News, Recorded, StoreError
-from router.store.sqlite_callbacks import SqliteCallbackStore
+from router.store.api import News, Recorded, StoreError
+from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.samples import campaign, company, number
 from tests.tables import table_of
 

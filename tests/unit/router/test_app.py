@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 import pytest
 
-from router import app, systemd
-from router.settings import Agi, Endpoint, Settings, SettingsError
-from router.settings import Store as StoreSettings
-from router.store.base import StoreError
-from router.store.sync import TableSync
+from router import app
+from router.config.settings import Agi, Endpoint, Settings, SettingsError
+from router.config.settings import Store as StoreSettings
+from router.store.api import StoreError
+from router.store.table_sync import TableSync
+from router.util import systemd
 from tests.ports import free_port
 
 PATIENCE_SECONDS = 30.0

@@ -9,8 +9,8 @@ import pytest
 
 from router import app, cli
 from router.commands import data, live, route
-from router.settings import SettingsError
-from router.store.base import StoreError
+from router.config.settings import SettingsError
+from router.store.api import StoreError
 
 COMMANDS = ["serve", "check", "load", "dump", "route", "call", "status"]
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 import structlog
 
-from dialplan.attempts import Sighting
-from dialplan.callbacks import Claim, Verdict
-from dialplan.decide import Decision, Reason
-from dialplan.model import Destination
-from dialplan.numbers import Bare
-from dialplan.table import Entry, RoutingTable
+from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.kinds.model import Destination
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Decision, Reason
+from dialplan.routing.table import Entry, RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest, parse_environment
 from tests.fastagi import environment, executed

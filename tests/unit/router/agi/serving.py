@@ -11,12 +11,12 @@ from typing import Any
 
 import structlog
 
-from dialplan.attempts import Sighting
-from dialplan.callbacks import Claim, Verdict
-from dialplan.decide import Decision, Kind, Reason
-from dialplan.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
-from dialplan.numbers import Bare
-from dialplan.table import Entry, Patch, RoutingTable
+from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.kinds.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Decision, Kind, Reason
+from dialplan.routing.table import Entry, Patch, RoutingTable
 from router.agi import handler
 from router.agi.handler import Answer, Reading
 from router.agi.messages import AgiRequest

@@ -5,10 +5,20 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.decide import Decision, Kind, Reason
-from dialplan.model import CallFlow, Company, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
-from dialplan.numbers import Bare
-from dialplan.table import Patch, RoutingTable
+from dialplan.kinds.model import (
+    CallFlow,
+    Company,
+    Destination,
+    Number,
+    NumberKind,
+    Parameter,
+    ParameterType,
+    Row,
+    RowKind,
+)
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Decision, Kind, Reason
+from dialplan.routing.table import Patch, RoutingTable
 from router.agi.handler import Answer, Handler, Reading, UnknownScriptError
 from router.agi.messages import AgiRequest
 from tests.fastagi import executed

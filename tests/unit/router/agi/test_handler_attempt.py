@@ -2,9 +2,9 @@
 
 import pytest
 
-from dialplan.attempts import Outcome, Sighting
-from dialplan.callbacks import Claim, Verdict
-from dialplan.table import RoutingTable
+from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer
 from tests.fastagi import executed
 from tests.unit.router.agi.asking import NOW, OUR, FakeCallbacks, awaited, request, with_callbacks

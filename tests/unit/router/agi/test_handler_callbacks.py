@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.attempts import Attempt, Outcome
-from dialplan.callbacks import Claim, Verdict
-from dialplan.decide import Reason
-from dialplan.numbers import Bare
-from dialplan.table import RoutingTable
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Reason
+from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
 from tests.samples import campaign, company, flow, number

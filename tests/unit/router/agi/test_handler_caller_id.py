@@ -2,9 +2,9 @@
 
 import pytest
 
-from dialplan.callbacks import Claim, Verdict
-from dialplan.model import Company
-from dialplan.table import RoutingTable
+from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.kinds.model import Company
+from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler
 from tests.fastagi import executed
 from tests.samples import campaign, company, number

@@ -19,7 +19,7 @@ from router.agi.messages import (
     parse_reply,
     split_pairs,
 )
-from router.limits import COMMAND_MAX_BYTES, ENVIRONMENT_MAX_LINES, MSET_MAX_PAIRS
+from router.config.limits import COMMAND_MAX_BYTES, ENVIRONMENT_MAX_LINES, MSET_MAX_PAIRS
 from tests.fastagi import ENVIRONMENT, NEW_MSET_PAIRS, OLD_MSET_PAIRS, environment_lines, executed, words
 
 USED = ("agi_network_script", "agi_uniqueid", "agi_callerid", "agi_callingpres", "agi_dnid", "agi_extension")

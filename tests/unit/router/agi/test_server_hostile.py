@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from router.agi.messages import Refused
-from router.limits import ENVIRONMENT_MAX_BYTES
+from router.config.limits import ENVIRONMENT_MAX_BYTES
 from tests.fastagi import environment, environment_lines, executed
 from tests.unit.router.agi.serving import FORGED_END, ended, reset, serving
 

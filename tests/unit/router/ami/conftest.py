@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.ami import watch
+from router.ami import monitor as watch
 from tests.unit.router.ami.peers import SECRET
 from tests.unit.router.ami.watching import (
     Watched,

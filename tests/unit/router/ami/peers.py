@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from router.ami.attempts import Event
 from router.ami.client import connect
+from router.ami.dial_tracker import Event
 from router.ami.session import AmiSession
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"

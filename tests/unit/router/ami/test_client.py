@@ -9,10 +9,10 @@ import pytest
 import structlog
 
 from router.ami import client
-from router.ami.attempts import Event
 from router.ami.client import connect
+from router.ami.dial_tracker import Event
 from router.ami.session import AmiError, AmiSession
-from router.limits import AMI_MESSAGE_MAX_BYTES, AMI_TURN_MESSAGES
+from router.config.limits import AMI_MESSAGE_MAX_BYTES, AMI_TURN_MESSAGES
 from tests.unit.router.ami.peers import Peer, Serve, capturing, hangup_text, server_of, session_with
 
 

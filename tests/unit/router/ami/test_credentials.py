@@ -10,7 +10,7 @@ import pytest
 
 from router.ami import credentials
 from router.ami.credentials import CredentialFiles, Credentials, CredentialsError
-from router.limits import AMI_SECRET_MAX_BYTES
+from router.config.limits import AMI_SECRET_MAX_BYTES
 
 
 def files(path: Path, *, tls: bool = False, tls_ca_file: str = "") -> CredentialFiles:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.ami.attempts import Event
+from router.ami.dial_tracker import Event
 from router.ami.events import EventReader
 from tests.unit.router.ami.peers import CHANNEL, dial_text, hangup_text
 

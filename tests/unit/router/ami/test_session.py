@@ -8,7 +8,7 @@ import pytest
 
 from router.ami import client, session
 from router.ami.session import AmiError, AmiRefusedError, AmiSession
-from router.limits import DIALLED_LOG_MAX_CHARS
+from router.config.limits import DIALLED_LOG_MAX_CHARS
 from tests.unit.router.ami.peers import SECRET, Peer, session_with
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from dialplan.attempts import Sighting
-from router.ami.watch import AmiWatch, Asterisk
+from dialplan.campaigns.attempts import Sighting
+from router.ami.monitor import AmiWatch, Asterisk
 from router.observe.metrics import Metrics
 from tests.unit.router.ami.peers import BANNER, Peer, Serve, capturing, dial_text, hangup_text, server_of
 

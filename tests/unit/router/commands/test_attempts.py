@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from dialplan.attempts import Attempt, Outcome
-from router.store.sqlite_callbacks import beside
+from dialplan.campaigns.attempts import Attempt, Outcome
+from router.store.sqlite.callbacks import beside
 from tests.unit.router.commands.conftest import Run
 
 OUR, ALSO_OURS = "+442079460000", "+442079460002"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from dialplan.model import Row, RowKind
-from dialplan.validate import ChangeSet, Stored
-from router import files
+from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.kinds.model import Row, RowKind
 from router.commands import data
+from router.management import data_files as files
 from router.store.work import Work
 from tests.processes import DEMO_DATA
 from tests.unit.router.commands.conftest import Run

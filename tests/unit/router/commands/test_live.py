@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import prometheus_client
 import pytest
 
-from dialplan.decide import Kind, Reason
+from dialplan.routing.decide import Kind, Reason
 from router.commands import live
+from router.config.settings import Agi, Settings
 from router.observe.metrics import Metrics
-from router.settings import Agi, Settings
 from tests.unit.router.commands.conftest import Run
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dialplan.attempts import Attempt, Outcome
-from dialplan.callbacks import Verdict
-from router.store.sqlite_callbacks import SqliteCallbackStore, beside
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.callbacks import Verdict
+from router.store.sqlite.callbacks import SqliteCallbackStore, beside
 from tests.unit.router.commands.conftest import Run
 
 

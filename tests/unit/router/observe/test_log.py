@@ -15,8 +15,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.config.settings import Format, Level
 from router.observe import log
-from router.observe.log import CallRecord, Format, Level, LogWriter, make_logger, mask
+from router.observe.log import CallRecord, LogWriter, make_logger, mask
 
 PATIENCE_SECONDS = 30.0
 MOMENT = dt.datetime(2026, 11, 22, 3, 4, 5, 678901, tzinfo=dt.UTC)

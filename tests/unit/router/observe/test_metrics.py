@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from dialplan.decide import Kind, Reason
-from router.limits import DEADLINE_MAX_MS
+from dialplan.routing.decide import Kind, Reason
+from router.config.limits import DEADLINE_MAX_MS
 from router.observe.metrics import Metrics
 
 # contract.md, "Metrics"; the names without those of links that this version does not have.

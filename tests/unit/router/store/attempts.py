@@ -1,7 +1,7 @@
 """What the tests of stores of attempts put in and ask for. Moments are small numbers of seconds."""
 
-from dialplan.attempts import Attempt, Outcome
-from router.store.base import CallbackStore
+from dialplan.campaigns.attempts import Attempt, Outcome
+from router.store.api import CallbackStore
 
 OUR, ALSO_OURS = "+442079460000", "+442079460001"
 ANNA, BORIS = "+447700900123", "+447700900456"

@@ -1,6 +1,6 @@
 """The stores that the suites in test_base and test_callback_stores run against.
 
-Each has to keep every promise of `router.store.base`.
+Each has to keep every promise of `router.store.api`.
 """
 
 import pathlib
@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from router.store import redis as store_redis
-from router.store import redis_connection, sqlite_callbacks
-from router.store.base import CallbackStore, Store
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
-from router.store.redis_connection import Link
-from router.store.sqlite import SqliteStore
-from router.store.sqlite_callbacks import SqliteCallbackStore
+from router.store.api import CallbackStore, Store
+from router.store.redis import connection as redis_connection
+from router.store.redis import store as store_redis
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.connection import Link
+from router.store.redis.store import RedisStore
+from router.store.sqlite import callbacks as sqlite_callbacks
+from router.store.sqlite.callbacks import SqliteCallbackStore
+from router.store.sqlite.store import SqliteStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.unit.router.store.links import Linker

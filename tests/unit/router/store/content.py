@@ -1,8 +1,8 @@
 """What the tests of stores put in and read back."""
 
-from dialplan.model import CallFlow, Destination, Row, RowKind
-from dialplan.validate import ChangeSet, Stored, prepare
-from router.store.base import Commit, Prepare, Reading, Store
+from dialplan.dataset.changes import ChangeSet, Stored, prepare
+from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from router.store.api import Commit, Prepare, Reading, Store
 from tests.samples import Entry, raw
 
 Content = dict[tuple[RowKind, str], Row | None]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from router.store.base import StoreError
-from router.store.redis_connection import Link, Script
+from router.store.api import StoreError
+from router.store.redis.connection import Link, Script
 from tests.redis_server import RedisServer
 
 SECRET = "s3cret/#p@ss"  # noqa: S105

@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from dialplan.attempts import Attempt
-from router.store.outbox import KeptCallbackStore
-from router.store.redis_address import Options, parse
-from router.store.redis_callbacks import RedisCallbackStore
-from router.store.sqlite_callbacks import SqliteCallbackStore
+from dialplan.campaigns.attempts import Attempt
+from router.store.local.outbox import KeptCallbackStore
+from router.store.redis.address import Options, parse
+from router.store.redis.callbacks import RedisCallbackStore
+from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.unit.router.store.logs import Log

@@ -5,10 +5,10 @@ from collections.abc import Awaitable
 
 import pytest
 
-from dialplan.model import RowKind
-from router.store.base import Prepare, Store, StoreError
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
+from dialplan.kinds.model import RowKind
+from router.store.api import Prepare, Store, StoreError
+from router.store.redis.address import Options, parse
+from router.store.redis.store import RedisStore
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data
 

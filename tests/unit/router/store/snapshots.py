@@ -6,10 +6,10 @@ import sqlite3
 import uuid
 from typing import Any
 
-from router.store.base import Reading
-from router.store.redis import RedisStore
-from router.store.redis_address import Options, parse
-from router.store.snapshot import SnapshotStore
+from router.store.api import Reading
+from router.store.local.snapshot import SnapshotStore
+from router.store.redis.address import Options, parse
+from router.store.redis.store import RedisStore
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from dialplan.attempts import Attempt, Heard, Outcome
-from dialplan.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of
-from router import limits
-from router.store.base import CallbackStore, Recorded, Use
+from dialplan.campaigns.attempts import Attempt, Heard, Outcome
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of
+from router.config import limits
+from router.store.api import CallbackStore, Recorded, Use
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 

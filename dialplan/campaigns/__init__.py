@@ -1,0 +1,1 @@
+"""Outbound campaigns: attempts, callbacks, caller IDs."""

@@ -1,0 +1,119 @@
+"""Attempts of outbound campaigns: one call to a subscriber, showing one of our numbers, and what became of it.
+
+Two witnesses tell of them, the manager interface and the dialplan's hangup handler. What they saw is judged here, by
+the same rule for both, and their words for the numbers are read here.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from dialplan.numbering.numbers import Bare, Unreadable, normalise
+from dialplan.routing.table import RoutingTable
+
+ATTEMPT_ID_MAX_CHARS = 200  # a unique id of Asterisk (150), and what tells attempts of one channel apart
+# Q.850 causes of a call that came to the subscriber and was not taken: user busy, no user responding, no answer from
+# user (alerted), call rejected.
+_REACHED_CAUSES = frozenset({17, 18, 19, 21})
+# The same in SIP: not available now, busy, busy everywhere, declined. Asterisk makes causes of the four above out of
+# others too: 21 of 401, 403 and 407, 18 of 408, 19 of 483, which come from a trunk that has not reached anybody.
+_REACHED_SIP = frozenset({480, 486, 600, 603})
+# Unallocated number, no route, number changed, not a complete number: an announcement before it was the trunk's own.
+_NOBODY_CAUSES = frozenset({1, 2, 3, 22, 28})
+
+
+class Outcome(StrEnum):
+    """What became of an attempt. Stable: metrics and data carry these words."""
+
+    MISSED = "missed"
+    ANSWERED = "answered"
+    FAILED = "failed"  # it never reached the subscriber
+
+
+def outcome_of(*, answered: bool, rang: bool, cause: int, early_media: bool = False, sip: int = 0) -> Outcome:
+    """The verdict on an attempt, all of its legs together.
+
+    `rang`: one of them was heard ringing; `early_media`: something was heard before an answer. `cause`: the hangup
+    cause (Q.850), 0 where unknown; `sip`: the status of the last SIP answer, 0 where unknown, and it says more. What
+    Asterisk calls NOANSWER does not tell: it says so of a 404 and of a 603 as well.
+    """
+    if answered:
+        return Outcome.ANSWERED
+    if rang:
+        return Outcome.MISSED
+    if cause in _NOBODY_CAUSES:
+        return Outcome.FAILED
+    reached = sip in _REACHED_SIP if sip else cause in _REACHED_CAUSES
+    return Outcome.MISSED if early_media or reached else Outcome.FAILED
+
+
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One outbound call of a campaign to a subscriber, showing one of our numbers, when it is over.
+
+    `id` names the call: both witnesses of an attempt give it the same. It is one attempt for each pair of numbers: a
+    dialler may call several subscribers out of one channel. `at` is its end, in epoch seconds UTC.
+    """
+
+    id: str
+    campaign: str
+    number: str  # shown, E.164
+    subscriber: str  # E.164
+    at: float
+    outcome: Outcome
+
+
+class Heard(StrEnum):
+    """What a word about an attempt is to somebody who may have heard of it before."""
+
+    NEW = "new"
+    MORE = "more"  # of an attempt that is known, with an outcome that says more
+    KNOWN = "known"
+
+
+_WEIGHT = {Outcome.FAILED: 0, Outcome.MISSED: 1, Outcome.ANSWERED: 2}
+
+
+def merged(known: Attempt | None, told: Attempt) -> tuple[Attempt, Heard]:
+    """What is known of an attempt after another word about it; of both, the id and the two numbers are the same.
+
+    Answered stands over missed, and missed over failed, since nobody sees more than there was. The moment is the one
+    that came first.
+    """
+    if known is None:
+        return told, Heard.NEW
+    if _WEIGHT[told.outcome] <= _WEIGHT[known.outcome]:
+        return known, Heard.KNOWN
+    return msgspec.structs.replace(known, outcome=told.outcome), Heard.MORE
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """An attempt as a witness tells of it: numbers as they were written."""
+
+    id: str
+    campaign: str
+    number: str  # shown
+    subscriber: str
+    at: float  # its end, epoch seconds UTC
+    outcome: Outcome
+
+
+def read_attempt(sighting: Sighting, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
+    """The attempt in what a witness saw, or why there is none in it.
+
+    National numbers are read in the region of the campaign's company, with `region` where that is not known.
+    """
+    campaign = table.campaigns.get(sighting.campaign)
+    if campaign is None:
+        return "no such campaign is stored"
+    company = table.companies.get(campaign.company)
+    home = company.region if company is not None else region
+    number = normalise(sighting.number, home, bare)
+    if isinstance(number, Unreadable):
+        return f"the number shown cannot be read: {number.text}"
+    subscriber = normalise(sighting.subscriber, home, bare)
+    if isinstance(subscriber, Unreadable):
+        return f"the subscriber's number cannot be read: {subscriber.text}"
+    entry = table.numbers.get(number)
+    if entry is None or entry.company not in (None, campaign.company):
+        return "the number shown is neither the pool's nor the campaign's company's"
+    return Attempt(sighting.id, sighting.campaign, number, subscriber, sighting.at, sighting.outcome)

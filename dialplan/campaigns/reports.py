@@ -1,0 +1,58 @@
+"""How the shipped dialplan tells of an attempt: the arguments of agi://…/attempt, and what it keeps in AstDB.
+
+The facts are the hangup handler's: DIALSTATUS, HANGUPCAUSE, whether RINGTIME_MS or PROGRESSTIME_MS was set, and the
+status of the last SIP answer.
+"""
+
+from collections.abc import Sequence
+
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Sighting, outcome_of
+
+FAMILY = "ringway-attempts"  # of AstDB; the key is the attempt's id
+_KEPT = f"/{FAMILY}/"
+_SEPARATOR = "|"
+_ARGUMENTS = 8
+_DIGITS = 9  # more than any cause or status has
+_CANCELLED = "CANCEL"
+_SIP_FINAL = 300  # an answer below it says nothing of how the call ended
+
+
+def read_report(arguments: Sequence[str]) -> Sighting | None:
+    """ID, campaign, subscriber, number shown, DIALSTATUS, hangup cause, what was heard, end in epoch ms, SIP status.
+
+    What was heard: 1 ringing, 2 something else before an answer. The SIP status is of the last answer; it may be empty,
+    0 or left out, where nobody knows it. None where the report cannot be read.
+    """
+    if len(arguments) == _ARGUMENTS:
+        arguments = [*arguments, ""]
+    if len(arguments) != _ARGUMENTS + 1:
+        return None
+    name, campaign, subscriber, number, status, cause, heard, ended_ms, sip = arguments
+    if not name or len(name) > ATTEMPT_ID_MAX_CHARS or not (ended_ms.isascii() and ended_ms.isdigit()):
+        return None
+    # Who gives up himself also gives the cause, which then tells nothing of the subscriber.
+    cancelled = status == _CANCELLED
+    answer = _number(sip)
+    outcome = outcome_of(
+        answered=status == "ANSWER",
+        rang=heard == "1",
+        early_media=heard == "2",
+        cause=0 if cancelled else _number(cause),
+        sip=answer if answer >= _SIP_FINAL and not cancelled else 0,
+    )
+    return Sighting(name, campaign, number, subscriber, int(ended_ms[:15]) / 1000, outcome)
+
+
+def read_kept(key: str, value: str) -> Sighting | None:
+    """The same out of AstDB, None where it is none of ours. `key` as AstDB lists it: /FAMILY/ID.
+
+    An id may hold slashes.
+    """
+    if not key.startswith(_KEPT):
+        return None
+    return read_report([key.removeprefix(_KEPT), *value.split(_SEPARATOR)])
+
+
+def _number(text: str) -> int:
+    """A cause or a status; 0 where it is none."""
+    return int(text[:_DIGITS]) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,1 @@
+"""What a change has to pass, one module a check."""

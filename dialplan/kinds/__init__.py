@@ -1,0 +1,1 @@
+"""The kinds of rows that a data set is made of."""

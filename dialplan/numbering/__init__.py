@@ -1,0 +1,1 @@
+"""How phone numbers are read and shown."""

@@ -1,0 +1,199 @@
+"""Reading and showing phone numbers: any text to E.164 or a reason, E.164 to what people of a region expect.
+
+The order in which digits are read, for a region (its *plan*) and the trunk's setting for bare digits:
+
+1. `+…`: calling code and significant number. What stands between them by habit (`+44 (0)20 …`) is dropped
+   where the number does not fit its plan as it stands but fits it without; so never in Italy.
+2. Without a `+`, the first of these that *fits*, that is, begins and counts as the plan's numbers do:
+   a. an international prefix of the region (`00`, `011`, `8~10`, …) and an international number;
+   b. a national prefix of the region (`0`, `06`, `8`, `1`, a carrier's `0…`) and a significant number, the
+      longest prefix first;
+   c. a significant number that begins with 0 itself (Italy), unless what marks it is no more than an
+      international prefix;
+   d. `0` and a significant number, whatever the country's own trunk prefix is;
+   e. bare digits, by the setting. NATIONAL takes local forms (`2921234` in Bermuda), a significant
+      number, and the region's own calling code before one; E164 takes what would do after a `+`.
+3. Where none fits, the number may be of a range that the metadata does not know. Then a possible length
+   will do, in the order: `+…` or an international prefix, bare E.164, the plain national prefix, bare
+   national digits.
+
+So a prefix of the region's own wins over the bare reading in every mode, where what follows fits. It matters
+in regions whose prefix is a digit that calling codes begin with: in RU and KZ `8 495 123 45 67` is Moscow
+and not Vietnam (+84 951 234 567), in LT `8 612 34567` is a Lithuanian mobile. In the countries of +1 both
+readings of `1 212 555 0123` are one number; but a trunk there that sends ten digits needs NATIONAL, since
+bare E.164 makes Egypt of `202 555 0123`. Carrier selection that begins otherwise (`12593` in China) is read
+as such by NATIONAL only: elsewhere it would swallow bare numbers from abroad.
+
+A digit string is checked against the plan's lengths, never for being assigned. Reading does dictionary and
+string work alone: no expression is matched here, see `dialplan.numbering.plans`.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from dialplan.numbering.parsing import MAX_TEXT, Unreadable, digits_of
+from dialplan.numbering.plans import CODE_DIGITS, Numbering, Plan, numbering
+
+__all__ = ["Bare", "Unreadable", "is_region", "national", "normalise"]
+
+_NOTHING: Final[tuple[str, ...]] = ()
+
+
+class Bare(StrEnum):
+    """How digits without any prefix are read: the `bare` setting of a trunk."""
+
+    E164 = "e164"
+    NATIONAL = "national"
+    REFUSE = "refuse"
+
+
+def normalise(text: str, region: str, bare: Bare) -> str | Unreadable:
+    """Read `text` as somebody in `region` ("GB") means it: `+` and the digits of E.164, or why it is none.
+
+    Total: never raises, whatever the text. Idempotent: what it returns it returns again, in every region
+    and mode. With an unknown region `+…` and, where `bare` is E164, bare digits are still read.
+    """
+    if len(text) > MAX_TEXT:
+        return Unreadable.TOO_LONG
+    world = numbering()
+    # Nearly all that trunks send is plain digits or + and digits, and needs no look at each character.
+    if not text.isascii() or not text.removeprefix("+").isdigit():
+        digits = digits_of(text)
+        if isinstance(digits, Unreadable):
+            return digits
+        text = digits
+    if text[0] == "+":
+        return _abroad(text[1:], world)
+    plan = world.plans.get(region)
+    if plan is None:
+        return _without_region(text, bare, world)
+    return _fitting(text, plan, bare, world) or _possible(text, plan, bare, world)
+
+
+def national(e164: str, region: str) -> str:
+    """Show the number `e164` to people of `region`: `0…` where it is theirs, else `+…` as it came.
+
+    Theirs is what has their calling code. `0…` is 0 and the significant number, or that number alone where
+    it begins with 0. It is used only where it reads back as the same number, which it then does in every
+    mode: digits that begin with 0 are never bare.
+    """
+    plan = numbering().plans.get(region)
+    if plan is None or not e164.startswith("+" + plan.code.digits):
+        return e164
+    significant = e164[1 + plan.code.size :]
+    shown = significant if significant.startswith("0") else "0" + significant
+    return shown if normalise(shown, region, Bare.REFUSE) == e164 else e164
+
+
+def is_region(text: str) -> bool:
+    """Whether `text` is the ISO 3166 code, in capitals, of a region whose numbering plan is known."""
+    return text in numbering().plans
+
+
+def _fits_abroad(digits: str, world: Numbering) -> str | None:
+    """Read `digits` as calling code and a number that fits, with what people write between them dropped."""
+    code = world.codes.get(digits[:CODE_DIGITS])
+    if code is None:
+        return None
+    significant = digits[code.size :]
+    if significant.startswith(code.heads.get(len(significant), _NOTHING)):
+        return "+" + digits
+    rewritten = code.prefixes.rewritten(significant, code.main_heads)
+    return None if rewritten is None else "+" + code.digits + rewritten
+
+
+def _abroad(digits: str, world: Numbering) -> str | Unreadable:
+    """Read `digits` as calling code and a number that fits, or else has a possible length."""
+    fitting = _fits_abroad(digits, world)
+    if fitting is not None:
+        return fitting
+    code = world.codes.get(digits[:CODE_DIGITS])
+    if code is None:
+        return Unreadable.TOO_SHORT if len(digits) < CODE_DIGITS else Unreadable.UNKNOWN_COUNTRY_CODE
+    significant = digits[code.size :]
+    if code.trunk_zero and significant.startswith("0"):
+        significant = significant[1:]
+        if significant.startswith("0"):
+            return _length_reason(significant, code.lengths)
+        return _abroad(code.digits + significant, world)
+    if len(significant) in code.lengths:
+        return "+" + digits
+    return _length_reason(significant, code.lengths)
+
+
+def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | None:
+    """Rule 2 of the order: the first reading of `digits` (ASCII, not empty) that fits its plan."""
+    for size in plan.idd_sizes:
+        if digits[:size] in plan.idd:
+            abroad = _fits_abroad(digits[size:], world)
+            if abroad is not None:
+                return abroad
+    significant = plan.own.rewritten(digits, plan.within)
+    if significant is None:
+        if digits[0] == "0":
+            significant = _after_zero(digits, plan)
+        elif bare == Bare.E164:
+            return _fits_abroad(digits, world)
+        elif bare == Bare.NATIONAL:
+            significant = plan.other.rewritten(digits, plan.heads)
+            if significant is None and digits.startswith(plan.heads.get(len(digits), _NOTHING)):
+                significant = digits
+            if significant is None and digits.startswith(plan.code.digits):
+                return _fits_abroad(digits, world)
+    return None if significant is None else "+" + plan.code.digits + significant
+
+
+def _after_zero(digits: str, plan: Plan) -> str | None:
+    """Rules 2c and 2d: the significant number that a leading 0 begins, or stands in front of."""
+    if plan.leading_zero:
+        heads = plan.bold_heads if _abroad_readings(digits, plan) else plan.within
+        if digits.startswith(heads.get(len(digits), _NOTHING)):
+            return digits
+    # A number that begins with 0 gets no second one, so that two zeros are never this form.
+    if digits[1:2] != "0" and digits.startswith(plan.within.get(len(digits) - 1, _NOTHING), 1):
+        return digits[1:]
+    return None
+
+
+def _abroad_readings(digits: str, plan: Plan) -> list[str]:
+    """What follows each international prefix that `digits` begin with; no calling code begins with 0."""
+    return [digits[size:] for size in plan.idd_sizes if digits[:size] in plan.idd and digits[size : size + 1] != "0"]
+
+
+def _possible(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Unreadable:
+    """Rule 3 of the order: the first reading of possible length, or why there is none."""
+    bare_digits = digits[0] != "0"
+    readings = _abroad_readings(digits, plan)
+    if bare_digits and bare == Bare.E164:
+        readings.append(digits)
+    national_numbers = [digits[len(prefix) :] for prefix in plan.plain if digits.startswith(prefix)]
+    if bare_digits and bare == Bare.NATIONAL:
+        national_numbers.append(digits)
+    readings += [
+        plan.code.digits + significant
+        for significant in national_numbers
+        if len(significant) in plan.lengths and not significant.startswith("0")
+    ]
+    reason: Unreadable | None = None
+    for reading in readings:
+        found = _abroad(reading, world)
+        if not isinstance(found, Unreadable):
+            return found
+        reason = reason or found
+    if reason is not None:
+        return reason
+    return _length_reason(national_numbers[0], plan.lengths) if national_numbers else Unreadable.BARE_NUMBER
+
+
+def _without_region(digits: str, bare: Bare, world: Numbering) -> str | Unreadable:
+    """Read what needs no region."""
+    if digits[0] == "0" or bare == Bare.NATIONAL:
+        return Unreadable.UNKNOWN_REGION
+    return _abroad(digits, world) if bare == Bare.E164 else Unreadable.BARE_NUMBER
+
+
+def _length_reason(significant: str, lengths: frozenset[int]) -> Unreadable:
+    """Say what is wrong with a significant number that cannot be one."""
+    if len(significant) < min(lengths):
+        return Unreadable.TOO_SHORT
+    return Unreadable.TOO_LONG if len(significant) > max(lengths) else Unreadable.IMPOSSIBLE

@@ -1,0 +1,227 @@
+"""The numbering plans of the world, prepared once from the metadata of `phonenumbers`.
+
+Preparation takes the regular expressions of the metadata apart (see `dialplan.numbering.patterns`), so that reading a
+number needs dictionary lookups and `str.startswith` alone. All regions and all calling codes, those without
+a country (+800, +870, …) among them, are prepared together, in about a tenth of a second.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, NamedTuple
+
+import phonenumbers
+from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
+
+from dialplan.numbering import patterns
+from dialplan.numbering.patterns import Rewrite, Shape
+
+# E.164, section 6.2.1: calling code and national significant number together.
+MAX_DIGITS: Final = 15
+# Every calling code has one to three digits, so three digits always tell which one it is.
+CODE_DIGITS: Final = 3
+
+Heads = Mapping[int, tuple[str, ...]]
+_NOTHING: Final[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """Literal prefixes of a plan, and what takes their place."""
+
+    sizes: tuple[int, ...]
+    """The lengths of the prefixes, longest first: the longest that gives a number is the one meant."""
+    table: Mapping[str, tuple[Rewrite, ...]]
+
+    @classmethod
+    def of(cls, found: Iterable[Rewrite]) -> "Prefixes":
+        """Arrange `found` for lookup."""
+        sizes, table = patterns.by_prefix(found)
+        return cls(sizes, table)
+
+    def rewritten(self, digits: str, heads: Heads) -> str | None:
+        """The first rewriting of `digits` that fits `heads`, or None."""
+        for size in self.sizes:
+            for _, instead, low, high in self.table.get(digits[:size], ()):
+                if low <= len(digits) - size <= high:
+                    number = instead + digits[size:]
+                    if number.startswith(heads.get(len(number), _NOTHING)):
+                        return number
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A country calling code, with what is known of the numbers behind it in all its regions together."""
+
+    digits: str
+    size: int
+    lengths: frozenset[int]
+    """Lengths of a national significant number in the main region, as far as E.164 has room for them."""
+    heads: Heads
+    """How the numbers of any region of the code begin, by length."""
+    main_heads: Heads
+    """The same, at the lengths of the main region: 310 1234, in Canada alone, is no sign of a prefix."""
+    prefixes: Prefixes
+    """What people write between the calling code and the number, as in `+44 (0)20`: the main region's."""
+    trunk_zero: bool
+    """Whether a 0 there is a trunk prefix: it is one somewhere, and no number of the code begins with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one region needs to read the numbers that its people dial."""
+
+    region: str
+    code: Code
+    lengths: frozenset[int]
+    """Lengths of a significant number in this region or in the main one of its calling code."""
+    heads: Heads
+    """How the region's own numbers begin, by length."""
+    within: Heads
+    """How those begin that its people dial as national: all of the calling code, at the lengths above."""
+    idd_sizes: tuple[int, ...]
+    idd: frozenset[str]
+    """International prefixes (`00`, `011`, `810`, …), each with any carrier selection it needs."""
+    own: Prefixes
+    """Prefixes that mark a number as national: `0`, `06`, `8`, `1`, `0` with a carrier's code, …"""
+    other: Prefixes
+    """Rewritings that need a bare national number: local dialling, carrier codes like `12593`."""
+    plain: tuple[str, ...]
+    """The national prefix itself, where numbers of possible length but unknown range may follow it."""
+    leading_zero: bool
+    """Whether numbers of the calling code may begin with 0 themselves, as in Italy."""
+    bold_heads: Heads
+    """Beginnings that say more than the international prefix they start with, as `00800` in Bulgaria."""
+
+
+class Numbering(NamedTuple):
+    """Everything that reading a number looks at."""
+
+    plans: Mapping[str, Plan]
+    codes: Mapping[str, Code]
+    """By the first three digits of an international number."""
+
+
+def plans() -> Mapping[str, Plan]:
+    """The plan of every region that `phonenumbers` knows, by its ISO code ("GB")."""
+    return numbering().plans
+
+
+@cache
+def numbering() -> Numbering:
+    """All plans and calling codes. The first call prepares them; a program that takes calls does so at start.
+
+    Raises `dialplan.numbering.patterns.PatternError` where the metadata has a pattern of an unknown kind.
+    """
+    by_code = {
+        number: _code(str(number), [_metadata(number, region) for region in regions])
+        for number, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+    }
+    made: dict[str, Plan] = {}
+    for number, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        for region in regions:
+            # "001" stands for the whole world: a calling code without a country, so without a plan.
+            if region != phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+                made[region] = _plan(_metadata(number, region), by_code[number])
+    codes: dict[str, Code] = {}
+    for code in by_code.values():
+        free = CODE_DIGITS - code.size
+        for tail in range(10**free):
+            codes[code.digits + (f"{tail:0{free}}" if free else "")] = code
+    return Numbering(made, codes)
+
+
+def _metadata(code: int, region: str) -> PhoneMetadata:
+    found = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+    if found is None:
+        raise LookupError(f"phonenumbers names region {region} (+{code}) but has no metadata for it")
+    return found
+
+
+def _general(metadata: PhoneMetadata) -> PhoneNumberDesc:
+    if metadata.general_desc is None:
+        raise LookupError(f"phonenumbers does not describe the numbers of {metadata.id}")
+    return metadata.general_desc
+
+
+def _shapes(metadata: PhoneMetadata) -> list[Shape]:
+    """The shapes of the region's numbers. Patterns may match lengths that are said not to be possible."""
+    found = patterns.shapes(_general(metadata).national_number_pattern or "")
+    return [shape for shape in found if len(shape) in _general(metadata).possible_length]
+
+
+def _rewrites(metadata: PhoneMetadata) -> list[Rewrite]:
+    pattern = metadata.national_prefix_for_parsing
+    return patterns.rewrites(pattern, metadata.national_prefix_transform_rule) if pattern else []
+
+
+def _lengths(metadata: PhoneMetadata, code: str) -> frozenset[int]:
+    longest = MAX_DIGITS - len(code)
+    return frozenset(length for length in _general(metadata).possible_length if 0 < length <= longest)
+
+
+def _code(digits: str, regions: list[PhoneMetadata]) -> Code:
+    """The calling code `digits`; the first of `regions` is the main one, as in the metadata's own order."""
+    found = [shape for metadata in regions for shape in _shapes(metadata)]
+    heads = patterns.heads(found, MAX_DIGITS - len(digits))
+    lengths = _lengths(regions[0], digits)
+    main = Prefixes.of(_rewrites(regions[0]))
+    return Code(
+        digits=digits,
+        size=len(digits),
+        lengths=lengths,
+        heads=heads,
+        main_heads=_at(lengths, heads),
+        prefixes=main,
+        trunk_zero="0" in main.table and not _may_begin_with_zero(heads),
+    )
+
+
+def _plan(metadata: PhoneMetadata, code: Code) -> Plan:
+    found = _rewrites(metadata)
+    national = metadata.national_prefix or "0"
+    lengths = _lengths(metadata, code.digits) | code.lengths
+    idd = frozenset(
+        literal
+        for shape in patterns.shapes(metadata.international_prefix or "")
+        for literal in patterns.literals(shape)
+    )
+    return Plan(
+        region=str(metadata.id),
+        code=code,
+        lengths=lengths,
+        heads=patterns.heads(_shapes(metadata), MAX_DIGITS - code.size),
+        within=_at(lengths, code.heads),
+        idd_sizes=tuple(sorted({len(literal) for literal in idd}, reverse=True)),
+        idd=idd,
+        own=Prefixes.of(rewrite for rewrite in found if _marks_national(rewrite, national)),
+        other=Prefixes.of(rewrite for rewrite in found if not _marks_national(rewrite, national)),
+        plain=tuple(dict.fromkeys((national, "0"))),
+        leading_zero=_may_begin_with_zero(code.heads),
+        bold_heads=_beyond(idd, code.heads),
+    )
+
+
+def _marks_national(rewrite: Rewrite, national: str) -> bool:
+    """Whether the prefix shows by itself that a national number follows, whatever trunks send bare."""
+    alone = len(rewrite.prefix) == 1 and not rewrite.instead
+    return alone or rewrite.prefix.startswith(("0", national))
+
+
+def _may_begin_with_zero(heads: Heads) -> bool:
+    return any(head[:1] in ("", "0") for group in heads.values() for head in group)
+
+
+def _beyond(idd: frozenset[str], heads: Heads) -> Heads:
+    """Those heads that begin with an international prefix and go on."""
+    prefixes = tuple(idd)
+    return {
+        length: bold
+        for length, group in heads.items()
+        if (bold := tuple(head for head in group if head.startswith(prefixes) and head not in idd))
+    }
+
+
+def _at(lengths: frozenset[int], heads: Heads) -> Heads:
+    return {length: group for length, group in heads.items() if length in lengths}

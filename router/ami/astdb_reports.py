@@ -1,0 +1,43 @@
+"""What the hangup handler could tell nobody waits in AstDB, and is taken over from there when a session begins."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.reports import FAMILY, read_kept
+from router.ami.session import AmiError, AmiRefusedError, AmiSession
+from router.config.limits import AMI_TAKE_OVER_SECONDS
+
+_NOTHING_KEPT = "Database entry not found"
+
+
+async def take_over(
+    session: AmiSession, tell: Callable[[Sighting], Awaitable[None]], log: structlog.typing.FilteringBoundLogger
+) -> None:
+    """Hand over each attempt that waits; `tell` returns when there is room for the next one.
+
+    What could not be had is asked for again within the session. An entry is deleted in AstDB by the dialplan, when
+    that has told it.
+    """
+    said = ""
+    while not session.ended.done():
+        try:
+            async with contextlib.aclosing(session.entries("DBGetTree", Family=FAMILY)) as entries:
+                async for entry in entries:
+                    sighting = read_kept(str(entry.get("Key", "")), str(entry.get("Val", "")))
+                    if sighting is not None:
+                        await tell(sighting)
+        except AmiError as error:
+            why = str(error)
+            if isinstance(error, AmiRefusedError) and _NOTHING_KEPT in why:
+                return
+            # The session's own end is said elsewhere.
+            if not session.ended.done() and why != said:
+                log.warning("ami_take_over_failed", why=why)
+                said = why
+        else:
+            return
+        await asyncio.sleep(AMI_TAKE_OVER_SECONDS)

@@ -1,0 +1,212 @@
+"""Watches the dialling of one Asterisk for as long as the router runs: session after session, with a pause between."""
+
+import asyncio
+import collections
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+
+import msgspec
+import structlog
+
+from dialplan.campaigns.attempts import Sighting
+from router.ami.astdb_reports import take_over
+from router.ami.client import connect
+from router.ami.credentials import CredentialFiles, CredentialsError
+from router.ami.dial_tracker import DialWatch, Event
+from router.ami.session import AmiError, AmiSession
+from router.config.limits import (
+    AMI_RETRY_MAX_SECONDS,
+    AMI_RETRY_MIN_SECONDS,
+    AMI_STEADY_SECONDS,
+    RECORD_BATCH_MAX,
+    RECORD_QUEUE_MAX,
+    RECORD_RETRY_SECONDS,
+)
+from router.observe.metrics import Metrics
+from router.util.rate_limited_log import Seldom
+
+
+class Asterisk(msgspec.Struct, frozen=True):
+    """Where to log in. The files are read anew for each session."""
+
+    name: str
+    host: str
+    port: int
+    username: str
+    secret_file: str
+    tls: bool = False
+    tls_ca_file: str = ""
+
+
+class AmiWatch:
+    """`see` writes a sighting down, durably; where it says False it is asked again.
+
+    `system_names` is shared by the watches of several Asterisks, whose calls are told apart by their unique ids: the
+    name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only.
+    """
+
+    def __init__(
+        self,
+        asterisk: Asterisk,
+        see: Callable[[Sighting], Awaitable[bool]],
+        log: structlog.typing.FilteringBoundLogger,
+        metrics: Metrics,
+        *,
+        system_names: MutableMapping[str, str] | None = None,
+    ) -> None:
+        self._asterisk = asterisk
+        self._files = CredentialFiles(asterisk.secret_file, tls=asterisk.tls, tls_ca_file=asterisk.tls_ca_file)
+        self._system_names = system_names
+        self._take = see
+        self._log = log.bind(asterisk=asterisk.name)
+        self._connected = metrics.ami_connected.labels(asterisk.name)
+        self._connected.set(0)
+        self._queue_full = metrics.attempts_dropped.labels("queue-full")
+        self._not_recorded = metrics.attempts_dropped.labels("not-recorded")
+        self._dropped = Seldom(self._log.error, "attempt_dropped")
+        self._dials = DialWatch()
+        self._told: collections.deque[Sighting] = collections.deque()
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._handed = asyncio.Event()  # all that was told is written down
+        self._handed.set()
+        self._watching: asyncio.Task[None] | None = None
+        self._draw = random.SystemRandom()
+        self._said = ""  # why there is no session, as far as the log has it
+
+    async def run(self) -> None:
+        """Watch for ever. Whatever goes wrong with one Asterisk, the router and the other watches go on."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._hand_over())
+            self._watching = tasks.create_task(self._sessions())
+
+    async def finish(self) -> None:
+        """Watch no longer, and return when all that was seen is written down: nobody else may have seen it."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._connected.set(0)
+        await self._handed.wait()
+
+    @property
+    def waiting(self) -> int:
+        """How many sightings are not written down yet."""
+        return len(self._told)
+
+    async def _sessions(self) -> None:
+        wait = AMI_RETRY_MIN_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                why = await self._session()
+            except Exception as error:  # noqa: BLE001 - a defect: the router has calls to answer
+                why = f"a defect of the router: {error!r}"
+            self._connected.set(0)
+            if time.monotonic() - began > AMI_STEADY_SECONDS:
+                wait = AMI_RETRY_MIN_SECONDS
+            if why != self._said:  # the same refusal every few seconds is said once
+                self._log.warning("ami_down", why=why)
+                self._said = why
+            # Spread, so that routers that lost one Asterisk together do not come back together.
+            await asyncio.sleep(wait * self._draw.uniform(0.5, 1.0))
+            wait = min(wait * 2, AMI_RETRY_MAX_SECONDS)
+
+    async def _session(self) -> str:
+        """One session from its beginning to its end; why it ended."""
+        here = self._asterisk
+        session: AmiSession | None = None
+        self._dials = DialWatch()
+        try:
+            credentials = await self._files.read()
+            session = await connect(here.host, here.port, self._see, self._log, credentials.tls)
+            await session.login(here.username, credentials.secret)
+            self._connected.set(1)
+            self._log.info("ami_up")
+            self._said = ""
+            await self._check_name(session)
+            return await self._keep(session)
+        except (AmiError, CredentialsError) as error:
+            return str(error)
+        finally:
+            if session is not None:
+                session.close()
+
+    async def _keep(self, session: AmiSession) -> str:
+        """Take over what waited, and watch. Taking over may have to wait for the store; the pings do not."""
+        taking = asyncio.create_task(take_over(session, self._tell_with_room, self._log))
+        try:
+            return await session.keep()
+        finally:
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
+
+    async def _check_name(self, session: AmiSession) -> None:
+        """Two Asterisks give two calls of the same second the same unique id, unless each puts its name before it.
+
+        This only advises: nothing else depends on it.
+        """
+        if self._system_names is None:
+            return
+        mend = "set systemname in its asterisk.conf, another one on each Asterisk"
+        try:
+            name = (await session.ask("CoreSettings")).get("SystemName")
+        except AmiError as error:
+            self._log.warning("ami_system_name_unknown", why=str(error))
+            return
+        own = self._asterisk.name
+        same = [each for each, its in self._system_names.items() if name and its == name and each != own]
+        self._system_names[own] = str(name or "")
+        if not name:
+            self._log.warning("ami_no_system_name", why="its calls cannot be told from other Asterisks'", mend=mend)
+        elif same:
+            self._log.warning(
+                "ami_same_system_name", why=f"its calls cannot be told from those of {same[0]}", mend=mend
+            )
+
+    def _see(self, event: Event) -> None:
+        for sighting in self._dials.see(event, time.time()):
+            self._tell(sighting)
+
+    def _tell(self, sighting: Sighting) -> None:
+        if len(self._told) >= RECORD_QUEUE_MAX:
+            self._queue_full.inc()
+            self._dropped(attempt=sighting.id, why="too many wait to be written down")
+            return
+        self._told.append(sighting)
+        self._handed.clear()
+        self._work.set()
+
+    async def _tell_with_room(self, sighting: Sighting) -> None:
+        """Wait until little else waits: what is seen now has the rest of the room."""
+        while len(self._told) >= RECORD_BATCH_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._tell(sighting)
+
+    async def _hand_over(self) -> None:
+        """Hand sightings over, those that wait together in one go: a reconnect may bring thousands."""
+        while True:
+            await self._work.wait()
+            while self._told:
+                batch = [self._told.popleft() for _ in range(min(len(self._told), RECORD_BATCH_MAX))]
+                again = await self._hand_over_batch(batch)
+                self._told.extendleft(reversed(again))
+                self._room.set()
+                if again:
+                    await asyncio.sleep(RECORD_RETRY_SECONDS)
+            self._work.clear()
+            self._handed.set()
+
+    async def _hand_over_batch(self, batch: list[Sighting]) -> list[Sighting]:
+        """Those that were not taken and are to be told again."""
+        again = []
+        taken = await asyncio.gather(*map(self._take, batch), return_exceptions=True)
+        for sighting, done in zip(batch, taken, strict=True):
+            if isinstance(done, BaseException):  # a defect, which the next try would meet again
+                self._not_recorded.inc()
+                self._dropped(attempt=sighting.id, why=f"a defect of the router: {done!r}", exc_info=done)
+            elif not done:
+                again.append(sighting)
+        return again

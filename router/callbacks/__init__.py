@@ -1,0 +1,1 @@
+"""Attempts and callbacks in a running router."""

@@ -1,0 +1,1 @@
+"""The configuration of the router, and its bounds."""

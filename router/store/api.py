@@ -1,0 +1,193 @@
+"""What a store promises, whichever it is. The same tests run against each."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+from dialplan.campaigns.attempts import Attempt, Heard
+from dialplan.campaigns.callbacks import Claim, History
+from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.kinds.model import Row, RowKind
+
+ChangedRow: TypeAlias = tuple[RowKind, str, Row | None]
+Prepare: TypeAlias = Callable[[Stored], ChangeSet]
+
+
+class StoreError(Exception):
+    """The store cannot do it now; the text says what and where. Nothing was changed, unless the text says otherwise."""
+
+
+class NoStoreError(StoreError):
+    """There is none yet; nothing has been written into it."""
+
+
+class Reading(msgspec.Struct):
+    """Rows that changed since a version, or all of them.
+
+    `version` and `epoch` are those of all the rows together, when the batches have come to their end. A row may come
+    more than once; the last word on it counts.
+    `whole`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
+    """
+
+    version: int
+    epoch: str  # names the data set's history: another one means that versions cannot be compared
+    whole: bool
+    batches: AsyncIterator[list[ChangedRow]]
+    # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
+    seen_at: float | None = None
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What a commit did. Nothing to change: the version stays."""
+
+    version: int
+    changed: int
+
+
+class Store(Protocol):
+    """The truth about companies, flows, campaigns and numbers.
+
+    Each commit is whole or absent, durable once it is acknowledged, and has a version one above the last.
+    """
+
+    name: str
+
+    async def open(self, *, make: bool = True) -> None:
+        """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything, once or twice; never raises."""
+        ...
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Wait for something newer than `version` of `epoch`: True as soon as there is, False after `seconds`.
+
+        Either way the store has answered. Raises StoreError where it does not.
+        """
+        ...
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError.
+
+        One reader at a time: another `read`, or a `wait`, ends a reading that was not finished.
+        """
+        ...
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Let `prepare` see what is stored and say what to change, and do that in the same transaction.
+
+        Raises StoreError, and whatever `prepare` raises; nothing is changed then. Nor is it where a cancellation
+        comes through; one that comes too late is passed over, and the commit returned.
+        """
+        ...
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Show what is stored, in one consistent state, to `use`; returns its version. Raises StoreError."""
+        ...
+
+
+class Recorded(NamedTuple):
+    """What is known of an attempt after it was written down, and what the last word about it was."""
+
+    attempt: Attempt
+    heard: Heard
+
+
+class News(NamedTuple):
+    """Attempts to remember, and the mark to ask with again.
+
+    `whole`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
+    answered, and those that gave a right before they turned out to be answered. What is not among them does not matter
+    any more. Otherwise they are those that were written down since.
+    """
+
+    mark: str
+    whole: bool
+    attempts: list[Attempt]
+
+
+class Use(NamedTuple):
+    """The use of a right: by which call, when that began, and up to when it used up rights (both epoch seconds)."""
+
+    call_id: str
+    at: float
+    used_at: float
+
+
+class CallbackStore(Protocol):
+    """The attempts of outbound campaigns, and which callbacks have used their rights up."""
+
+    async def open(self, *, make: bool = True) -> None:
+        """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything, once or twice; never raises."""
+        ...
+
+    async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
+        """Write attempts down, durably; returns for each what is known of it now, and whether that is news.
+
+        An attempt counts once, by its id and its two numbers; see `dialplan.campaigns.attempts.merged`.
+        Raises StoreError.
+        """
+        ...
+
+    async def claim(
+        self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
+    ) -> Claim:
+        """Let the call `call_id` have the right of its pair, once and for all.
+
+        See `dialplan.campaigns.callbacks.claim_of`.
+
+        Atomic: of many calls one gets it. The same call gets the same answer again, but for one that found no attempt
+        that came to its subscriber. Raises StoreError.
+        """
+        ...
+
+    async def history(self, number: str, subscriber: str, until: float) -> History:
+        """What a claim would have looked at then (epoch seconds); uses up nothing. Raises StoreError."""
+        ...
+
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """The calls that used up a right of a pair and began before then, the first use first. Raises StoreError."""
+        ...
+
+    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+        """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
+        ...
+
+    async def news(self, mark: str, seconds: float) -> News:
+        """What was written down since `mark`, by whomever; waits so long for it. Everything where that is not known.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+        """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
+
+        Returns how many attempts went. Raises StoreError.
+        """
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait on this machine for a store that is away, about."""
+        ...
+
+    async def kept(self) -> list[Attempt]:
+        """Attempts that wait on this machine for a store that is away; none where there is no such place.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def turn(self, whose: str) -> int | None:
+        """One more than the last time, for whichever router asked; None where each counts for itself.
+
+        `whose`: a list of numbers that are shown in turn. Raises StoreError.
+        """
+        ...

@@ -1,0 +1,301 @@
+"""The last good data set of a shared store, kept on this machine: a router that starts without its store serves that.
+
+It lies in SQLite and follows what the router reads. A router that starts with its store in reach takes the snapshot and
+what has changed since, which is quicker than everything.
+"""
+
+import contextlib
+import functools
+import pathlib
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from dialplan.dataset.changes import Stored
+from router.config.limits import (
+    SNAPSHOT_BUSY_SECONDS,
+    SNAPSHOT_RETRY_SECONDS,
+    SNAPSHOT_SEEN_SECONDS,
+    STORE_BATCH_ROWS,
+)
+from router.store.api import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.codec import CODES, MalformedError, decode, encode
+from router.store.local.disk import Disk
+from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
+
+
+def _make(database: sqlite3.Connection) -> None:
+    # seen_at: when this was known to be in step with the store, epoch seconds
+    database.execute(
+        "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, epoch TEXT, seen_at REAL)"
+    )
+    database.execute(
+        "CREATE TABLE rows (kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key))"
+        " WITHOUT ROWID"
+    )
+
+
+_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router makes it anew")
+_UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
+
+
+class _Held(NamedTuple):
+    """What the snapshot has."""
+
+    version: int
+    epoch: str
+    seen_at: float
+
+
+class SnapshotStore:
+    """`store`, with a snapshot in the file `path` that serves where it is away and no older than `oldest` seconds.
+
+    `oldest` 0: however old. See `router.store.api.Store` for what each method promises.
+    """
+
+    def __init__(
+        self, store: Store, path: pathlib.Path, oldest: float, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self.name = store.name
+        self.path = path
+        self._store = store
+        self._oldest = oldest
+        self._log = log
+        self._connection = Connection(path, _SCHEMA)
+        self._made = False  # whether the store was there once: before that it may have to be made
+        self._at: tuple[int, str] | None = None  # the version and epoch that the file has come to, where it follows
+        self._seen_at = 0.0  # as the file has it
+        self._retry_at = 0.0  # when a file that does not follow is tried again
+        self._disk = Disk(path)
+        self._failed: StoreError | None = None  # why the store did not do for the first reading
+        self._damaged = False  # the file did not
+
+    async def open(self, *, make: bool = True) -> None:
+        """Open both. Without the store the snapshot has to do, or it without a snapshot. Raises StoreError."""
+        await self._follow(None)
+        try:
+            await self._store.open(make=make)
+        except StoreError as error:
+            await self._usable(error)
+            self._failed = error  # a store that hangs is not waited for twice
+        else:
+            self._made = True
+
+    async def close(self) -> None:
+        """Close both."""
+        await self._store.close()
+        await self._connection.close()
+
+    async def _usable(self, error: StoreError) -> _Held:
+        """What the snapshot has, where it may stand for the store. Raises StoreError with both reasons."""
+        held = await self._look()
+        if held is None:
+            raise StoreError(f"{error}; there is no snapshot in {self.path} to go by") from error
+        hours = (time.time() - held.seen_at) / 3600
+        if 0 < self._oldest < hours * 3600:
+            allowed = f"[store] snapshot_max_age_hours allows {self._oldest / 3600:g}; 0 allows any"
+            raise StoreError(f"{error}; the snapshot in {self.path} is {hours:.1f} hours old, and {allowed}") from error
+        return held
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Wait for the store; the snapshot has no news. Raises StoreError."""
+        if not self._made:
+            await self._store.open()
+            self._made = True
+        newer = await self._store.wait(version, epoch, seconds)
+        now = time.time()
+        if not newer and self._at == (version, epoch) and now - self._seen_at > SNAPSHOT_SEEN_SECONDS:
+            await self._follow(lambda database: _see(database, (version, epoch), now))
+            self._seen_at = now
+        return newer
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """Read the store, and let the snapshot follow; at first without the store, the snapshot. Raises StoreError."""
+        if version is None:
+            return await self._first()
+        if self._at != (version, epoch):
+            if time.monotonic() < self._retry_at:
+                return await self._store.read(version, epoch)
+            # What the file has come to, and by which history, the table cannot know: both begin anew.
+            return self._followed(await self._store.read(None, ""))
+        return self._followed(await self._store.read(version, epoch), self._at)
+
+    async def _look(self) -> _Held | None:
+        """What the snapshot has; nothing where it cannot be read, which the log has told then.
+
+        `_rows` shows the same state, whoever writes to the file meanwhile.
+        """
+        found: list[_Held | None] = []
+        if not self._damaged:
+            await self._follow(lambda database: found.append(_pinned(database)))
+        return found[0] if found else None
+
+    async def _first(self) -> Reading:
+        """The first reading; where one has broken off, from what is here, or else from the store alone."""
+        held = await self._look()
+        failed, self._failed = self._failed, None
+        try:
+            if failed is not None and held is not None:
+                raise failed
+            reading = await self._since(held)
+        except StoreError as error:
+            held = await self._usable(error)
+            hours = round((time.time() - held.seen_at) / 3600, 2)
+            self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
+            self._at = held[:2]
+            return Reading(held.version, held.epoch, whole=True, batches=self._rows(), seen_at=held.seen_at)
+        followed = self._followed(reading, None if held is None else held[:2])
+        if followed.whole:
+            return followed
+        both = Reading(followed.version, followed.epoch, whole=True, batches=followed.batches)
+        both.batches = self._both(followed, both)
+        return both
+
+    async def _since(self, held: _Held | None) -> Reading:
+        if held is None:
+            return await self._store.read(None, "")
+        reading = await self._store.read(held.version, held.epoch)
+        if reading.version == 0 and held.version:
+            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
+        return reading
+
+    async def _both(self, changes: Reading, both: Reading) -> AsyncIterator[list[ChangedRow]]:
+        """What the snapshot has, and then what has changed since."""
+        async for rows in self._rows():
+            yield rows
+        async for rows in changes.batches:
+            yield rows
+        both.version, both.epoch = changes.version, changes.epoch
+
+    async def _rows(self) -> AsyncIterator[list[ChangedRow]]:
+        """The rows of the snapshot, page by page, as the last look has found it."""
+        last = (0, "")
+        try:
+            while page := await self._connection.run(functools.partial(_page, after=last)):
+                yield page
+                last = (CODES[page[-1][0]], page[-1][1])
+        except StoreError:
+            self._damaged = True
+            await self._follow(_forget)  # the next start reads the store
+            raise
+        await self._follow(_undo)
+
+    def _followed(self, reading: Reading, base: tuple[int, str] | None = None) -> Reading:
+        """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
+        reading.batches = self._following(reading.batches, reading, base)
+        return reading
+
+    async def _following(
+        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading, base: tuple[int, str] | None
+    ) -> AsyncIterator[list[ChangedRow]]:
+        before, self._at = self._at, None
+        follows = await self._follow(lambda database: _begin(database, None if reading.whole else base))
+        try:
+            async for rows in batches:
+                follows = follows and await self._follow(functools.partial(_put, rows=rows))
+                yield rows
+        except BaseException as error:
+            if isinstance(error, StoreError):
+                self._failed = error
+            if follows and await self._follow(_undo):
+                self._at = before
+            raise
+        now = time.time()
+        if follows and await self._follow(lambda database: _commit(database, reading.version, reading.epoch, now)):
+            self._at, self._seen_at = (reading.version, reading.epoch), now
+
+    async def _follow(self, work: Callable[[sqlite3.Connection], None] | None) -> bool:
+        """Change the snapshot (None: make it); whether it could be. Where not the calls go on, and the log says so."""
+        try:
+            await self._answer(work)
+        except StoreError as error:
+            self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
+            self._log.error("snapshot_failed", error=str(error))
+            with contextlib.suppress(StoreError):
+                await self._answer(_undo)
+            return False
+        return True
+
+    async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
+        """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""
+        await self._disk.answer(self._connection.make() if work is None else self._connection.run(work))
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Of the store. Raises StoreError."""
+        return await self._store.commit(prepare)
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Of the store. Raises StoreError."""
+        return await self._store.view(use)
+
+
+def _held(database: sqlite3.Connection) -> _Held | None:
+    try:
+        found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise UnusableError("it is no snapshot; name another file in [store] snapshot") from error
+        raise
+    return _Held(*found) if found is not None else None
+
+
+def _pinned(database: sqlite3.Connection) -> _Held | None:
+    """What it holds; what is read next is of the same state, until `_undo`."""
+    _undo(database)
+    database.execute("BEGIN")
+    return _held(database)
+
+
+def _forget(database: sqlite3.Connection) -> None:
+    _undo(database)
+    with transaction(database):
+        database.execute("DELETE FROM meta")
+
+
+def _page(database: sqlite3.Connection, after: tuple[int, str]) -> list[ChangedRow]:
+    query = "SELECT kind, key, body FROM rows WHERE (kind, key) > (?, ?) ORDER BY kind, key LIMIT ?"
+    page: list[ChangedRow] = []
+    try:
+        for code, key, body in database.execute(query, (*after, STORE_BATCH_ROWS)):
+            kind, row = decode(code, body)
+            page.append((kind, key, row))
+    except MalformedError as error:
+        raise sqlite3.DatabaseError(str(error)) from error
+    return page
+
+
+def _undo(database: sqlite3.Connection) -> None:
+    if database.in_transaction:
+        database.execute("ROLLBACK")
+
+
+def _begin(database: sqlite3.Connection, base: tuple[int, str] | None) -> None:
+    """Begin to change what it holds; without a `base` all of it."""
+    _undo(database)
+    database.execute("BEGIN IMMEDIATE")
+    held = _held(database)  # in a file of another kind this fails, before anything of it is gone
+    if base is None:
+        database.execute("DELETE FROM rows")
+    elif held is None or held[:2] != base:
+        # Changes over somebody else's rows would give a set that never was.
+        raise UnusableError("another router writes to it; give each one a file of its own in [store] snapshot")
+
+
+def _put(database: sqlite3.Connection, rows: Sequence[ChangedRow]) -> None:
+    gone = [(CODES[kind], key) for kind, key, row in rows if row is None]
+    database.executemany("DELETE FROM rows WHERE kind = ? AND key = ?", gone)
+    database.executemany(_UPSERT, [(CODES[kind], key, encode(row)) for kind, key, row in rows if row is not None])
+
+
+def _commit(database: sqlite3.Connection, version: int, epoch: str, seen_at: float) -> None:
+    database.execute("INSERT OR REPLACE INTO meta VALUES (1, ?, ?, ?)", (version, epoch, seen_at))
+    database.execute("COMMIT")
+
+
+def _see(database: sqlite3.Connection, at: tuple[int, str], seen_at: float) -> None:
+    _undo(database)
+    with transaction(database):
+        database.execute("UPDATE meta SET seen_at = ? WHERE (version, epoch) = (?, ?)", (seen_at, *at))

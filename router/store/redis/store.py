@@ -1,0 +1,358 @@
+"""The shared store: one Redis, or Valkey, for any number of routers. See `redis_scripts` for what lies in it.
+
+A version is known by the id of its commit as well as by its number. Where a server was restored from a backup, or has
+lost its last commits in a failover, the same number may mean another history: its id tells, and the reader compares in
+full.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+import msgspec
+
+from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.kinds.model import RowKind
+from router.config.limits import (
+    REDIS_LOCK_LOOK_SECONDS,
+    REDIS_LOCK_SECONDS,
+    REDIS_LOG_COMMITS_MAX,
+    REDIS_LOG_GRACE_SECONDS,
+    REDIS_LOG_ROWS_MAX,
+    REDIS_STAGED_SECONDS,
+    STORE_BATCH_ROWS,
+    STORE_BUSY_SECONDS,
+)
+from router.store.api import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.codec import CODES, MalformedError, decode, encode
+from router.store.redis import scripts
+from router.store.redis.address import Address, Options
+from router.store.redis.connection import Link, UnansweredError
+from router.store.redis.scripts import Entry, State, entry_of, led_to
+from router.store.redis.stored_rows import StoredRows
+from router.store.work import Work
+
+_SCHEMA = b"1"
+_ENTRIES = 1_000  # of the stream, in one reply
+_AT_ONCE = 100  # commits whose rows are asked for together
+_TRIMMED_AT_ONCE = 100
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[int, str, str | bool]]).decode
+
+
+class RedisStore:
+    """The store at an address; see `router.store.api.Store` for what each method promises."""
+
+    name = "redis"
+
+    def __init__(self, address: Address, options: Options) -> None:
+        self.address = address
+        self._link = Link(address, options)
+        self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
+        keys = {name: f"{{{options.prefix}}}:{name}" for name in ("meta", "lock", "changes", "log")}
+        self._meta, self._lock, self._changes, self._log = keys.values()
+        self._rows = [f"{{{options.prefix}}}:rows:{code}" for code in CODES.values()]
+
+    async def open(self, *, make: bool = True) -> None:
+        """Make an empty data set where there is none, or insist that there is one. Raises StoreError."""
+        limit, policy = await self._link.script(scripts.MEMORY, (self._meta,))
+        if limit != b"0" and policy not in (None, b"noeviction"):
+            text = f"it throws away keys when its memory is full ({policy.decode()})"
+            raise self._error(f"{text}; set its maxmemory-policy to noeviction")
+        if not make:
+            await self._state()
+            return
+        found, *state = await self._link.script(scripts.MAKE, (self._meta, *self._rows), uuid.uuid4().hex)
+        if found != b"ok":
+            raise self._error(
+                "it holds a part of a data set only; restore a backup, or empty it and load the data again"
+            )
+        self._read_state(state)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._link.close()
+        await self._waiting.close()
+
+    def _error(self, text: str) -> StoreError:
+        return StoreError(f"store {self.address.shown}: {text}")
+
+    async def _state(self) -> State:
+        return self._read_state(await self._link.script(scripts.STATE, (self._meta,)))
+
+    def _read_state(self, reply: Sequence[bytes | None]) -> State:
+        version, head, applied, chunk, epoch, schema = reply
+        if version is None:
+            raise self._error("there is no data set in it; load data into it first, with ringway load FILE")
+        if schema != _SCHEMA:
+            known = f"this version of Ringway knows {_SCHEMA.decode()}"
+            raise self._error(f"its schema is {(schema or b'?').decode()}, {known}; use the version that made it")
+        if head is None or applied is None or chunk is None or epoch is None:
+            raise self._error("its data set is damaged; restore a backup, or empty it and load the data again")
+        return State(int(version), head.decode(), int(applied), int(chunk), epoch.decode())
+
+    # --- following ----------------------------------------------------------------------------------------------------
+
+    async def wait(self, version: int, epoch: str, seconds: float) -> bool:
+        """Look where the data set stands, then wait for the next entry of the stream. Raises StoreError."""
+        state = self._read_state(await self._waiting.script(scripts.STATE, (self._meta,)))
+        if (state.version, state.head) != (version, epoch):
+            return True
+        return await self._waiting.newer(self._changes, f"{version}-0", seconds)
+
+    async def read(self, version: int | None, epoch: str) -> Reading:
+        """The commits since a version, where all of them are there; else everything. Raises StoreError."""
+        if version is not None:
+            commits = await self._since(version, epoch)
+            if commits is not None and sum(each.rows for each in commits) <= REDIS_LOG_ROWS_MAX:
+                packed = await self._logged(commits)
+                if packed is not None:
+                    last = (commits[-1].version, commits[-1].id) if commits else (version, epoch)
+                    return Reading(*last, whole=False, batches=self._batches(packed))
+        state = await self._state()
+        reading = Reading(state.version, state.head, whole=True, batches=self._batches(()))
+        reading.batches = self._everything(state, reading)
+        return reading
+
+    async def _from(self, version: int) -> tuple[State, list[Entry]]:
+        """The commits from a version on, as far as they are there, and where the data set stands then."""
+        commits: list[Entry] = []
+        while True:
+            keys = (self._meta, self._changes)
+            reply, found = await self._link.script(scripts.CHANGES, keys, version, _ENTRIES)
+            commits += map(entry_of, found)
+            if len(found) < _ENTRIES:
+                return self._read_state(reply), commits
+            version = commits[-1].version + 1
+
+    async def _since(self, version: int, head: str) -> list[Entry] | None:
+        """The commits after that of `head`; None where it is not known any more, or one of them is missing."""
+        state, commits = await self._from(version + 1)
+        return commits if led_to(commits, version, head) == (state.version, state.head) else None
+
+    async def _logged(self, commits: Sequence[Entry]) -> list[bytes] | None:
+        """The chunks of commits, in order; None where some are gone."""
+        chunks: list[bytes] = []
+        for place in range(0, len(commits), _AT_ONCE):
+            some = commits[place : place + _AT_ONCE]
+            replies = await asyncio.gather(
+                *(self._link.script(scripts.LOG, (f"{self._log}:{each.id}",), 0, -1) for each in some)
+            )
+            for (found,) in replies:
+                if not found:
+                    return None
+                chunks.extend(found)
+        return chunks
+
+    async def _batches(self, packed: Sequence[bytes]) -> AsyncIterator[list[ChangedRow]]:
+        for chunk in packed:
+            yield await asyncio.to_thread(self._unpacked, chunk)
+
+    def _unpacked(self, chunk: bytes) -> list[ChangedRow]:
+        with self.sound():
+            rows: list[ChangedRow] = []
+            for code, key, body in _unpack(chunk):
+                kind, row = decode(code, body if isinstance(body, str) else None)
+                rows.append((kind, key, row))
+            return rows
+
+    @contextlib.contextmanager
+    def sound(self) -> Iterator[None]:
+        """Turn what a row that cannot be read raises into a StoreError."""
+        try:
+            yield
+        except (MalformedError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._error(f"a row cannot be read ({error}); was it made by a newer version?") from error
+
+    async def _everything(self, begin: State, reading: Reading) -> AsyncIterator[list[ChangedRow]]:
+        """All rows, and over them the commits that they may lack: together the version that the reading ends with.
+
+        Rows are scanned while others write. What a commit changes meanwhile is seen or not, and comes with the commit.
+        """
+        server = await self._server()
+        for kind, code in CODES.items():
+            async for page in self._scanned(code, server):
+                yield await asyncio.to_thread(self._decoded, kind, code, page)
+        state, later = await self._from(begin.applied + 1)
+        before, since = later[: begin.version - begin.applied], later[begin.version - begin.applied :]
+        versions = [each.version for each in before]
+        known = versions == list(range(begin.applied + 1, begin.version + 1))
+        known = known and (not before or before[-1].id == begin.head) and state.epoch == begin.epoch
+        known = known and led_to(since, begin.version, begin.head) == (state.version, state.head)
+        packed = await self._logged(later) if known else None
+        if packed is None or await self._server() != server:
+            raise self._error("it has changed too much while it was read; read it again")
+        async for rows in self._batches(packed):
+            yield rows
+        reading.version, reading.epoch = state.version, state.head
+
+    async def _server(self) -> bytes:
+        """Which server has the data set now."""
+        (server,) = await self._link.script(scripts.SERVER, (self._meta,))
+        return bytes(server)
+
+    def _decoded(self, kind: RowKind, code: int, page: Sequence[bytes]) -> list[ChangedRow]:
+        with self.sound():
+            return [(kind, page[at].decode(), decode(code, page[at + 1])[1]) for at in range(0, len(page), 2)]
+
+    async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncIterator[Sequence[bytes]]:
+        """Keys and bodies of all rows of a kind, as one server has them; some may come twice."""
+        cursor = b"0"
+        while True:
+            server, (cursor, page) = await self._link.script(
+                scripts.SCAN, (self._rows[code - 1],), cursor, STORE_BATCH_ROWS
+            )
+            if served_by not in (None, server):
+                raise self._error("another server took over while it was read; read it again")
+            served_by = server
+            if page:
+                yield page
+            if cursor == b"0":
+                return
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def view(self, use: Callable[[Stored], None]) -> int:
+        """Show what is stored while nobody may write. Raises StoreError."""
+        work = Work()
+        return await work.result(self._view(use, work))
+
+    async def _view(self, use: Callable[[Stored], None], work: Work) -> int:
+        async with self._alone() as (token, state):
+            await asyncio.to_thread(use, StoredRows(self, work, asyncio.get_running_loop()))
+            await self._still(token, state)
+            return state.version
+
+    async def commit(self, prepare: Prepare) -> Commit:
+        """Prepare and write while nobody else may. Raises StoreError, and what `prepare` raises."""
+        work = Work()
+        return await work.result(self._commit(prepare, work))
+
+    async def _commit(self, prepare: Prepare, work: Work) -> Commit:
+        async with self._alone() as (token, state):
+            changes = await asyncio.to_thread(prepare, StoredRows(self, work, asyncio.get_running_loop()))
+            if not len(changes):
+                await self._still(token, state)
+                work.commit()
+                return Commit(state.version, 0)
+            name = uuid.uuid4().hex
+            log = f"{self._log}:{name}"
+            staged, last = 0, None
+            for rows in _chunks(changes):
+                work.go_on()
+                if last is not None:
+                    await self._link.script(scripts.STAGE, (log,), staged, last, int(REDIS_STAGED_SECONDS))
+                    staged += 1
+                last = await asyncio.to_thread(_pack, rows)
+            work.commit()
+            keys = (self._meta, self._lock, self._changes, log, *self._rows)
+            values = (token, state.version, state.head, name, staged, len(changes), last or b"")
+            try:
+                told, *now = await self._link.script(scripts.COMMIT, keys, *values)
+            except UnansweredError as error:
+                raise StoreError(f"{error}; whether the change is made is not known: make it again") from error
+            if told != b"done":
+                raise self._error(
+                    "this change took too long, and others may write again; nothing was changed, try again"
+                )
+            version, applied, kept, commits = map(int, now)
+            # It is done; what is left whoever comes next can do too.
+            with contextlib.suppress(StoreError):
+                await self._apply(state._replace(version=version, head=name, applied=applied))
+                if kept > REDIS_LOG_ROWS_MAX or commits > REDIS_LOG_COMMITS_MAX:
+                    await self._trim()
+            return Commit(version, len(changes))
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[tuple[str, State]]:
+        """While the block runs nobody else writes, and the rows are those of the newest version."""
+        token = uuid.uuid4().hex
+        end = time.monotonic() + STORE_BUSY_SECONDS
+        while not (taken := await self._take(token)):
+            if time.monotonic() >= end:
+                raise self._error(f"somebody else has written to it for more than {STORE_BUSY_SECONDS:g} s; try again")
+            await asyncio.sleep(REDIS_LOCK_LOOK_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 - who comes first
+        keeper = asyncio.create_task(self._keep(token))
+        try:
+            yield token, await self._apply(self._read_state(taken))
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper])
+            with contextlib.suppress(StoreError):  # it goes by itself then
+                await self._link.script(scripts.UNLOCK, (self._lock,), token)
+
+    async def _take(self, token: str) -> list[bytes | None]:
+        """Where the data set stands, if the lock is ours; else nothing."""
+        milliseconds = int(REDIS_LOCK_SECONDS * 1000)
+        told, *state = await self._link.script(scripts.LOCK, (self._meta, self._lock), token, milliseconds)
+        return state if told == b"mine" else []
+
+    async def _keep(self, token: str) -> None:
+        while True:
+            await asyncio.sleep(REDIS_LOCK_SECONDS / 3)
+            with contextlib.suppress(StoreError):  # the next step of the change tells of it
+                await self._take(token)
+
+    async def _still(self, token: str, begin: State) -> None:
+        """Insist that nobody has written since; the lock may have gone, and come back. Raises StoreError."""
+        state = await self._take(token)
+        if not state or self._read_state(state)[:2] != begin[:2]:
+            raise self._error("this took too long, and others may have written meanwhile; try again")
+
+    async def _apply(self, state: State | None = None) -> State:
+        """Put commits into the rows that are not there yet, from where `state` says; where the data set stands then."""
+        while True:
+            if state is None:
+                state = await self._state()
+            if state.applied == state.version:
+                return state
+            following = state.applied + 1
+            name = state.head if following == state.version else await self._id_of(following)
+            keys = (self._meta, f"{self._log}:{name}", *self._rows)
+            chunk, told = state.chunk, b"more"
+            while told == b"more":
+                (told,) = await self._link.script(scripts.APPLY, keys, following, chunk)
+                chunk += 1
+            if told == b"missing":
+                raise self._error(f"the rows of version {following} are missing; restore a backup")
+            # Else somebody else was faster, or another history has begun: look again.
+            state = state._replace(applied=following, chunk=0) if told == b"done" else None
+
+    async def _id_of(self, version: int) -> str:
+        """The id of a commit that is not in the rows yet."""
+        _, entries = await self._link.script(scripts.CHANGES, (self._meta, self._changes), version, 1)
+        if not entries or entry_of(entries[0]).version != version:
+            raise self._error(f"version {version} is missing from its changes; restore a backup")
+        return entry_of(entries[0]).id
+
+    async def _trim(self) -> None:
+        """Let go of what no reader is to ask for any more."""
+        limits = (REDIS_LOG_ROWS_MAX, REDIS_LOG_COMMITS_MAX, int(REDIS_LOG_GRACE_SECONDS), _TRIMMED_AT_ONCE)
+        await self._link.script(scripts.TRIM, (self._meta, self._changes), f"{self._log}:", *limits)
+
+    async def get(self, code: int, key: str) -> bytes | None:
+        """The body of a row. Raises StoreError."""
+        (body,) = await self._link.script(scripts.GET, (self._rows[code - 1],), key)
+        return body if body is None else bytes(body)
+
+    async def all_of(self, code: int) -> dict[str, bytes]:
+        """The bodies of all rows of a kind, in the order of their keys. Raises StoreError."""
+        found: dict[str, bytes] = {}
+        async for page in self._scanned(code):
+            found.update((page[at].decode(), page[at + 1]) for at in range(0, len(page), 2))
+        return await asyncio.to_thread(lambda: dict(sorted(found.items())))
+
+
+def _chunks(changes: ChangeSet) -> Iterator[list[tuple[int, str, str | bool]]]:
+    chunk: list[tuple[int, str, str | bool]] = []
+    for kind, rows in changes.rows.items():
+        for key, row in rows.items():
+            chunk.append((CODES[kind], key, False if row is None else encode(row).decode()))
+            if len(chunk) == STORE_BATCH_ROWS:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,335 @@
+"""Attempts and callback claims in SQLite, in a file beside the data set's.
+
+A file of its own: a load holds the data set's for seconds, and no callback may wait for that. Changes that come
+together are written in one transaction, since each of those waits for the disk.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of, used_until
+from router.config.limits import (
+    CALLBACK_BUSY_SECONDS,
+    CALLBACK_CHANGES_MAX,
+    CALLBACK_LOOK_SECONDS,
+    CALLBACK_NEWS_MAX,
+    CALLBACK_PAIR_CLAIMS_MAX,
+    FORGET_ROWS_AT_ONCE,
+    HISTORY_ATTEMPTS_MAX,
+)
+from router.store.api import News, NoStoreError, Recorded, Use
+from router.store.sqlite.connection import Connection, Schema, reached, transaction
+
+T = TypeVar("T")
+_Pair = tuple[str, str]
+
+
+def _make(database: sqlite3.Connection) -> None:
+    # seq: of the last change of any attempt; epoch: of this file, so that nobody takes another one's seq for its own
+    database.execute("CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, seq INTEGER)")
+    database.execute("INSERT INTO meta VALUES (1, ?, 0)", (uuid.uuid4().hex,))
+    database.execute(
+        """CREATE TABLE attempts (number TEXT NOT NULL, subscriber TEXT NOT NULL, id TEXT NOT NULL,
+        campaign TEXT NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, seq INTEGER NOT NULL,
+        PRIMARY KEY (number, subscriber, id)) WITHOUT ROWID"""
+    )
+    database.execute("CREATE INDEX attempts_of_pair ON attempts (number, subscriber, at)")
+    database.execute("CREATE INDEX attempts_by_time ON attempts (at)")
+    database.execute("CREATE INDEX attempts_of_campaign ON attempts (campaign, at)")
+    database.execute("CREATE INDEX attempts_by_change ON attempts (seq)")
+    # attempt: the one whose right the call got, NULL where it got none; used_at: rights up to then are used up
+    database.execute(
+        """CREATE TABLE claims (number TEXT NOT NULL, subscriber TEXT NOT NULL, call_id TEXT NOT NULL, at REAL NOT NULL,
+        verdict TEXT NOT NULL, attempt TEXT, used_at REAL, PRIMARY KEY (number, subscriber, call_id)) WITHOUT ROWID"""
+    )
+    database.execute("CREATE INDEX claims_by_time ON claims (at)")
+
+
+_SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts")
+_ONE = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
+    WHERE number = ? AND subscriber = ? AND id = ?"""
+_OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
+    WHERE number = ? AND subscriber = ? AND at <= ? ORDER BY outcome = 'failed', at DESC, id DESC LIMIT ?"""
+_REACHED_OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
+    WHERE number = ? AND subscriber = ? AND outcome <> 'failed' ORDER BY at DESC, id DESC LIMIT ?"""
+_MATTERING = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts WHERE outcome = 'missed'
+    OR (outcome = 'answered' AND EXISTS (SELECT 1 FROM attempts o
+        WHERE o.number = attempts.number AND o.subscriber = attempts.subscriber AND o.outcome = 'missed'))
+    OR (number, subscriber, id) IN (SELECT number, subscriber, attempt FROM claims)"""
+_CHANGED = """SELECT id, campaign, number, subscriber, at, outcome, seq FROM attempts
+    WHERE seq > ? ORDER BY seq LIMIT ?"""
+_NEWEST = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
+    WHERE number = coalesce(?, number) AND subscriber = coalesce(?, subscriber) ORDER BY at DESC, id DESC LIMIT ?"""
+_DELETE_UNANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
+    (SELECT number, subscriber, id FROM attempts WHERE campaign = ? AND at < ? AND outcome <> 'answered' LIMIT ?)
+    RETURNING number, subscriber"""
+# An answered attempt ends older rights, those of campaigns with a longer window too.
+_DELETE_ANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
+    (SELECT number, subscriber, id FROM attempts a WHERE at < ? AND outcome = 'answered' AND NOT EXISTS
+        (SELECT 1 FROM attempts WHERE number = a.number AND subscriber = a.subscriber AND outcome = 'missed') LIMIT ?)
+    RETURNING number, subscriber"""
+_DELETE_OLD = """DELETE FROM attempts WHERE (number, subscriber, id) IN
+    (SELECT number, subscriber, id FROM attempts WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
+_DROP = "DELETE FROM attempts WHERE number = ? AND subscriber = ? AND id = ? AND outcome = ?"
+# A claim tells what is used up among the attempts of its pair: without any it says nothing.
+_DELETE_CLAIMS_OF_PAIR = """DELETE FROM claims WHERE number = ?1 AND subscriber = ?2
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE number = ?1 AND subscriber = ?2)"""
+_DELETE_OLD_CLAIMS = """DELETE FROM claims WHERE (number, subscriber, call_id) IN
+    (SELECT number, subscriber, call_id FROM claims WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
+_CLAIM = "SELECT verdict, attempt FROM claims WHERE number = ? AND subscriber = ? AND call_id = ?"
+_USES = """SELECT call_id, at, used_at FROM claims WHERE number = ? AND subscriber = ? AND used_at IS NOT NULL
+    AND at < ? ORDER BY used_at, call_id"""
+_CLAIMS = "SELECT count(*) FROM (SELECT 1 FROM claims WHERE number = ? AND subscriber = ? LIMIT ?)"
+_USED_AT = "SELECT max(used_at) FROM claims WHERE number = ? AND subscriber = ? AND at < ?"
+
+
+class _Change(NamedTuple):
+    """Something to be written, and who waits for it."""
+
+    work: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+
+
+class SqliteCallbackStore:
+    """The store in the file `path`; see `router.store.api.CallbackStore` for what each method promises."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self._connection = Connection(path, _SCHEMA)
+        self._changes: list[_Change] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def open(self, *, make: bool = True) -> None:
+        """Make the folder and the file where they are missing, or insist that they are there. Raises StoreError."""
+        if make:
+            await self._connection.make()
+            return
+        with reached(self.path):
+            there = self.path.exists()
+        if not there:
+            raise NoStoreError(f"store {self.path}: there is none; no router has watched a campaign's calls here yet")
+        await self._connection.run(lambda _: None)
+
+    async def close(self) -> None:
+        """Close the connection, when what waits is written."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        await self._connection.close()
+
+    async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
+        """Write attempts down in one transaction. Raises StoreError."""
+        return await self._change(lambda database: [_recorded(database, each) for each in attempts])
+
+    async def claim(
+        self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
+    ) -> Claim:
+        """Look, decide and note it in one transaction. Raises StoreError."""
+
+        def decide(database: sqlite3.Connection) -> Claim:
+            known = _claimed(database, number, subscriber, call_id)
+            if known is not None:
+                return known
+            attempts = _attempts(database, _REACHED_OF_PAIR, (number, subscriber, HISTORY_ATTEMPTS_MAX))
+            if not attempts:
+                return Claim(Verdict.NONE)
+            (used_at,) = database.execute(_USED_AT, (number, subscriber, float("inf"))).fetchone()
+            claim = claim_of(History(tuple(attempts), used_at), since, began=began)
+            used_at = used_until(claim, began)
+            (kept,) = database.execute(_CLAIMS, (number, subscriber, CALLBACK_PAIR_CLAIMS_MAX)).fetchone()
+            if used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
+                return claim
+            name = claim.attempt.id if claim.attempt is not None else None
+            values = (number, subscriber, call_id, began, claim.verdict, name, used_at)
+            database.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            return claim
+
+        return await self._change(decide)
+
+    async def history(self, number: str, subscriber: str, until: float) -> History:
+        """What was known of a pair then. Raises StoreError."""
+
+        def look(database: sqlite3.Connection) -> History:
+            latest = until + CLOCKS_APART_SECONDS
+            attempts = _attempts(database, _OF_PAIR, (number, subscriber, latest, HISTORY_ATTEMPTS_MAX))
+            (used_at,) = database.execute(_USED_AT, (number, subscriber, until)).fetchone()
+            return History(tuple(attempts), used_at)
+
+        return await self._connection.run(look)
+
+    async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
+        """The calls that used up a right of a pair until then, the first one first. Raises StoreError."""
+        values = (number, subscriber, until)
+        return await self._connection.run(
+            lambda database: [Use(*row) for row in database.execute(_USES, values).fetchall()]
+        )
+
+    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+        """The newest attempts first. Raises StoreError."""
+        return await self._connection.run(lambda database: _attempts(database, _NEWEST, (number, subscriber, limit)))
+
+    async def news(self, mark: str, seconds: float) -> News:
+        """Look every CALLBACK_LOOK_SECONDS what was written since. Raises StoreError."""
+        end = time.monotonic() + seconds
+        while True:
+            news = await self._connection.run(lambda database: _news(database, mark))
+            if news.whole or news.attempts or time.monotonic() >= end:
+                return news
+            await asyncio.sleep(min(CALLBACK_LOOK_SECONDS, seconds))
+
+    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+        """Delete what is too old to matter, in steps between which claims have their turn. Raises StoreError."""
+        longest = min(since.values(), default=otherwise)
+        steps: list[tuple[str, tuple[str | float, ...]]] = [
+            *((_DELETE_UNANSWERED, (campaign, moment)) for campaign, moment in since.items()),
+            (_DELETE_ANSWERED, (longest,)),
+            (_DELETE_OLD, (otherwise,)),
+        ]
+        gone = 0
+        while True:
+            deleted = await self._change(lambda database: _forget(database, steps))
+            gone += deleted
+            if deleted < FORGET_ROWS_AT_ONCE:
+                break
+        values = (otherwise, FORGET_ROWS_AT_ONCE)
+        while len(await self._change(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
+            pass
+        return gone
+
+    async def drop(self, attempts: Sequence[Attempt]) -> None:
+        """Let go of attempts that somebody else has now, unless more was heard of one meanwhile. Raises StoreError."""
+        names = [(each.number, each.subscriber, each.id, each.outcome) for each in attempts]
+        await self._change(lambda database: database.executemany(_DROP, names))
+
+    async def count(self) -> int:
+        """How many attempts are here. Raises StoreError."""
+
+        def look(database: sqlite3.Connection) -> int:
+            (found,) = database.execute("SELECT count(*) FROM attempts").fetchone()
+            return int(found)
+
+        return await self._connection.run(look)
+
+    @property
+    def waiting(self) -> int:
+        """None: this is the store."""
+        return 0
+
+    async def kept(self) -> list[Attempt]:
+        """None: this is the store."""
+        return []
+
+    async def turn(self, whose: str) -> int | None:
+        """One machine's routers count each for itself."""
+        del whose
+        return None
+
+    async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in a transaction, together with what others want done meanwhile."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._changes.append(_Change(work, done))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        return await done
+
+    async def _write(self) -> None:
+        try:
+            while self._changes:
+                batch, self._changes = self._changes[:CALLBACK_CHANGES_MAX], self._changes[CALLBACK_CHANGES_MAX:]
+                await self._write_together(batch)
+        finally:
+            self._writer = None
+
+    async def _write_together(self, batch: Sequence[_Change]) -> None:
+        """All of a batch or, where something in it fails, each by itself: the others have no part in that."""
+
+        def change(database: sqlite3.Connection) -> list[Any]:
+            with transaction(database):
+                return [each.work(database) for each in batch]
+
+        batch = [each for each in batch if not each.done.done()]  # others have gone
+        if not batch:
+            return
+        try:
+            results = await self._connection.run(change)
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            if len(batch) > 1 and not _concerns_all(error):
+                for each in batch:
+                    await self._write_together([each])
+                return
+            for each in batch:
+                if not each.done.done():
+                    each.done.set_exception(error)
+            return
+        for each, result in zip(batch, results, strict=True):
+            with contextlib.suppress(asyncio.InvalidStateError):  # it was called off while it was done
+                each.done.set_result(result)
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether each one of a batch would fail alike, after as long a wait: a locked file, a full disk."""
+    return isinstance(error.__cause__, sqlite3.OperationalError)
+
+
+def _recorded(database: sqlite3.Connection, told: Attempt) -> Recorded:
+    """Write one attempt down."""
+    found = _attempts(database, _ONE, (told.number, told.subscriber, told.id))
+    attempt, heard = merged(found[0] if found else None, told)
+    if heard is not Heard.KNOWN:
+        (seq,) = database.execute("UPDATE meta SET seq = seq + 1 RETURNING seq").fetchone()
+        values = (attempt.number, attempt.subscriber, attempt.id, attempt.campaign, attempt.at, attempt.outcome, seq)
+        database.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    return Recorded(attempt, heard)
+
+
+def _claimed(database: sqlite3.Connection, number: str, subscriber: str, call_id: str) -> Claim | None:
+    """What that call was told before."""
+    found = database.execute(_CLAIM, (number, subscriber, call_id)).fetchone()
+    if found is None:
+        return None
+    verdict, attempt_id = found
+    attempts = _attempts(database, _ONE, (number, subscriber, attempt_id))
+    return Claim(Verdict(verdict), attempts[0] if attempts else None, again=True)
+
+
+def _news(database: sqlite3.Connection, mark: str) -> News:
+    epoch, seq = database.execute("SELECT epoch, seq FROM meta").fetchone()
+    its_epoch, _, known = mark.partition(":")
+    if its_epoch != epoch or not known.isdigit() or int(known) > seq:
+        return News(f"{epoch}:{seq}", whole=True, attempts=_attempts(database, _MATTERING, ()))
+    rows = database.execute(_CHANGED, (int(known), CALLBACK_NEWS_MAX)).fetchall()
+    return News(f"{epoch}:{rows[-1][-1] if rows else seq}", whole=False, attempts=[_attempt(*row[:-1]) for row in rows])
+
+
+def _forget(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:
+    """Delete FORGET_ROWS_AT_ONCE attempts at most, and the claims of pairs that have none any more."""
+    gone: list[_Pair] = []
+    for statement, values in steps:
+        gone += database.execute(statement, (*values, FORGET_ROWS_AT_ONCE - len(gone))).fetchall()
+        if len(gone) >= FORGET_ROWS_AT_ONCE:
+            break
+    for pair in dict.fromkeys(gone):
+        database.execute(_DELETE_CLAIMS_OF_PAIR, pair)
+    return len(gone)
+
+
+def _attempts(database: sqlite3.Connection, query: str, values: Sequence[str | float | None]) -> list[Attempt]:
+    return [_attempt(*row) for row in database.execute(query, values).fetchall()]
+
+
+def _attempt(name: str, campaign: str, number: str, subscriber: str, at: float, outcome: str) -> Attempt:
+    try:
+        return Attempt(name, campaign, number, subscriber, at, Outcome(outcome))
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"malformed content ({error})") from error
+
+
+def beside(path: pathlib.Path) -> SqliteCallbackStore:
+    """The store of attempts that belongs to the data set in the file `path`."""
+    return SqliteCallbackStore(path.with_name(f"{path.stem}-callbacks{path.suffix}"))

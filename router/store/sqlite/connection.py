@@ -1,0 +1,197 @@
+"""SQLite for the event loop: a connection with a thread of its own, transactions, and errors that name the file.
+
+WAL mode: readers never wait for a writer. Every commit is on the disk before it is acknowledged.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from router.config.limits import SQLITE_LOOK_SECONDS
+from router.store.api import StoreError
+
+T = TypeVar("T")
+
+
+class Schema(NamedTuple):
+    """What a file holds: `make` makes its tables in a new one, `version` stands in it (user_version).
+
+    `busy_seconds`: how long to wait for another connection's transaction. `missing`: the mend for one without tables.
+    """
+
+    version: int
+    make: Callable[[sqlite3.Connection], None]
+    busy_seconds: float
+    missing: str
+
+
+class UnusableError(sqlite3.DatabaseError):
+    """The file is sound, and not for this Ringway; the text says the mend too."""
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path, busy_seconds: float) -> Iterator[None]:
+    """Turn what SQLite raises into a StoreError that names the file and the mend."""
+    try:
+        yield
+    except UnusableError as error:
+        raise StoreError(f"store {path}: {error}") from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
+        text = str(error)
+        if "full" in text:
+            mend = "the disk is full; free some space and try again"
+        elif "locked" in text:
+            mend = f"somebody else has written to it for more than {busy_seconds:g} s; try again"
+        elif "unable to open" in text or "readonly" in text:
+            mend = "see that the folder is there and that this user may write to it"
+        elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
+            mend = "the file is damaged; put a backup in its place, or move it away and load the data again"
+        else:
+            mend = "nothing was changed"
+        raise StoreError(f"store {path}: {text}; {mend}") from error
+    except msgspec.DecodeError as error:
+        raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
+
+
+@contextlib.contextmanager
+def reached(path: pathlib.Path) -> Iterator[None]:
+    """Turn what the file system raises into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        mend = "see that the folder is there, and that this user may write to it"
+        raise StoreError(f"store {path}: {error.strerror}; {mend}") from error
+
+
+class Connection:
+    """A connection and the one thread that may use it. `opened` counts how often it was opened."""
+
+    def __init__(self, path: pathlib.Path, schema: Schema) -> None:
+        self.opened = 0
+        self._path = path
+        self._schema = schema
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._database: sqlite3.Connection | None = None
+        self._file = (0, 0)
+        self._closed = False
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in the thread, on the open database."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
+
+    async def make(self) -> None:
+        """Open the database, and make the folder, the file and its tables where they are missing."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._make)
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with named(self._path, self._schema.busy_seconds):
+            return work(self._open())
+
+    def _make(self) -> None:
+        with named(self._path, self._schema.busy_seconds):
+            with reached(self._path):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if not self._path.exists():
+                    self._path.touch()
+            self._database = self._connect(make_tables=True)
+
+    def _open(self) -> sqlite3.Connection:
+        """The database; opened again where another file stands in place of the one that was open."""
+        if self._database is not None:
+            if self._present() == self._file:
+                return self._database
+            self._database.close()
+            self._database = None
+        self._database = self._connect(make_tables=False)
+        return self._database
+
+    def _connect(self, *, make_tables: bool) -> sqlite3.Connection:
+        file = self._present()  # sqlite3 by itself would make a file that is missing
+        # absolute: SQLite has names of its own, such as :memory:
+        database = sqlite3.connect(self._path.absolute(), timeout=self._schema.busy_seconds, isolation_level=None)
+        try:
+            _prepare(database, self._schema, make_tables=make_tables)
+        except BaseException:
+            database.close()
+            raise
+        self._file = file
+        self.opened += 1
+        return database
+
+    def _present(self) -> tuple[int, int]:
+        """Which file stands there now."""
+        with reached(self._path):
+            state = self._path.stat()
+        return state.st_dev, state.st_ino
+
+    async def close(self) -> None:
+        """Close it, once or twice."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+            self._executor.shutdown()
+
+    def _close(self) -> None:
+        if self._database is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+
+
+def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool) -> None:
+    """Set what has to be set on every connection, and make the tables of a new file where that was asked for.
+
+    A file that comes to be under a running router is somebody's who is still making it, or a mistake.
+    """
+    with transaction(database, "DEFERRED"):
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if version == 0 and tables:
+        raise UnusableError("it is another program's database; name another file in [store] url")
+    if version == 0 and not make_tables:
+        raise UnusableError(f"its schema is missing; {schema.missing}")
+    if version not in (0, schema.version):
+        known = f"this version of Ringway knows {schema.version}"
+        raise UnusableError(f"its schema is {version}, {known}; use the version that made it")
+    _into_wal_mode(database, schema.busy_seconds)
+    database.execute("PRAGMA synchronous = FULL")  # an acknowledged commit outlives a power cut too
+    if version == 0:
+        with transaction(database):
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:  # nobody else was faster
+                schema.make(database)
+                database.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _into_wal_mode(database: sqlite3.Connection, busy_seconds: float) -> None:
+    """Of two who make a new file SQLite refuses one here at once, whatever its timeout."""
+    end = time.monotonic() + busy_seconds
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(SQLITE_LOOK_SECONDS)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All of the block or nothing."""
+    database.execute(f"BEGIN {kind}")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk rolls back by itself
+            database.execute("ROLLBACK")
+        raise

@@ -1,0 +1,106 @@
+"""The store -> the table: every committed change, in order, without a moment in which a number is missing."""
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import structlog
+
+from dialplan.routing.table import Patch, RoutingTable
+from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.observe.metrics import Metrics
+from router.store.api import Store, StoreError
+
+_LOOK_SECONDS = 1.0  # how long one wait for news may last: the age of a table in step stays below this
+
+
+class TableSync:
+    """Keeps a table in step with a store. `table` is the current one: take it once, use it for one call."""
+
+    def __init__(self, store: Store, log: structlog.typing.FilteringBoundLogger, metrics: Metrics) -> None:
+        self.table = RoutingTable()
+        self._store = store
+        self._log = log
+        self._metrics = metrics
+        self._epoch = ""
+        self._version: int | None = None
+        self._in_step_at = time.monotonic()
+        metrics.in_step_at(lambda: self._in_step_at)
+
+    async def load(self) -> None:
+        """Fill the table for the first time. Raises StoreError.
+
+        A reading that breaks off is begun once more: what is kept here for when the store is away may do then.
+        """
+        self._metrics.store_up.labels(self._store.name).set(1)
+        try:
+            await self._read()
+        except StoreError as error:
+            self._log.error("first_reading_failed", error=str(error))
+            await self._read()
+
+    async def run(self) -> None:
+        """Follow the store for ever. Where it fails, the last good table goes on serving, and says how old it is."""
+        retry, said = STORE_RETRY_MIN_SECONDS, ""
+        up = self._metrics.store_up.labels(self._store.name)
+        while True:
+            try:
+                if await self._store.wait(self.table.version, self._epoch, _LOOK_SECONDS):
+                    await self._read()
+                self._in_step_at = time.monotonic()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the last good table goes on serving
+                if str(error) != said:  # the same one every few seconds is said once
+                    said = str(error)
+                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
+                    say("store_down", error=str(error), table_version=self.table.version)
+                up.set(0)
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
+                continue
+            if retry != STORE_RETRY_MIN_SECONDS:
+                self._log.info("store_up", table_version=self.table.version)
+            retry, said = STORE_RETRY_MIN_SECONDS, ""
+            up.set(1)
+
+    async def _read(self) -> None:
+        reading = await self._store.read(self._version, self._epoch)
+        if reading.version == 0 and self.table.version:
+            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
+        patch = Patch(reading.version, whole=reading.whole)
+        async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
+            async for rows in batches:
+                await asyncio.to_thread(patch.add, rows)
+        patch.version = reading.version
+        if reading.whole or len(patch) > PATCH_IN_PLACE_ROWS:
+            replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
+        else:
+            replaced = None
+            self.table.apply(patch)
+        self._version, self._epoch = reading.version, reading.epoch
+        self._in_step_at = time.monotonic()
+        if reading.seen_at is not None:  # a snapshot, since the store is away
+            self._in_step_at -= max(0.0, time.time() - reading.seen_at)
+            self._metrics.store_up.labels(self._store.name).set(0)
+        self._metrics.table_numbers.set(len(self.table.numbers))
+        self._metrics.table_version.set(self.table.version)
+        self._metrics.table_digest.set(self.table.digest)
+        if reading.whole:
+            self._metrics.table_read_whole.inc()
+        self._log.info(
+            "table",
+            version=self.table.version,
+            numbers=len(self.table.numbers),
+            changed=len(patch),
+            whole=reading.whole,
+        )
+        if replaced is not None:
+            await asyncio.to_thread(_release, replaced)
+
+
+def _release(table: RoutingTable) -> None:
+    """Let go of a replaced table bit by bit: freeing a million entries at once would hold up calls for 0.1 s.
+
+    Nobody uses it any more: a call takes the table and is decided within one turn of the event loop.
+    """
+    while table.numbers:
+        table.numbers.popitem()

@@ -1,0 +1,249 @@
+from typing import Any
+
+import pytest
+
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.callbacks import (
+    CLOCKS_APART_SECONDS,
+    Claim,
+    History,
+    Verdict,
+    called_back,
+    claim_of,
+    earliest,
+    may_claim,
+    rule_of,
+    used_until,
+)
+from dialplan.kinds.model import CallbackRule, Destination
+from dialplan.numbering.numbers import Bare
+from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
+from tests.samples import campaign, company, flow, number
+from tests.tables import table_of
+
+DEFAULT = Destination("ringway-default")
+HOUR = 3600.0
+NOW = 1_000_000.0
+TABLE = table_of(
+    company(identified=True),
+    company("globex", identified=True),
+    flow("menu", company="acme"),
+    campaign("win-back", direction="outbound", accept_incoming=True),
+    campaign("quiet", direction="outbound", accept_incoming=False),
+    campaign("short", direction="outbound", accept_incoming=True, callback_window_hours=1),
+    campaign("over", direction="outbound", accept_incoming=True, active=False),
+    campaign("offer"),
+    campaign("theirs", company="globex", direction="outbound", accept_incoming=True),
+    number("02079460000", call_flow="menu"),
+    number("02079460001", call_flow="menu", callback_rule="force-yes"),
+    number("02079460002", call_flow="menu", callback_rule="force-no"),
+    number("02079460003"),
+    number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
+    number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
+)
+OURS, POOLED = TABLE.numbers["+442079460000"], TABLE.numbers["+442079460005"]
+
+
+def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outcome: str = "missed") -> Attempt:
+    return Attempt(name, campaign, "+442079460000", "+447700900123", NOW - age, Outcome(outcome))
+
+
+def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
+    since = earliest({each.campaign for each in attempts}, TABLE, OURS, NOW)
+    return claim_of(History(attempts, used_at), since, began=NOW)
+
+
+def test_a_missed_attempt_gives_the_right() -> None:
+    assert given(attempt()) == Claim(Verdict.RIGHT, attempt())
+
+
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        (),
+        (attempt(outcome="answered"),),
+        (attempt(outcome="failed"),),
+        (attempt(campaign="over"),),
+        (attempt(campaign="nobodys"),),
+        (attempt(campaign="offer"),),  # an inbound one
+        (attempt(campaign="theirs"),),  # of the company that had the number before
+        (attempt(campaign="short", age=HOUR + 1),),
+        (attempt("old", age=120), attempt("new", age=60, outcome="answered")),
+        (attempt("missed"), attempt("answered", outcome="answered")),  # which of the two was last is not known
+    ],
+)
+def test_no_right(attempts: tuple[Attempt, ...]) -> None:
+    assert given(*attempts) == Claim(Verdict.NONE)
+
+
+def test_the_window_counts_to_the_last_second() -> None:
+    last = attempt(campaign="short", age=HOUR)
+    assert given(last) == Claim(Verdict.RIGHT, last)
+
+
+def test_a_reserved_number_has_campaigns_of_its_own_company_and_the_pool_those_of_all() -> None:
+    names = ["win-back", "theirs", "offer", "over", "nobodys"]
+    assert set(earliest(names, TABLE, OURS, NOW)) == {"win-back"}
+    assert set(earliest(names, TABLE, POOLED, NOW)) == {"win-back", "theirs"}
+
+
+def test_the_newest_attempt_wins() -> None:
+    old, new = attempt("old", age=120), attempt("new", campaign="quiet", age=60)
+    assert given(old, new) == given(new, old) == Claim(Verdict.RIGHT, new)
+
+
+def test_a_newer_attempt_that_gives_nothing_leaves_the_older_one() -> None:
+    old = attempt("old", age=2 * HOUR)
+    for newer in (
+        attempt("new", outcome="failed"),
+        attempt("new", campaign="over"),
+        attempt("new", campaign="short", age=HOUR + 1),
+    ):
+        assert given(old, newer) == Claim(Verdict.RIGHT, old)
+
+
+def test_an_attempt_after_the_answered_one_gives_a_new_right() -> None:
+    new = attempt("new", age=10)
+    assert given(attempt("old", age=60, outcome="answered"), new) == Claim(Verdict.RIGHT, new)
+
+
+def test_a_used_right_is_told_apart_from_none() -> None:
+    assert given(attempt(), used_at=NOW) == Claim(Verdict.USED, attempt())
+    assert given(attempt(), used_at=NOW - 100) == Claim(Verdict.RIGHT, attempt())
+    assert given(attempt(campaign="over"), used_at=NOW) == Claim(Verdict.NONE)
+
+
+def test_a_callback_uses_up_all_older_attempts() -> None:
+    older, newer = attempt("older", campaign="quiet", age=90), attempt("newer", age=60)
+    assert given(older, newer, used_at=NOW - 60) == Claim(Verdict.USED, newer)
+
+
+def test_clocks_may_differ_by_some_seconds_and_the_attempt_is_called_back_all_the_same() -> None:
+    just, after = attempt(age=-CLOCKS_APART_SECONDS), attempt(age=-CLOCKS_APART_SECONDS - 0.001)
+    assert given(just) == Claim(Verdict.RIGHT, just)
+    assert given(after) == Claim(Verdict.NONE)
+    older = attempt("older")
+    assert given(older, after) == Claim(Verdict.RIGHT, older)
+
+
+def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
+    """He hears the campaign on another line while he rings it back."""
+    missed = attempt("missed", age=60)
+    later = attempt("later", age=-CLOCKS_APART_SECONDS - 0.001, outcome="answered")
+    assert given(missed, later) == Claim(Verdict.RIGHT, missed)
+    assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(Verdict.NONE)
+
+
+@pytest.mark.parametrize(
+    ("claim", "until"),
+    [
+        (Claim(Verdict.RIGHT, attempt(age=60)), NOW),
+        (Claim(Verdict.RIGHT, attempt(age=-3)), NOW + 3),  # by a clock that is ahead
+        (Claim(Verdict.USED, attempt(age=60)), None),
+        (Claim(Verdict.NONE), None),
+    ],
+)
+def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
+    claim: Claim, until: float | None
+) -> None:
+    assert used_until(claim, NOW) == until
+
+
+class Words:
+    """Writes down what a trace is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def attempt(self, attempt: Attempt, why_not: str) -> None:
+        self.told.append((attempt.id, why_not))
+
+
+def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
+    history = History(
+        (
+            attempt("a", age=10, outcome="failed"),
+            attempt("b", age=20, campaign="over"),
+            attempt("c", age=30),
+            attempt("d", age=40, campaign="quiet"),
+            attempt("e", age=50, outcome="answered"),
+            attempt("f", age=60),
+            attempt("g", age=HOUR + 1, campaign="short"),
+            attempt("z", age=-10),
+        )
+    )
+    words = Words()
+    claim_of(history, earliest(TABLE.campaigns, TABLE, OURS, NOW), words, began=NOW)
+    assert words.told == [
+        ("z", "it ended after this call had begun"),
+        ("a", "it never reached the subscriber"),
+        ("b", 'campaign "over" is not an active one of the number\'s company'),
+        ("c", ""),
+        ("d", "a newer attempt replaces it"),
+        ("e", "it was answered"),
+        ("f", "a later attempt was answered"),
+        ("g", 'the callback window of campaign "short" is over'),
+    ]
+
+
+def own(dialled: str, caller: str = "07700900123") -> Decision:
+    return decide(Call(dialled, caller, "GB", Bare.E164), TABLE, NOW, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("dialled", "caller", "may"),
+    [
+        ("02079460000", "07700900123", True),
+        ("02079460001", "07700900123", True),
+        ("02079460002", "07700900123", False),  # force-no never looks
+        ("02079460000", "", False),  # withheld
+        ("02079460000", "front desk", False),
+        ("02079460004", "07700900123", False),  # disabled
+        ("02079460005", "07700900123", True),  # the pool follows the campaign, whatever the row says
+    ],
+)
+def test_who_may_have_a_right(dialled: str, caller: str, may: bool) -> None:
+    decision = own(dialled, caller)
+    assert may_claim(TABLE.numbers[decision.number], decision) is may
+
+
+def test_the_pool_follows_the_campaign() -> None:
+    assert rule_of(TABLE.numbers["+442079460005"]) is CallbackRule.AS_IN_CAMPAIGN
+    assert rule_of(TABLE.numbers["+442079460001"]) is CallbackRule.FORCE_YES
+
+
+def after(dialled: str, verdict: Verdict, campaign: str = "win-back") -> tuple[Any, ...]:
+    decision = own(dialled)
+    claim = Claim(verdict, attempt(campaign=campaign) if verdict is not Verdict.NONE else None)
+    made = called_back(decision, TABLE.numbers[decision.number], claim, TABLE)
+    return made.reason, made.kind, made.target and made.target.id, made.destination.context, made.company
+
+
+@pytest.mark.parametrize(
+    ("dialled", "verdict", "campaign", "reason", "target"),
+    [
+        ("02079460000", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460000", Verdict.RIGHT, "quiet", Reason.CALLBACK_NOT_ACCEPTED, "menu"),
+        ("02079460000", Verdict.USED, "win-back", Reason.CALLBACK_USED, "menu"),
+        ("02079460000", Verdict.NONE, "win-back", Reason.ASSIGNED, "menu"),
+        ("02079460000", Verdict.RIGHT, "removed", Reason.ASSIGNED, "menu"),
+        ("02079460001", Verdict.RIGHT, "win-back", Reason.CALLBACK_FORCE_YES, "win-back"),
+        ("02079460001", Verdict.RIGHT, "quiet", Reason.CALLBACK_FORCE_YES, "quiet"),
+        ("02079460001", Verdict.USED, "quiet", Reason.CALLBACK_USED, "menu"),
+        ("02079460003", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460005", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+    ],
+)
+def test_where_a_callback_goes(dialled: str, verdict: Verdict, campaign: str, reason: Reason, target: str) -> None:
+    made = after(dialled, verdict, campaign)
+    assert made[0] is reason
+    assert made[2] == target
+    assert made[4] == "acme"
+    kind = "campaign" if target != "menu" else "flow"
+    assert made[1] is (Kind.CAMPAIGN if kind == "campaign" else Kind.CALL_FLOW)
+    assert made[3] == f"{kind}-{target}"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.RIGHT, Verdict.USED])
+def test_a_number_without_destination_keeps_its_reason(verdict: Verdict) -> None:
+    assert after("02079460003", verdict, "quiet")[:2] == (Reason.NO_DESTINATION, Kind.DEFAULT)

@@ -1,0 +1,158 @@
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, Why, choice
+from dialplan.kinds.model import NumberKind
+from dialplan.routing.table import Patch, RoutingTable
+from tests.samples import Entry, campaign, company, number
+from tests.tables import table_of
+
+OWN = ["02079460000", "02079460001", "02079460002"]
+POOL = [f"0207946010{digit}" for digit in range(5)]
+
+
+def e164(text: str) -> str:
+    return "+44" + text[1:]
+
+
+def outbound(key: str, /, **fields: object) -> Entry:
+    return campaign(key, direction="outbound", **fields)
+
+
+def the_table(*entries: Entry, identified: bool = True) -> RoutingTable:
+    return table_of(
+        company(identified=identified),
+        outbound("one", caller_ids=OWN[:1]),
+        outbound("three", caller_ids=OWN),
+        outbound("free"),
+        outbound("over", active=False),
+        campaign("inbound"),
+        *(number(text) for text in OWN),
+        *(number(e164(text), kind="pool", company=None) for text in POOL),
+        *entries,
+    )
+
+
+def show(rotation: Rotation, campaign: str, table: RoutingTable) -> Shown:
+    """As one router shows numbers by itself."""
+    chosen = choice(campaign, table)
+    return chosen if isinstance(chosen, Shown) else rotation.show(chosen, table)
+
+
+def shown(rotation: Rotation, campaign: str, table: RoutingTable, times: int) -> list[str]:
+    found = [show(rotation, campaign, table).number for _ in range(times)]
+    return [number for number in found if number is not None]
+
+
+def test_a_campaign_shows_its_reserved_number() -> None:
+    assert show(Rotation(), "one", the_table()) == Shown(e164(OWN[0]), NumberKind.RESERVED, Why.RESERVED)
+
+
+def test_several_reserved_numbers_take_turns() -> None:
+    assert shown(Rotation(), "three", the_table(), 7) == [e164(text) for text in [*OWN, *OWN, OWN[0]]]
+
+
+def test_a_campaign_without_numbers_shows_the_pool() -> None:
+    assert show(Rotation(), "free", the_table()) == Shown(e164(POOL[0]), NumberKind.POOL, Why.POOL)
+
+
+def test_a_company_that_is_not_identified_shows_the_pool_only() -> None:
+    table = the_table(identified=False)
+    assert show(Rotation(), "three", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.NOT_IDENTIFIED)
+
+
+def test_consecutive_calls_differ_and_use_is_even_within_one() -> None:
+    """Two campaigns share the pool, calls of both mixed."""
+    rotation, table = Rotation(), the_table(outbound("other"))
+    numbers = [show(rotation, "free" if turn % 3 else "other", table).number for turn in range(1000)]
+    assert all(one != next_one for one, next_one in pairwise(numbers))
+    counts = Counter(numbers)
+    assert len(counts) == len(POOL)
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_disabled_numbers_are_never_shown() -> None:
+    table = table_of(
+        company(identified=True),
+        outbound("two", caller_ids=OWN[:2]),
+        outbound("none", caller_ids=OWN[1:2]),
+        number(OWN[0]),
+        number(OWN[1], status="disabled"),
+        number(e164(POOL[0]), kind="pool", company=None),
+        number(e164(POOL[1]), kind="pool", company=None, status="disabled"),
+    )
+    rotation = Rotation()
+    assert set(shown(rotation, "two", table, 5)) == {e164(OWN[0])}
+    assert show(rotation, "none", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.DISABLED)
+    assert set(shown(rotation, "none", table, 5)) == {e164(POOL[0])}
+
+
+@pytest.mark.parametrize(
+    ("campaign", "why"),
+    [
+        ("nobodys", Why.UNKNOWN_CAMPAIGN),
+        ("", Why.UNKNOWN_CAMPAIGN),
+        ("inbound", Why.NOT_OUTBOUND),
+        ("over", Why.INACTIVE),
+    ],
+)
+def test_nothing_is_shown_for_what_may_not_call(campaign: str, why: Why) -> None:
+    assert show(Rotation(), campaign, the_table()) == Shown(None, None, why)
+
+
+def test_an_empty_pool_has_nothing_to_show() -> None:
+    table = table_of(company(), outbound("free"))
+    assert show(Rotation(), "free", table) == Shown(None, None, Why.EMPTY_POOL)
+
+
+def test_the_turn_survives_changes_of_the_pool() -> None:
+    rotation, table = Rotation(), the_table()
+    assert shown(rotation, "free", table, 2) == [e164(POOL[0]), e164(POOL[1])]
+    smaller = table_of(
+        company(), outbound("free"), *(number(e164(text), kind="pool", company=None) for text in (POOL[0], POOL[3]))
+    )
+    assert shown(rotation, "free", smaller, 3) == [e164(POOL[3]), e164(POOL[0]), e164(POOL[3])]
+    assert shown(rotation, "free", table, 1) == [e164(POOL[4])]
+
+
+def test_campaigns_that_are_gone_are_forgotten() -> None:
+    rotation = Rotation()
+    for round_ in range(20):
+        names = [f"c-{round_}-{place}" for place in range(5)]
+        table = table_of(
+            company(identified=True),
+            *(outbound(name, caller_ids=OWN) for name in names),
+            *(number(text) for text in OWN),
+        )
+        for name in names:
+            show(rotation, name, table)
+    assert len(rotation._last) <= 2 * 5 + 1
+
+
+def test_the_pool_follows_each_patch() -> None:
+    table = the_table()
+    assert table.pool == [e164(text) for text in POOL]
+    changed = the_table(number("+442079460109", kind="pool", company=None))
+    patch = Patch(8, whole=False)
+    key = "+442079460109"
+    patch.numbers[key] = changed.numbers[key]
+    table.apply(patch)
+    assert table.pool == [*(e164(text) for text in POOL), key]
+
+
+def test_turns_that_routers_share_go_through_the_same_numbers_in_order() -> None:
+    chosen = choice("three", the_table())
+    assert isinstance(chosen, Choice)
+    assert [chosen.turn(place).number for place in range(3, 7)] == [e164(text) for text in [*OWN, OWN[0]]]
+
+
+def test_campaigns_share_the_turns_of_the_pool_and_nothing_else() -> None:
+    table = the_table(outbound("other"))
+    turns = {
+        name: each.whose
+        for name in ("one", "three", "free", "other")
+        if isinstance(each := choice(name, table), Choice)
+    }
+    assert turns == {"one": "one", "three": "three", "free": "", "other": ""}

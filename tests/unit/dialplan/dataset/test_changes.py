@@ -1,0 +1,375 @@
+from typing import Any
+
+import pytest
+
+from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
+from dialplan.dataset.problems import Problem
+from dialplan.kinds.model import CallFlow, Company, Number, RowKind
+from tests.samples import Entry, Held, campaign, company, fields, flow, held, number, raw, refused
+
+TEXT = {"name": "TEXT", "type": "text"}
+COUNT = {"name": "COUNT", "type": "integer"}
+NEEDED = {"name": "NEEDED", "type": "text", "required": True}
+JULY, AUGUST = "2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"
+
+
+def changed(changes: ChangeSet) -> dict[str, list[str]]:
+    return {kind: sorted(rows) for kind, rows in changes.rows.items()}
+
+
+def a_set() -> list[Entry]:
+    return [
+        company(default_flow="closed"),
+        company("globex", region="US"),
+        flow("closed", company="acme"),
+        flow("menu", company="acme", parameters=[TEXT, COUNT]),
+        flow("queue"),
+        flow("theirs", company="globex"),
+        campaign("offer"),
+        campaign("ring", direction="outbound", caller_ids=["02079460000"]),
+        number(call_flow="menu", parameters={"COUNT": "7"}),
+        number("02079460001", inbound_campaign="offer"),
+        (RowKind.NUMBER, {"number": "+447700900100", "kind": "pool"}),
+        number("02079460002", call_flow="queue"),
+    ]
+
+
+def test_a_good_set_is_taken_whatever_the_order_of_its_entries() -> None:
+    forwards = prepare(raw(*a_set()), NothingStored())
+    backwards = prepare(raw(*reversed(a_set())), NothingStored())
+    assert forwards.rows == backwards.rows
+    assert len(forwards) == len(a_set())
+
+
+def test_nothing_is_a_set_too() -> None:
+    assert prepare([], NothingStored()).rows == {}
+    assert len(prepare([], NothingStored())) == 0
+
+
+def test_values_are_stored_in_their_parameters_type() -> None:
+    store = held(*a_set())
+    row = store.get(RowKind.NUMBER, "+442079460000")
+    assert isinstance(row, Number)
+    assert row.parameters == {"COUNT": 7}
+
+
+def test_what_is_stored_already_is_no_change() -> None:
+    store = held(*a_set())
+    assert prepare(raw(*a_set()), store).rows == {}
+    again = prepare(raw(*a_set()[:-1], number("02079460002", call_flow="menu")), store)
+    assert changed(again) == {"numbers": ["+442079460002"]}
+
+
+def test_an_entry_replaces_the_whole_stored_one() -> None:
+    store = held(*a_set())
+    changes = prepare(raw(number(name="Front desk")), store)
+    row = changes.rows[RowKind.NUMBER]["+442079460000"]
+    assert isinstance(row, Number)
+    assert (row.name, row.call_flow) == ("Front desk", None)
+
+
+def test_replace_removes_what_the_files_lack() -> None:
+    store = held(*a_set())
+    changes = prepare(raw(*a_set()[:-1]), store, replace=True)
+    assert changes.rows == {RowKind.NUMBER: {"+442079460002": None}}
+    assert len(prepare([], store, replace=True)) == len(a_set())
+
+
+def test_replace_does_not_lean_on_what_it_removes() -> None:
+    problems = refused(company(), number(call_flow="menu"), stored=held(*a_set()), replace=True)
+    assert [each.text for each in problems] == ['there is no call flow "menu"']
+
+
+def test_a_new_entry_may_lean_on_what_is_stored() -> None:
+    changes = prepare(raw(number("02079460009", call_flow="menu")), held(*a_set()))
+    assert changed(changes) == {"numbers": ["+442079460009"]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "text"),
+    [
+        (company("new", default_flow="no"), "default_flow", 'there is no call flow "no"'),
+        (company("new", default_flow="closed"), "default_flow", 'call flow "closed" belongs to company "acme"'),
+        (flow("new", company="nobody"), "company", 'there is no company "nobody"'),
+        (campaign("new", company="nobody"), "company", 'there is no company "nobody"'),
+        (number("+442079460009", company="nobody"), "company", 'there is no company "nobody"'),
+        (number("02079460009", call_flow="no"), "call_flow", 'there is no call flow "no"'),
+        (number("02079460009", call_flow="theirs"), "call_flow", 'call flow "theirs" belongs to company "globex"'),
+        (number("02079460009", inbound_campaign="no"), "inbound_campaign", 'there is no campaign "no"'),
+        (number("02079460009", inbound_campaign="ring"), "inbound_campaign", 'campaign "ring" is outbound'),
+        (
+            number("+442079460009", company="globex", inbound_campaign="offer"),
+            "inbound_campaign",
+            'campaign "offer" is of company "acme", which has not reserved this number',
+        ),
+        (
+            (RowKind.NUMBER, {"number": "+447700900100", "kind": "pool", "inbound_campaign": "offer"}),
+            "inbound_campaign",
+            'campaign "offer" is of company "acme", which has not reserved this number',
+        ),
+        (
+            (RowKind.NUMBER, {"number": "+447700900100", "kind": "pool", "call_flow": "menu"}),
+            "call_flow",
+            'call flow "menu" belongs to company "acme"',
+        ),
+        (number("02079460009", parameters={"A": 1}), "parameters", "values without a call flow to take them"),
+        (
+            number("02079460009", inbound_campaign="offer", parameters={"A": 1}),
+            "parameters",
+            "values without a call flow to take them",
+        ),
+        (
+            number("02079460009", call_flow="menu", parameters={"COUNT": "many"}),
+            "parameters.COUNT",
+            '"many" is not a whole number',
+        ),
+        (
+            number("02079460009", call_flow="menu", parameters={"NO\nPE": 1}),
+            r'parameters."NO\nPE"',
+            'call flow "menu" declares no such parameter',
+        ),
+        (
+            campaign("new", direction="outbound", caller_ids=["02079460000", "+442079460000", "02079460009"]),
+            "caller_ids",
+            'there is no number "+442079460009"',
+        ),
+        (
+            campaign("new", direction="outbound", caller_ids=["+447700900100"]),
+            "caller_ids",
+            '+447700900100 is not reserved by company "acme"',
+        ),
+        (
+            campaign("new", company="globex", direction="outbound", caller_ids=["+442079460000"]),
+            "caller_ids",
+            '+442079460000 is not reserved by company "globex"',
+        ),
+    ],
+)
+def test_what_an_entry_says_about_others_has_to_hold(entry: Entry, field: str, text: str) -> None:
+    (problem,) = refused(entry, stored=held(*a_set()))
+    assert (problem.file, problem.entry) == ("set.toml", f"{entry[0]}[1]")
+    assert (problem.field, problem.text) == (field, text)
+    assert problem.mend
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        company("new", default_flow="Menu\ud800"),
+        flow("new", company="Menu\ud800"),
+        campaign("new", company="Menu\ud800"),
+        number("+442079460009", company="Menu\ud800"),
+        number("02079460009", call_flow="Menu\ud800"),
+        number("02079460009", inbound_campaign="Menu\ud800"),
+        number("02079460009", updates=[{"at": JULY, "call_flow": "Menu\ud800"}]),
+        number("02079460009", updates=[{"at": JULY, "inbound_campaign": "Menu\ud800"}]),
+    ],
+)
+def test_a_store_is_never_asked_for_what_is_no_id(entry: Entry) -> None:
+    class Databases(Held):
+        def get(self, kind: RowKind, key: str) -> Any:
+            key.encode()  # as SQLite and Redis do with every key; half a surrogate pair raises here
+            return super().get(kind, key)
+
+    store = Databases()
+    store.held = held(*a_set()).held
+    (problem,) = refused(entry, stored=store)
+    assert problem.text == r'"Menu\ud800" is not an id'
+    assert problem.field.rpartition(".")[2] in ("default_flow", "company", "call_flow", "inbound_campaign")
+
+
+def test_a_default_flow_must_do_without_values() -> None:
+    (problem,) = refused(company(default_flow="menu"), flow("menu", company="acme", parameters=[NEEDED]))
+    assert problem.field == "default_flow"
+    assert "NEEDED" in problem.text
+
+
+def test_a_required_value_is_missed_on_the_number_and_on_its_update() -> None:
+    entries = [company(), flow("menu", company="acme", parameters=[NEEDED]), flow("queue")]
+    assert fields(refused(*entries, number(call_flow="menu"))) == ["parameters.NEEDED"]
+    later = number(call_flow="queue", updates=[{"at": JULY, "call_flow": "menu"}])
+    assert fields(refused(*entries, later)) == ["updates[2026-07-01T00:00:00Z].parameters.NEEDED"]
+
+
+def test_a_bad_update_is_named_by_its_time_because_files_may_list_them_in_any_order() -> None:
+    updates = [{"at": AUGUST, "call_flow": "no"}, {"at": JULY, "call_flow": "queue"}]
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        "updates[2026-08-01T00:00:00Z].call_flow"
+    ]
+
+
+def test_updates_within_one_second_are_told_apart() -> None:
+    updates = [{"at": "2026-07-01T00:00:00.25Z", "call_flow": "queue"}, {"at": JULY, "call_flow": "no"}]
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        "updates[2026-07-01T00:00:00Z].call_flow"
+    ]
+    updates[0]["call_flow"], updates[1]["call_flow"] = "no", "queue"
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        "updates[2026-07-01T00:00:00.250000Z].call_flow"
+    ]
+
+
+def test_values_of_an_update_are_typed_and_inherited_ones_stay_with_whom_they_are_from() -> None:
+    updates = [{"at": JULY, "parameters": {"COUNT": "8"}}, {"at": AUGUST, "call_flow": "menu"}]
+    store = held(
+        company(),
+        flow("menu", parameters=[COUNT]),
+        number(call_flow="menu", parameters={"COUNT": "7"}, updates=updates),
+    )
+    row = store.get(RowKind.NUMBER, "+442079460000")
+    assert isinstance(row, Number)
+    assert [row.parameters, row.updates[0].parameters, row.updates[1].parameters] == [{"COUNT": 7}, {"COUNT": 8}, None]
+
+
+def test_an_entry_that_stands_twice_is_told_with_where_it_stood_first() -> None:
+    (problem,) = refused(company(), number("02079460000"), number("+442079460000"))
+    assert problem.entry == "numbers[3]"
+    assert problem.text == '"+442079460000" stands already at set.toml: numbers[2]'
+    assert problem.mend == "keep one"
+
+
+def test_all_problems_of_all_entries_are_told_at_once() -> None:
+    problems = refused(
+        company(region="XX"),
+        flow("menu", destination={"context": ""}),
+        campaign("offer", callback_window_hours=0),
+        number(name="x" * 101, city="x" * 101),
+        number("letters"),
+    )
+    assert {"region", "destination.context", "callback_window_hours", "name", "city", "number"} == set(fields(problems))
+
+
+def test_an_entry_that_could_not_be_read_is_not_called_missing_besides() -> None:
+    problems = refused(
+        company(colour="red"),
+        flow("menu", company="acme", colour="red"),
+        campaign("offer", colour="red"),
+        campaign("ring", direction="outbound", caller_ids=["02079460000"]),
+        number(colour="red"),
+        number("02079460001", call_flow="menu"),
+        number("02079460002", inbound_campaign="offer"),
+    )
+    assert fields(problems) == ["colour"] * 4
+
+
+def test_the_country_of_a_company_that_could_not_be_read_still_reads_its_numbers() -> None:
+    # Nine digits after the 0: a British number, and none in the United States.
+    assert fields(refused(company(colour="red"), number("0120412345"))) == ["colour"]
+
+
+def test_problems_found_before_come_first() -> None:
+    before = Problem("other.toml", "", "", "no TOML", "correct it")
+    problems = refused(company(region="XX"), before=[before])
+    assert problems[0] is before
+    assert fields(problems) == ["", "region"]
+    assert refused(before=[before]) == [before]
+
+
+# --- what a new entry does to stored ones ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "stored_entry", "field"),
+    [
+        (flow("menu", company="acme", parameters=[TEXT]), 'numbers "+442079460000"', "parameters.COUNT"),
+        (flow("menu", company="globex"), 'numbers "+442079460000"', "call_flow"),
+        (flow("closed", company="acme", parameters=[NEEDED]), 'companies "acme"', "default_flow"),
+        (campaign("offer", direction="outbound"), 'numbers "+442079460001"', "inbound_campaign"),
+        (number("+442079460000", company="globex"), 'campaigns "ring"', "caller_ids"),
+    ],
+)
+def test_a_stored_entry_that_would_dangle_is_named(entry: Entry, stored_entry: str, field: str) -> None:
+    (problem,) = refused(entry, stored=held(*a_set()))
+    assert (problem.file, problem.entry, problem.field) == ("stored", stored_entry, field)
+
+
+def test_a_stored_entry_that_is_replaced_at_the_same_time_is_not_in_the_way() -> None:
+    entries = [flow("menu", company="acme", parameters=[TEXT]), number(call_flow="menu", parameters={"TEXT": "a"})]
+    assert changed(prepare(raw(*entries), held(*a_set()))) == {"call_flows": ["menu"], "numbers": ["+442079460000"]}
+
+
+def test_stored_values_follow_a_parameter_to_its_new_type() -> None:
+    parameters = [{"name": "COUNT", "type": "text"}]
+    store = held(company(), flow("menu", parameters=parameters), number(call_flow="menu", parameters={"COUNT": "7"}))
+    store.take(prepare(raw(flow("menu", parameters=[COUNT])), store))
+    row = store.get(RowKind.NUMBER, "+442079460000")
+    assert isinstance(row, Number)
+    assert row.parameters == {"COUNT": 7}
+
+
+def test_a_stored_entry_that_nothing_touches_is_not_looked_at() -> None:
+    class Untouched(Held):
+        def rows(self, kind: RowKind) -> Any:
+            raise AssertionError(f"all {kind} were read for a change that concerns one number")
+
+    store = Untouched()
+    store.held = held(company(), flow("menu", company="acme")).held
+    assert changed(prepare(raw(flow("new")), store)) == {"call_flows": ["new"]}
+
+
+# --- on behalf of a company -----------------------------------------------------------------------------------------
+
+
+def locked_set() -> Held:
+    return held(
+        company(),
+        company("globex", region="US"),
+        flow("queue", locked=True, parameters=[TEXT]),
+        flow("menu", company="acme"),
+        number(call_flow="queue", parameters={"TEXT": "a"}),
+    )
+
+
+def test_an_admin_may_change_the_parameters_of_a_locked_flow_and_not_the_flow() -> None:
+    store = locked_set()
+    changes = prepare(raw(number(call_flow="queue", parameters={"TEXT": "b"})), store, as_company="acme")
+    assert changed(changes) == {"numbers": ["+442079460000"]}
+    (problem,) = refused(number(call_flow="menu"), stored=store, as_company="acme")
+    assert problem.field == "call_flow"
+    assert 'call flow "queue" is locked' in problem.text
+    assert len(prepare(raw(number(call_flow="menu")), store)) == 1  # the platform owner may
+
+
+def test_an_admin_does_not_unlock_a_flow_on_the_way() -> None:
+    problems = refused(
+        flow("queue", parameters=[TEXT]), number(call_flow="menu"), stored=locked_set(), as_company="acme"
+    )
+    assert len(problems) == 2
+
+
+def test_an_admin_removes_nothing_of_others_by_replacing_the_set() -> None:
+    problems = refused(
+        company(), flow("menu", company="acme"), number(), stored=locked_set(), replace=True, as_company="acme"
+    )
+    assert {(each.file, each.entry) for each in problems} >= {
+        ("stored", 'companies "globex"'),
+        ("stored", 'call_flows "queue"'),
+    }
+
+
+def test_entries_that_change_nothing_are_nobodys_business() -> None:
+    entries = raw(company("globex", region="US"), flow("queue", locked=True, parameters=[TEXT]))
+    assert prepare(entries, locked_set(), as_company="acme").rows == {}
+
+
+def test_mistakes_are_told_before_permissions() -> None:
+    problems = refused(number(call_flow="no"), stored=locked_set(), as_company="globex")
+    assert fields(problems) == ["call_flow"]
+
+
+# --- stores ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_store_has_nothing() -> None:
+    store = NothingStored()
+    for kind in RowKind:
+        assert store.get(kind, "acme") is None
+        assert list(store.rows(kind)) == []
+
+
+def test_a_change_set_counts_its_rows_removals_too() -> None:
+    store = held(company(), flow("menu"))
+    acme, menu = store.get(RowKind.COMPANY, "acme"), store.get(RowKind.CALL_FLOW, "menu")
+    assert isinstance(acme, Company)
+    assert isinstance(menu, CallFlow)
+    assert len(ChangeSet({RowKind.COMPANY: {"acme": acme}, RowKind.CALL_FLOW: {"menu": menu, "old": None}})) == 3

@@ -1,0 +1,61 @@
+import pytest
+
+from dialplan.dataset.problems import DataProblems, Fault, Place, Problem, field_name, printable, problem, quote
+
+
+def test_a_problem_reads_as_place_thing_and_mend_on_one_line() -> None:
+    found = problem(Place("set.toml", 'numbers[3] "020"'), "name", Fault("too long", "shorten it"))
+    assert str(found) == 'set.toml: numbers[3] "020": name: too long; shorten it'
+
+
+def test_a_problem_of_a_whole_entry_or_file_leaves_the_empty_parts_out() -> None:
+    assert str(Problem("set.toml", "", "", "no TOML", "correct it")) == "set.toml: no TOML; correct it"
+    assert str(Problem("set.toml", "numbers[1]", "", "twice", "keep one")) == "set.toml: numbers[1]: twice; keep one"
+
+
+def test_data_problems_carries_all_of_them_and_says_all_of_them() -> None:
+    found = [Problem("a", "b", "c", "first", "mend"), Problem("a", "b", "d", "second", "mend")]
+    error = DataProblems(iter(found))
+    assert error.problems == found
+    assert str(error).splitlines() == [str(each) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", '"plain"'),
+        ("", '""'),
+        ('say "yes"', r'"say \"yes\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("two\nlines", r'"two\nlines"'),
+        ("\x1b[2J", r'"\x1b[2J"'),
+        ("\u202eoverride", r'"\u202eoverride"'),
+        ("\ud800", r'"\ud800"'),
+        ("Привет", '"Привет"'),
+        (17, '"17"'),
+        (None, '"None"'),
+    ],
+)
+def test_a_quoted_value_stays_on_its_line(value: object, shown: str) -> None:
+    assert quote(value) == shown
+
+
+def test_a_quoted_value_has_bounds() -> None:
+    assert quote("x" * 60) == '"' + "x" * 60 + '"'
+    assert quote("x" * 61) == '"' + "x" * 60 + '…"'
+
+
+def test_what_python_itself_cannot_print_is_named_by_its_type() -> None:
+    assert quote(1 << 100_000) == '"a very large int"'
+
+
+def test_printable_text_is_left_alone() -> None:
+    assert printable('a b é \\ "') == 'a b é \\ "'
+    assert printable("a\0b\u2028") == r"a\x00b\u2028"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("GREETING", "GREETING"), ("call-flow_2", "call-flow_2"), ("a b", '"a b"'), ("", '""')]
+)
+def test_a_field_is_quoted_where_it_is_more_than_a_word(name: str, shown: str) -> None:
+    assert field_name(name) == shown

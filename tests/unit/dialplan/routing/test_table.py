@@ -1,0 +1,217 @@
+import datetime as dt
+import gc
+
+from dialplan.kinds.model import Number, NumberKind, Row, RowKind, ScheduledUpdate, Status
+from dialplan.routing.table import Assigned, Entry, Patch, RoutingTable
+from tests.samples import campaign, company, flow, held, number
+
+NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+A, B = "+442079460000", "+442079460001"
+
+
+def rows(*numbers: Number) -> list[tuple[RowKind, str, Row | None]]:
+    return [(RowKind.NUMBER, each.number, each) for each in numbers]
+
+
+def patch(*changes: tuple[RowKind, str, Row | None], version: int = 1, whole: bool = False) -> Patch:
+    made = Patch(version, whole=whole)
+    made.add(changes)
+    return made
+
+
+def test_an_empty_table_has_no_numbers_and_version_zero() -> None:
+    table = RoutingTable()
+    assert (table.version, table.numbers, table.flows, table.campaigns, table.companies) == (0, {}, {}, {}, {})
+
+
+def test_each_kind_of_row_finds_its_place() -> None:
+    store = held(company(), flow("menu"), campaign("offer"), number(call_flow="menu"))
+    table = RoutingTable()
+    table.apply(patch(*[(kind, key, row) for kind, section in store.held.items() for key, row in section.items()]))
+    assert set(table.companies) == {"acme"}
+    assert set(table.flows) == {"menu"}
+    assert set(table.campaigns) == {"offer"}
+    assert set(table.numbers) == {A}
+
+
+def test_an_entry_holds_what_a_call_needs() -> None:
+    base = Number(
+        A,
+        company="acme",
+        status=Status.DISABLED,
+        call_flow="menu",
+        parameters={"P": 1, "Q": "x"},
+        updates=(ScheduledUpdate(NOON, inbound_campaign="offer"), ScheduledUpdate(NOON + dt.timedelta(1), "menu")),
+    )
+    made = patch(*rows(base)).numbers[A]
+    assert (made.company, made.active) == ("acme", False)
+    assert made.base is not None
+    assert (made.base.flow, made.base.campaign, made.base.values) == ("menu", None, (("P", 1), ("Q", "x")))
+    (first, offer), (second, menu) = made.updates
+    assert (first, second) == (NOON.timestamp(), NOON.timestamp() + 86_400)
+    assert offer is not None
+    assert menu is not None
+    assert (offer.flow, offer.campaign, menu.flow, menu.values) == (None, "offer", "menu", ())
+
+
+def test_a_number_without_any_assignment_has_none() -> None:
+    assert patch(*rows(Number(A, company="acme"))).numbers[A] == Entry("acme", True, None, ())
+
+
+def test_numbers_with_the_same_plain_assignment_share_it() -> None:
+    made = patch(*rows(Number(A, call_flow="menu"), Number(B, call_flow="menu")))
+    assert made.numbers[A].base is made.numbers[B].base
+
+
+def test_numbers_with_values_of_their_own_do_not_share() -> None:
+    made = patch(*rows(Number(A, call_flow="menu", parameters={"P": 1}), Number(B, call_flow="menu")))
+    assert made.numbers[A].base is not made.numbers[B].base
+
+
+def test_entries_are_no_business_of_the_garbage_collectors() -> None:
+    made = patch(*rows(Number(A, call_flow="menu", updates=(ScheduledUpdate(NOON, "menu"),)))).numbers[A]
+    assert not gc.is_tracked(made)
+    assert not gc.is_tracked(made.base)
+    assert isinstance(made.base, Assigned)
+
+
+def test_a_patch_counts_every_change() -> None:
+    assert len(patch()) == 0
+    assert len(patch(*rows(Number(A), Number(B)), (RowKind.COMPANY, "acme", None))) == 3
+
+
+def test_applying_replaces_adds_removes_and_takes_the_version() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A, call_flow="old"), Number(B))))
+    table.apply(patch(*rows(Number(A, call_flow="new")), (RowKind.NUMBER, B, None), version=7))
+    assert table.version == 7
+    assert set(table.numbers) == {A}
+    base = table.numbers[A].base
+    assert base is not None
+    assert base.flow == "new"
+
+
+def test_the_last_word_on_a_row_stands() -> None:
+    """A reading that took up several commits says several words on one row."""
+    kept, lost = Number(A, call_flow="kept"), Number(B)
+    made = patch((RowKind.NUMBER, A, None), *rows(kept, lost), (RowKind.NUMBER, B, None), *rows(kept))
+    assert len(made) == 2
+    table = RoutingTable()
+    table.apply(patch(*rows(Number(A, call_flow="old"), lost)))
+    table.apply(made)
+    assert set(table.numbers) == {A}
+    base = table.numbers[A].base
+    assert base is not None
+    assert base.flow == "kept"
+
+
+def test_the_last_word_stands_for_every_kind_of_row_and_for_its_own_kind_alone() -> None:
+    store = held(company("x"), flow("x"), campaign("x", company="x"))
+    some: list[tuple[RowKind, str, Row | None]] = [
+        (kind, "x", section["x"]) for kind, section in store.held.items() if section
+    ]
+    for kind, key, row in some:
+        gone: tuple[RowKind, str, Row | None] = (kind, key, None)
+        table = RoutingTable()
+        table.apply(patch(*some, gone))
+        assert len(table.companies) + len(table.flows) + len(table.campaigns) == 2, kind
+        table.apply(patch(gone, (kind, key, row)))
+        assert len(table.companies) + len(table.flows) + len(table.campaigns) == 3, kind
+
+
+def test_removing_what_is_not_there_is_nothing() -> None:
+    table = RoutingTable()
+    table.apply(patch(*[(kind, "gone", None) for kind in RowKind], version=3))
+    assert table.version == 3
+
+
+def test_a_patched_table_leaves_the_old_one_as_it_was() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A))))
+    newer = table.patched(patch(*rows(Number(B)), (RowKind.NUMBER, A, None), version=2))
+    assert (set(table.numbers), table.version) == ({A}, 1)
+    assert (set(newer.numbers), newer.version) == ({B}, 2)
+
+
+def test_a_whole_patch_is_all_there_is_afterwards() -> None:
+    table = RoutingTable(1)
+    table.apply(patch(*rows(Number(A))))
+    newer = table.patched(patch(*rows(Number(B)), version=2, whole=True))
+    assert set(newer.numbers) == {B}
+
+
+def shared(text: str, status: Status = Status.ACTIVE) -> Number:
+    return Number(text, NumberKind.POOL, None, status=status)
+
+
+def pooled(*numbers: Number) -> RoutingTable:
+    table = RoutingTable()
+    table.apply(patch(*rows(*numbers)))
+    return table
+
+
+C = "+442079460002"
+
+
+def test_the_pool_is_in_order_and_has_its_active_numbers_alone() -> None:
+    table = pooled(shared(C), Number(B, company="acme"), shared(A), shared("+442079460003", Status.DISABLED))
+    assert table.pool == [A, C]
+
+
+def test_a_number_joins_and_leaves_the_pool_as_it_is_enabled_and_disabled() -> None:
+    table = pooled(shared(A), shared(C))
+    table.apply(patch(*rows(shared(B), shared(A, Status.DISABLED))))
+    assert table.pool == [B, C]
+    table.apply(patch(*rows(shared(A))))
+    assert table.pool == [A, B, C]
+
+
+def test_a_number_that_is_reserved_leaves_the_pool_and_comes_back_when_it_is_given_back() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch(*rows(Number(A, company="acme"))))
+    assert table.pool == [B]
+    table.apply(patch(*rows(shared(A))))
+    assert table.pool == [A, B]
+
+
+def test_a_number_that_is_removed_leaves_the_pool() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch((RowKind.NUMBER, A, None), (RowKind.COMPANY, B, None)))  # a company of that name is none of it
+    assert table.pool == [B]
+    table.apply(patch((RowKind.NUMBER, B, None)))
+    assert table.pool == []
+
+
+def test_a_pool_number_that_changes_otherwise_is_there_once() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch(*rows(Number(A, NumberKind.POOL, None, name="renamed"))))
+    assert table.pool == [A, B]
+
+
+def test_a_pool_number_that_is_removed_and_added_in_one_patch_is_there_once() -> None:
+    table = pooled(shared(A), shared(B))
+    table.apply(patch((RowKind.NUMBER, A, None), *rows(shared(A), shared(C)), (RowKind.NUMBER, C, None)))
+    assert table.pool == [A, B]
+
+
+def test_a_patch_that_leaves_the_pool_as_it_is_leaves_its_list_alone() -> None:
+    """A pass over 100,000 pool numbers for each edit of somebody's number would hold up calls."""
+    table = pooled(shared(A), shared(B), Number(C, company="acme"))
+    pool = table.pool
+    table.apply(patch(*rows(shared(A), Number(C, company="globex"))))
+    table.apply(patch((RowKind.NUMBER, C, None)))
+    table.apply(patch(*rows(Number(C, company="acme"))))
+    assert table.pool is pool == [A, B]
+
+
+def test_a_whole_patch_is_all_of_the_pool() -> None:
+    table = pooled(shared(A), shared(B))
+    assert table.patched(patch(*rows(shared(C)), whole=True)).pool == [C]
+    assert table.patched(patch(*rows(Number(A, company="acme")), whole=True)).pool == []
+
+
+def test_a_patched_table_leaves_the_old_ones_pool_as_it_was() -> None:
+    table = pooled(shared(A))
+    assert table.patched(patch(*rows(shared(B)))).pool == [A, B]
+    assert table.patched(patch((RowKind.NUMBER, A, None))).pool == []
+    assert table.pool == [A]

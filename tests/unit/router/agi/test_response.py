@@ -1,0 +1,382 @@
+"""A decision as commands, and what Asterisk makes of them (contract: "The AGI side")."""
+
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialplan.campaigns.caller_ids import Shown, Why
+from dialplan.kinds.model import (
+    PARAMETER_NAME_MAX_CHARS,
+    PARAMETER_NAMES_MAX_CHARS,
+    PARAMETER_TEXT_MAX_CHARS,
+    PARAMETERS_PER_FLOW,
+    CallFlow,
+    Campaign,
+    Destination,
+    Direction,
+    NumberKind,
+    Parameter,
+    ParameterType,
+    ParameterValue,
+)
+from dialplan.routing.decide import Decision, Kind, Reason
+from router.agi import response as answer
+from router.agi.response import Answers, shown_command
+from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
+
+MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
+ROUTE = [
+    "ROUTE_CONTEXT",
+    "ROUTE_EXTEN",
+    "ROUTE_PRIORITY",
+    "ROUTE_KIND",
+    "ROUTE_ID",
+    "ROUTE_COMPANY",
+    "ROUTE_NUMBER",
+    "ROUTE_CALLER",
+    "ROUTE_REASON",
+    "ROUTE_VERSION",
+]
+DIGEST_AND_STATUS = ["ROUTE_DIGEST", "ROUTE_STATUS"]
+CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) + "\u2028\u2029"
+TEXTS = st.text(
+    st.sampled_from('\\",()[]=${}; 😀é') | st.characters(exclude_characters=CONTROLS, exclude_categories=["Cs"]),
+    max_size=PARAMETER_TEXT_MAX_CHARS,
+)
+
+
+def decision(target: CallFlow | Campaign | None = MENU, **fields: Any) -> Decision:
+    values: dict[str, Any] = {
+        "reason": Reason.ASSIGNED,
+        "kind": Kind.CALL_FLOW,
+        "destination": target.destination if target is not None else Destination("ringway-default"),
+        "target": target,
+        "values": (),
+        "company": "acme",
+        "number": "+442079460000",
+        "caller": "+447700900123",
+        "version": 17,
+    }
+    return Decision(**(values | fields))
+
+
+def text_flow(values: dict[str, str]) -> tuple[CallFlow, tuple[tuple[str, ParameterValue], ...]]:
+    """A flow with text parameters of these names, and the values that a number gives to them."""
+    parameters = tuple(Parameter(name, ParameterType.TEXT) for name in values)
+    flow = CallFlow("f" * 64, "Flow", Destination("c" * 79, "e" * 79, 10_000), parameters=parameters)
+    return flow, tuple(values.items())
+
+
+def commands(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> list[bytes]:
+    ahead, last = (answers or Answers()).commands(made, with_names=with_names)
+    return [*ahead, last]
+
+
+def variables(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> dict[str, str]:
+    """All that Asterisk sets, each name once."""
+    pairs = [pair for line in commands(made, with_names=with_names, answers=answers) for pair in executed(line)]
+    assert len(dict(pairs)) == len(pairs), "a name is set twice"
+    return dict(pairs)
+
+
+def test_an_answer_is_one_command_with_the_contracts_variables_in_its_order() -> None:
+    (line,) = commands(decision())
+    assert executed(line) == [
+        ("ROUTE_CONTEXT", "flow-menu"),
+        ("ROUTE_EXTEN", "100"),
+        ("ROUTE_PRIORITY", "3"),
+        ("ROUTE_KIND", "call-flow"),
+        ("ROUTE_ID", "menu"),
+        ("ROUTE_COMPANY", "acme"),
+        ("ROUTE_NUMBER", "+442079460000"),
+        ("ROUTE_CALLER", "+447700900123"),
+        ("ROUTE_REASON", "assigned"),
+        ("ROUTE_VERSION", "17"),
+        ("ROUTE_STATUS", "OK"),
+    ]
+
+
+def test_a_parameterless_answer_is_to_the_letter() -> None:
+    (line,) = commands(decision(caller=""))
+    assert line == (
+        b'EXEC MSet "ROUTE_CONTEXT=flow-menu,ROUTE_EXTEN=100,ROUTE_PRIORITY=3,ROUTE_KIND=call-flow,ROUTE_ID=menu,'
+        b"ROUTE_COMPANY=acme,ROUTE_NUMBER=+442079460000,ROUTE_CALLER=,ROUTE_REASON=assigned,ROUTE_VERSION=17,"
+        b'ROUTE_STATUS=OK"\n'
+    )
+
+
+def test_parameters_stand_between_the_version_and_the_status_in_the_flows_order() -> None:
+    flow, values = text_flow({"ZULU": "z", "ALPHA": "a"})
+    (line,) = commands(decision(flow, values=tuple(reversed(values))))
+    assert [name for name, _ in executed(line)] == [*ROUTE, "PARAM_ZULU", "PARAM_ALPHA", "ROUTE_STATUS"]
+
+
+def test_a_parameter_has_its_value_else_its_default_else_nothing() -> None:
+    flow = CallFlow(
+        "queue",
+        "Queue",
+        Destination("flow-queue"),
+        parameters=(
+            Parameter("GIVEN", ParameterType.TEXT, default="default"),
+            Parameter("DEFAULT", ParameterType.INTEGER, default=20),
+            Parameter("EMPTY", ParameterType.NUMBER),
+            Parameter("YES", ParameterType.BOOLEAN, default=True),
+            Parameter("NO", ParameterType.BOOLEAN),
+        ),
+    )
+    said = variables(decision(flow, values=(("GIVEN", "value"), ("NO", False))))
+    assert {name: value for name, value in said.items() if name.startswith("PARAM_")} == {
+        "PARAM_GIVEN": "value",
+        "PARAM_DEFAULT": "20",
+        "PARAM_EMPTY": "",
+        "PARAM_YES": "1",
+        "PARAM_NO": "0",
+    }
+
+
+def test_a_campaign_has_no_parameters() -> None:
+    campaign = Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))
+    said = variables(decision(campaign, kind=Kind.CAMPAIGN))
+    assert list(said) == [*ROUTE, "ROUTE_STATUS"]
+    assert (said["ROUTE_KIND"], said["ROUTE_ID"]) == ("campaign", "offer")
+
+
+def test_the_platforms_default_has_no_id() -> None:
+    said = variables(decision(None, kind=Kind.DEFAULT, reason=Reason.BAD_NUMBER, company="", number="", caller=""))
+    assert said == {
+        "ROUTE_CONTEXT": "ringway-default",
+        "ROUTE_EXTEN": "s",
+        "ROUTE_PRIORITY": "1",
+        "ROUTE_KIND": "default",
+        "ROUTE_ID": "",
+        "ROUTE_COMPANY": "",
+        "ROUTE_NUMBER": "",
+        "ROUTE_CALLER": "",
+        "ROUTE_REASON": "bad-number",
+        "ROUTE_VERSION": "17",
+        "ROUTE_STATUS": "OK",
+    }
+
+
+def test_the_names_of_the_parameters_are_told_where_they_are_asked_for() -> None:
+    flow, values = text_flow({"ZULU": "z", "ALPHA": "", "MIKE": "m"})
+    plain = variables(decision(flow, values=values))
+    named = variables(decision(flow, values=values), with_names=True)
+    assert named["ROUTE_PARAMS"] == "ZULU:ALPHA:MIKE"
+    assert {name: named[name] for name in plain} == plain
+    assert "ROUTE_PARAMS" not in plain
+    assert list(named) == [*ROUTE, "ROUTE_PARAMS", "PARAM_ZULU", "PARAM_ALPHA", "PARAM_MIKE", *DIGEST_AND_STATUS]
+    assert variables(decision(), with_names=True)["ROUTE_PARAMS"] == ""
+
+
+def test_plain_and_named_answers_of_one_decision_do_not_mix() -> None:
+    answers = Answers()
+    flow, values = text_flow({"A": "1"})
+    for with_names in (True, False, True, False):
+        said = variables(decision(flow, values=values), with_names=with_names, answers=answers)
+        assert ("ROUTE_PARAMS" in said) is with_names
+
+
+@pytest.mark.parametrize("places", [OLD_MSET_PAIRS, NEW_MSET_PAIRS])
+@pytest.mark.parametrize("with_names", [False, True])
+@pytest.mark.parametrize("count", [*range(10, 16), 22, 23, 24, 25, 36, 37, 38, 59, 60, PARAMETERS_PER_FLOW])
+@pytest.mark.parametrize("text", ["", 'a,b"c\\d', "x" * 90])
+def test_more_parameters_than_fit_go_ahead_and_all_arrive_once(
+    count: int, text: str, with_names: bool, places: int
+) -> None:
+    flow, values = text_flow({f"P{place}": f"{text}{place}" for place in range(count)})
+    lines = commands(decision(flow, values=values), with_names=with_names)
+    pairs = [pair for line in lines for pair in executed(line, places)]
+    assert len(pairs) == len(dict(pairs))
+    assert {name: value for name, value in pairs if name.startswith("PARAM_")} == {
+        f"PARAM_{name}": value for name, value in values
+    }
+    assert pairs[-1] == ("ROUTE_STATUS", "OK")
+    assert [name for name, _ in executed(lines[-1], places)][: len(ROUTE)] == ROUTE
+    ahead = [name for line in lines[:-1] for name, _ in executed(line, places)]
+    if with_names:  # whoever gets only a part of the answer knows then what to forget
+        assert "ROUTE_PARAMS" in dict(executed(lines[0], places))
+        assert not ahead or ahead.pop(0) == "ROUTE_PARAMS"
+    assert all(name.startswith("PARAM_") for name in ahead)
+
+
+def test_thirteen_short_parameters_still_go_in_one_command_and_fourteen_do_not() -> None:
+    for count, lines in ((13, 1), (14, 2)):
+        flow, values = text_flow({f"P{place}": "x" for place in range(count)})
+        assert len(commands(decision(flow, values=values))) == lines
+
+
+NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=PARAMETER_NAME_MAX_CHARS).map(
+    lambda name: f"X{name}"[:PARAMETER_NAME_MAX_CHARS]
+)
+
+
+@given(
+    values=st.dictionaries(NAMES, TEXTS, max_size=PARAMETERS_PER_FLOW).filter(
+        lambda values: sum(len(name) + 1 for name in values) <= PARAMETER_NAMES_MAX_CHARS
+    ),
+    with_names=st.booleans(),
+    places=st.sampled_from([OLD_MSET_PAIRS, NEW_MSET_PAIRS]),
+)
+def test_every_flow_that_the_data_may_hold_arrives_whole(values: dict[str, str], with_names: bool, places: int) -> None:
+    flow, given_values = text_flow(values)
+    made = decision(flow, values=given_values, company="c" * 64, version=2**63 - 1, number="+" + "1" * 15)
+    lines = commands(made, with_names=with_names)
+    pairs = [pair for line in lines for pair in executed(line, places)]
+    assert len(pairs) == len(dict(pairs))
+    assert pairs[-1] == ("ROUTE_STATUS", "OK")
+    assert {name: value for name, value in pairs if name.startswith("PARAM_")} == {
+        f"PARAM_{name}": value for name, value in values.items()
+    }
+    assert dict(pairs)["ROUTE_VERSION"] == str(2**63 - 1)
+    assert dict(pairs).get("ROUTE_PARAMS") == (":".join(values) if with_names else None)
+
+
+@pytest.mark.parametrize("char", ["x", "\\", '"', ",", "😀", "€"])
+def test_the_largest_flow_that_the_data_may_hold_fits(char: str) -> None:
+    size = PARAMETER_NAMES_MAX_CHARS // PARAMETERS_PER_FLOW - 1
+    names = [f"N{place:03}".ljust(size, "X") for place in range(PARAMETERS_PER_FLOW)]
+    flow, values = text_flow(dict.fromkeys(names, char * PARAMETER_TEXT_MAX_CHARS))
+    said = variables(
+        decision(
+            flow,
+            values=values,
+            company="c" * 64,
+            reason=Reason.NO_DESTINATION,
+            kind=Kind.CALL_FLOW,
+            number="+" + "9" * 15,
+            caller="+" + "9" * 15,
+            version=2**63 - 1,
+        ),
+        with_names=True,
+    )
+    assert said["ROUTE_PARAMS"] == ":".join(names)
+    assert said[f"PARAM_{names[-1]}"] == char * PARAMETER_TEXT_MAX_CHARS
+
+
+def test_what_is_kept_never_outlives_what_it_was_made_from() -> None:
+    """An answer follows the flow's new form, the number's new values and the company, whatever was asked before."""
+    answers = Answers()
+    seen = []
+    for place in range(300):
+        flow = CallFlow("menu", "Menu", Destination(f"flow-{place}"), parameters=(Parameter("A", ParameterType.TEXT),))
+        for value in ("one", "two"):
+            said = variables(decision(flow, values=(("A", value),), company=f"c{place}"), answers=answers)
+            seen.append((said["ROUTE_CONTEXT"], said["PARAM_A"], said["ROUTE_COMPANY"]))
+    expected = [(f"flow-{place}", value, f"c{place}") for place in range(300) for value in ("one", "two")]
+    assert seen == expected
+
+
+def test_one_flow_answers_for_each_company_kind_and_set_of_values_apart() -> None:
+    answers = Answers()
+    flow, _ = text_flow({"A": ""})
+    for _ in range(2):
+        for company in ("acme", "globex"):
+            for kind in (Kind.CALL_FLOW, Kind.DEFAULT):
+                for text in ("x", "y"):
+                    made = decision(flow, company=company, kind=kind, values=(("A", text),))
+                    said = variables(made, answers=answers)
+                    assert (said["ROUTE_COMPANY"], said["ROUTE_KIND"], said["PARAM_A"]) == (company, kind, text)
+
+
+def test_a_call_has_its_own_numbers_reason_and_version() -> None:
+    answers = Answers()
+    first = variables(decision(), answers=answers)
+    second = variables(
+        decision(number="+442079460001", caller="", reason=Reason.SCHEDULED, version=18), answers=answers
+    )
+    assert {name for name in first if first[name] != second[name]} == {
+        "ROUTE_NUMBER",
+        "ROUTE_CALLER",
+        "ROUTE_REASON",
+        "ROUTE_VERSION",
+    }
+
+
+def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10_000)
+    answers, most = Answers(), 0
+    for place in range(100):
+        flow, values = text_flow({"A": str(place)})
+        assert variables(decision(flow, values=values), answers=answers)["PARAM_A"] == str(place)
+        most = max(most, len(answers._prepared))
+        assert sum(each.size() for each in answers._prepared.values()) <= 10_000
+    assert 5 <= most <= 20
+
+
+def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10)
+    answers = Answers()
+    for _ in range(2):
+        assert variables(decision(), answers=answers) == variables(decision())
+        assert len(answers._prepared) == 1
+
+
+class TestDigest:
+    """ROUTE_DIGEST: the same for two answers that send calls the same way, so that a dialplan need not keep anew."""
+
+    def digest(self, made: Decision) -> str:
+        return variables(made, with_names=True)["ROUTE_DIGEST"]
+
+    def test_the_call_and_the_tables_version_do_not_change_it(self) -> None:
+        usual = self.digest(decision())
+        assert usual
+        assert self.digest(decision(number="+442079460001", caller="", version=99)) == usual
+        assert self.digest(decision(CallFlow("menu", "Renamed", MENU.destination, company="acme"))) == usual
+
+    def test_a_destination_another_flow_or_another_value_changes_it(self) -> None:
+        flow, values = text_flow({"A": "1", "B": "2"})
+        other, _ = text_flow({"B": "1", "A": "2"})
+        made = [
+            decision(),
+            decision(CallFlow("other", "Menu", MENU.destination, company="acme")),
+            decision(CallFlow("menu", "Menu", Destination("flow-menu", "101", 3), company="acme")),
+            decision(company="globex"),
+            decision(flow, values=values),
+            decision(flow, values=(("A", "1"), ("B", "3"))),
+            decision(other, values=(("B", "1"), ("A", "2"))),
+        ]
+        assert len({self.digest(each) for each in made}) == len(made)
+
+    def test_it_is_the_same_in_another_process(self) -> None:
+        assert self.digest(decision()) == variables(decision(), with_names=True, answers=Answers())["ROUTE_DIGEST"]
+        assert self.digest(decision()).isalnum()
+
+    def test_plain_answers_have_none(self) -> None:
+        assert "ROUTE_DIGEST" not in variables(decision())
+
+
+class TestShown:
+    """The answer to `caller-id`: one command, whose last pair says whether there is a number to show."""
+
+    campaign = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("flow,x", "1=2", 7))
+
+    def test_a_number_comes_with_its_kind_and_why(self) -> None:
+        line = shown_command(Shown("+442079460000", NumberKind.RESERVED, Why.RESERVED), None)
+        assert executed(line) == [
+            ("SHOW_NUMBER", "+442079460000"),
+            ("SHOW_KIND", "reserved"),
+            ("SHOW_REASON", "campaign-number"),
+            ("SHOW_STATUS", "OK"),
+        ]
+
+    @pytest.mark.parametrize("why", list(Why))
+    def test_where_there_is_none_everything_is_set_all_the_same(self, why: Why) -> None:
+        assert executed(shown_command(Shown(None, None, why), None)) == [
+            ("SHOW_NUMBER", ""),
+            ("SHOW_KIND", ""),
+            ("SHOW_REASON", why),
+            ("SHOW_STATUS", "NONE"),
+        ]
+
+    def test_the_campaigns_destination_stands_before_the_status_as_it_was_written(self) -> None:
+        line = shown_command(Shown("+442079460000", NumberKind.POOL, Why.POOL), self.campaign)
+        assert executed(line)[3:] == [
+            ("SHOW_CONTEXT", "flow,x"),
+            ("SHOW_EXTEN", "1=2"),
+            ("SHOW_PRIORITY", "7"),
+            ("SHOW_STATUS", "OK"),
+        ]

@@ -1,0 +1,301 @@
+"""What a running router hears of its store: what others wrote, that it is away, and more than memory holds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dialplan.campaigns.attempts import Outcome
+from dialplan.campaigns.callbacks import Claim, Verdict
+from router.callbacks import index as missed
+from router.callbacks import service as callbacks
+from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.store.api import StoreError
+from tests.unit.router.rung import (
+    ALSO_OURS,
+    ANNA,
+    BORIS,
+    HOUR,
+    NOW,
+    OUR,
+    OVER,
+    PATIENCE_SECONDS,
+    VERA,
+    Running,
+    Store,
+    attempt,
+    sighting,
+    until,
+    working,
+)
+
+
+@pytest.fixture
+async def there(store: Store) -> AsyncIterator[Running]:
+    """Another router on the same file."""
+    opened = Store(store.path)
+    await opened.open()
+    yield Running(opened, "campaign")
+    await opened.close()
+
+
+async def test_a_router_that_starts_knows_what_the_last_one_wrote(store: Store) -> None:
+    await store.record([attempt(), attempt("2", subscriber=BORIS, outcome=Outcome.FAILED)])
+    started = Running(store)
+    await started.made.load()
+    assert set(started.since()) == {"win-back"}
+    assert started.since(BORIS) == {}
+
+
+async def test_a_router_does_not_start_without_its_store(store: Store) -> None:
+    store.broken = "the disk is on fire"
+    with pytest.raises(StoreError, match="the disk is on fire"):
+        await Running(store).made.load()
+
+
+async def test_a_router_starts_without_a_store_that_it_shares_and_hears_of_it_later(store: Store) -> None:
+    await store.record([attempt()])
+    store.broken = "no route to host"
+    started = Running(store, shared=True)
+    await started.made.load()
+    (entry,) = started.said("callbacks_down")
+    assert entry["error"] == "no route to host"
+    assert (await started.claim("call-1")).declared
+    assert store.claims == 0
+    store.broken = ""
+    async with working(started.made):
+        await until(started.knows)
+        await until(lambda: started.said("callbacks_up"))
+        assert await started.claim("call-2") == Claim(Verdict.RIGHT, attempt())
+
+
+async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_other_and_once(
+    here: Running, there: Running
+) -> None:
+    async with working(here.made, there.made):
+        await here.made.see(sighting())
+        await until(there.knows)
+        assert await there.claim("call-1", there.since()) == Claim(Verdict.RIGHT, attempt())
+        assert await here.claim("call-2", here.since()) == Claim(Verdict.USED, attempt())
+    assert (here.counted("attempts"), there.counted("attempts")) == ({"missed": 1}, {})
+    assert there.said("attempt") == []
+
+
+async def test_an_answer_that_one_router_is_told_of_ends_the_right_at_the_other(here: Running, there: Running) -> None:
+    """Also where that one has to do without the store."""
+    async with working(here.made, there.made):
+        await here.made.see(sighting("1", at=NOW - 20))
+        await until(there.knows)
+        await here.made.see(sighting("2", at=NOW - 10, outcome=Outcome.ANSWERED))
+        await until(lambda: there.made._missed.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
+        there.store.broken = "gone"
+        assert await there.claim() == Claim(Verdict.NONE, declared=True)
+
+
+class Waits:
+    """asyncio, where waits for the store's return are noted and over at once."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        if 0 < seconds <= STORE_RETRY_MAX_SECONDS:
+            self.seconds.append(seconds)
+        await asyncio.sleep(seconds if seconds > STORE_RETRY_MAX_SECONDS else 0)
+
+
+async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_return_soon_again(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Waits()
+    monkeypatch.setattr(callbacks, "asyncio", waits)
+    here.store.broken = "no route to host"
+    async with working(here.made):
+        await until(lambda: len(waits.seconds) >= 8)
+        assert waits.seconds[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        here.store.broken = ""
+        await until(lambda: here.said("callbacks_up"))
+        waits.seconds.clear()
+        here.store.broken = "gone again"
+        await until(lambda: waits.seconds)
+    assert waits.seconds[0] == STORE_RETRY_MIN_SECONDS
+
+
+async def test_another_history_of_the_store_is_told_and_the_usual_whole_readings_are_not(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failover has lost shows: by the mark, of which the new master knows nothing."""
+    await here.store.record([attempt()])
+    await here.made.load()
+    here.made._read_whole = True  # memory has room again
+    async with working(here.made):
+        await until(lambda: not here.made._read_whole)
+        assert here.said("attempts_read_whole") == []
+    here.made._mark = "lost:1"
+    await here.store.record([attempt("2", subscriber=BORIS)])
+    async with working(here.made):
+        await until(lambda: here.knows(BORIS))
+    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_read_whole")] == [(1, 2)]
+    assert here.metrics.registry.get_sample_value("ringway_attempts_read_whole_total") == 3  # the start included
+
+
+async def test_the_metrics_say_whether_the_store_of_callbacks_is_there(store: Store) -> None:
+    def up(of: Running) -> float | None:
+        return of.metrics.registry.get_sample_value("ringway_store_up", {"store": "callbacks"})
+
+    here = Running(store, shared=True)
+    store.broken = "no route to host"
+    await here.made.load()
+    assert up(here) == 0
+    store.broken = ""
+    async with working(here.made):
+        await until(lambda: up(here) == 1)
+        store.broken = "gone again"
+        await until(lambda: up(here) == 0)
+    store.broken = ""
+    other = Running(store)
+    await other.made.load()
+    assert up(other) == 1
+
+
+async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_rest(here: Running) -> None:
+    await here.store.record([attempt("1", subscriber=BORIS)])
+    here.store.telling.clear()
+    async with working(here.made):
+        await here.store.read.wait()
+        await here.made.see(sighting("2"))
+        assert not here.knows(BORIS)
+        here.store.telling.set()
+        await until(lambda: here.knows(BORIS))
+        assert here.knows(ANNA)
+
+
+async def test_calls_have_their_turn_while_all_of_it_is_read(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "FORGET_PAIRS_AT_ONCE", 1)
+    pairs = 20
+    await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
+    here.store.telling.clear()
+    loading = asyncio.ensure_future(here.made.load())
+    await here.store.read.wait()
+    here.store.telling.set()
+    turns = 0
+    while not here.made.knows(OUR, "+447700900119"):
+        turns += 1
+        await asyncio.sleep(0)
+    await loading
+    assert turns >= pairs
+
+
+async def test_a_store_that_goes_away_and_comes_back_is_said_once_each_and_asked_again(here: Running) -> None:
+    await here.store.record([attempt()])
+    here.store.broken = "the disk is on fire"
+    async with working(here.made):
+        await until(lambda: here.store.looks >= 3)
+        (entry,) = here.said("callbacks_down")
+        assert (entry["error"], entry["declared"]) == ("the disk is on fire", "own-flow")
+        assert (await here.claim("call-1")).declared
+        assert here.store.claims == 0
+        here.store.broken = ""
+        await until(lambda: here.said("callbacks_up"))
+        assert await here.claim("call-2") == Claim(Verdict.RIGHT, attempt())
+    assert (len(here.said("callbacks_down")), len(here.said("callbacks_up"))) == (1, 1)
+
+
+async def test_nothing_is_missed_of_what_others_wrote_while_the_store_was_away(here: Running, there: Running) -> None:
+    async with working(here.made):
+        here.store.broken = "gone"
+        await until(lambda: here.said("callbacks_down"))
+        await there.store.record([attempt()])
+        here.store.broken = ""
+        await until(here.knows)
+
+
+# --- whose turn it is among the numbers that are shown --------------------------------------------------------------
+
+
+async def test_the_store_says_whose_turn_it_is(store: Store) -> None:
+    here = Running(store, shared=True)
+    assert [await here.made.turn("win-back") for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("why", ["no route to host", "no answer in time"])
+async def test_where_the_store_cannot_say_whose_turn_it_is_nobody_can(store: Store, why: str) -> None:
+    slow = why == "no answer in time"
+    here = Running(store, claim_seconds=0.01 if slow else PATIENCE_SECONDS, shared=True)
+    if slow:
+        store.held.clear()
+    else:
+        store.broken = why
+    assert await here.made.turn("win-back") is None
+    assert [entry["error"] for entry in here.said("turn_failed")] == [why]
+
+
+async def test_nobody_waits_for_a_turn_of_a_store_that_is_known_to_be_away(store: Store) -> None:
+    here = Running(store, shared=True)
+    store.broken = "no route to host"
+    await here.made.load()
+    assert await here.made.turn("win-back") is None
+    assert (store.turns, here.said("turn_failed")) == (0, [])
+
+
+# --- more pairs than memory holds -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def full(here: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """Memory holds two pairs; the store has a third one."""
+    for module in (callbacks, missed):
+        monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
+    async with working(here.made):
+        for place, subscriber in enumerate((ANNA, BORIS)):
+            await here.made.see(sighting(str(place), subscriber=subscriber))
+        assert not here.knows(VERA)
+        await here.made.see(sighting("2", at=NOW + HOUR, subscriber=VERA))
+    return here
+
+
+async def test_beyond_the_cap_the_store_is_asked_for_everybody(full: Running) -> None:
+    assert full.knows(VERA)
+    everybody = full.since(VERA)
+    assert everybody == {"win-back": NOW - 2 * HOUR, "survey": NOW - 24 * HOUR}  # those that may ring out of the number
+    assert full.since(VERA, ALSO_OURS) == everybody
+    claim = await full.made.claim(OUR, VERA, "call", NOW + HOUR, everybody)
+    assert claim.attempt is not None
+    assert (claim.verdict, claim.attempt.id) == (Verdict.RIGHT, "2")
+    assert (await full.made.claim(ALSO_OURS, VERA, "call", NOW + HOUR, everybody)).verdict is Verdict.NONE
+
+
+async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Running) -> None:
+    await full.made.forget(OVER)
+    async with working(full.made):
+        await until(lambda: not full.knows(BORIS))
+    assert set(full.since(VERA)) == {"win-back"}
+    assert full.since(ANNA) == {}
+
+
+async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) -> None:
+    full.store.telling.clear()
+    await full.made.forget(OVER)
+    full.store.read.clear()
+    async with working(full.made):
+        await full.store.read.wait()
+        assert full.knows(VERA)
+        full.store.broken = "gone"
+        full.store.telling.set()
+        await until(lambda: full.said("callbacks_down"))
+        assert full.knows(VERA)
+        full.store.broken = ""
+        await until(lambda: not full.knows(BORIS))
+        assert full.knows(VERA)
+
+
+async def test_more_than_memory_holds_is_known_from_the_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (callbacks, missed):
+        monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
+    await store.record([attempt(str(place), subscriber=f"+44770090010{place}") for place in range(3)])
+    started = Running(store)
+    await started.made.load()
+    assert set(started.since("+447700900199")) == {"win-back", "survey"}

@@ -1,0 +1,195 @@
+import pathlib
+import tomllib
+from typing import Any
+
+import msgspec
+import pytest
+
+from dialplan.kinds.model import Destination
+from dialplan.numbering.numbers import Bare
+from router.config.settings import Ami, Settings, SettingsError, from_process, load
+
+DEFAULT_FILE = pathlib.Path(__file__).resolve().parents[4] / "config" / "ringway.toml"
+
+
+def loaded(folder: pathlib.Path, text: str, **environment: str) -> Settings:
+    path = folder / "site.toml"
+    path.write_text(text)
+    return load(path, environment)
+
+
+def refusal(folder: pathlib.Path, text: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        loaded(folder, text, **environment)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_shipped_file_says_every_default_as_it_is() -> None:
+    assert load(DEFAULT_FILE, {}) == Settings()
+
+
+def test_the_shipped_file_says_every_key() -> None:
+    shipped = tomllib.loads(DEFAULT_FILE.read_text())
+    defaults = msgspec.to_builtins(Settings())
+    del defaults["ami"]  # a list that is empty at first; the file shows one as a comment
+    assert {name: set(section) for name, section in shipped.items()} == {
+        name: set(section) for name, section in defaults.items()
+    }
+
+
+def test_what_the_contract_promises_is_there() -> None:
+    settings = Settings()
+    assert (settings.agi.host, settings.agi.port, settings.agi.deadline_ms) == ("127.0.0.1", 4573, 1000)
+    assert settings.agi.allow == ("127.0.0.0/8", "::1/128")
+    assert settings.store.url == "sqlite:///var/lib/ringway/ringway.db"
+    assert (settings.numbering.region, settings.numbering.bare) == ("GB", Bare.E164)
+    assert settings.defaults.destination == Destination("ringway-default", "s", 1)
+    assert settings.callbacks.store_down == "own-flow"
+    assert (settings.metrics.port, settings.admin.port) == (9173, 8173)
+    assert (settings.log.format, settings.log.level, settings.log.mask_callers) == ("json", "info", False)
+
+
+def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: pathlib.Path) -> None:
+    settings = loaded(tmp_path, '[agi]\nport = 4600\n[[ami]]\nname = "pbx1"\n')
+    assert settings.agi.port == 4600
+    assert settings.agi.deadline_ms == 1000
+    assert settings.ami == (Ami("pbx1"),)
+
+
+def test_a_byte_order_mark_is_nothing(tmp_path: pathlib.Path) -> None:
+    assert loaded(tmp_path, "\ufeff[agi]\nport = 4600\n").agi.port == 4600
+
+
+def test_no_file_means_the_defaults() -> None:
+    assert load(None, {"PATH": "/bin", "HOME": "/"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path", "value"),
+    [
+        ("RINGWAY_AGI__PORT", "4600", "agi.port", 4600),
+        ("RINGWAY_AGI__ALLOW", "192.0.2.0/24, 10.0.0.0/8", "agi.allow", ("192.0.2.0/24", "10.0.0.0/8")),
+        ("RINGWAY_AGI__ALLOW", '["192.0.2.0/24"]', "agi.allow", ("192.0.2.0/24",)),
+        ("RINGWAY_NUMBERING__BARE", "national", "numbering.bare", Bare.NATIONAL),
+        ("RINGWAY_LOG__MASK_CALLERS", "true", "log.mask_callers", True),
+        ("RINGWAY_LOG__FORMAT", "console", "log.format", "console"),
+        ("RINGWAY_STORE__URL", "sqlite:///x.db", "store.url", "sqlite:///x.db"),
+        ("RINGWAY_DEFAULTS__DESTINATION", '{ context = "c" }', "defaults.destination", Destination("c")),
+        ("RINGWAY_DEFAULTS__DESTINATION__CONTEXT", "c", "defaults.destination.context", "c"),
+        ("RINGWAY_METRICS", "{ port = 0 }", "metrics.port", 0),
+        ("RINGWAY_AMI", '[{ name = "pbx1" }]', "ami", (Ami("pbx1"),)),
+    ],
+)
+def test_the_environment_goes_over_the_file(
+    tmp_path: pathlib.Path, name: str, text: str, path: str, value: object
+) -> None:
+    below = '[agi]\nport = 1\n[log]\nformat = "json"\n[defaults]\ndestination = { context = "d" }\n'
+    found: Any = loaded(tmp_path, below, **{name: text})
+    for key in path.split("."):
+        found = getattr(found, key)
+    assert found == value
+
+
+def test_a_variable_leaves_the_rest_of_its_table(tmp_path: pathlib.Path) -> None:
+    settings = loaded(tmp_path, "[agi]\nport = 1\ndeadline_ms = 5\n", RINGWAY_AGI__PORT="2")
+    assert (settings.agi.port, settings.agi.deadline_ms) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[agi]\nprot = 1", ["[agi] prot", "no such setting"]),
+        ("[aggi]\nport = 1", ["[aggi]", "no such setting"]),
+        ('[agi]\nport = "4573"', ["[agi] port", "int"]),
+        ("[agi]\nallow = [5]", ["[agi] allow"]),
+        ('[agi]\nallow = ["here"]', ["[agi] allow", "here", "192.0.2.0/24"]),
+        ('[agi]\nallow = ["192.0.2.1/24"]', ["[agi] allow", "192.0.2.1/24"]),
+        ("[agi]\nport = 65536", ["[agi] port", "65536"]),
+        ("[admin]\nport = -1", ["[admin] port"]),
+        ("[agi]\ndeadline_ms = 0", ["[agi] deadline_ms"]),
+        ("[agi]\ndeadline_ms = 60001", ["[agi] deadline_ms", "60000"]),
+        ('[numbering]\nregion = "UK"', ["[numbering] region", "GB"]),
+        ('[numbering]\nbare = "both"', ["[numbering] bare", "both"]),
+        ('[callbacks]\nstore_down = "x"', ["[callbacks] store_down"]),
+        ('[log]\nlevel = "loud"', ["[log] level", "loud"]),
+        ('[store]\nurl = "mysql://x"', ["[store] url", "redis", "sqlite:///path"]),
+        ('[store]\nurl = "redis://x"\ntls_ca_file = "/ca"', ["[store] tls_ca_file", "no TLS", '"rediss:"']),
+        ('[store]\nurl = "redis+sentinel://x/m"\ntls_cert_file = "/c"', ["tls_cert_file", '"rediss+sentinel:"']),
+        ('[store]\nurl = "rediss://x"\ntls_key_file = "/k"', ["[store] tls_key_file", "no tls_cert_file"]),
+        ('[store]\nurl = "redis://x"\nsentinel_username = "u"', ["[store] sentinel_username", "no sentinels"]),
+        ('[store]\nurl = "rediss://x"\nsentinel_password_file = "/p"', ["[store] sentinel_password_file"]),
+        ('[defaults]\ndestination = { context = "a,b" }', ["[defaults.destination] context", "a,b"]),
+        ('[defaults]\ndestination = { context = "a", priority = 0 }', ["[defaults.destination] priority"]),
+        ('[defaults]\ndestination = { contxt = "a" }', ["[defaults.destination]"]),
+        ("[[ami]]\nport = 5", ["ami", "name"]),
+        ('[[ami]]\nname = "a"\nport = 70000', ["[ami] port", "70000", '"a"']),
+        ('[[ami]]\nname = "a"\nport = 0', ["[ami] port"]),
+        ('[[ami]]\nname = "a"\n[[ami]]\nname = "a"', ["[ami] name", '"a" stands twice']),
+        ('[[ami]]\nname = ""', ["[ami] name", "has none"]),
+        ('[[ami]]\nname = "a"\nhost = " "', ["[ami] host", '"a" has none']),
+        ('[[ami]]\nname = "a"\nusername = ""', ["[ami] username", '"a" has none']),
+        ('[[ami]]\nname = "a"\nsecret_file = ""', ["[ami] secret_file", '"a" has none']),
+        ('[[ami]]\nname = "a"\n[[ami]]\nname = "b"', ["[ami] host", '"b" and "a" are the same host and port']),
+        ('[[ami]]\nname = "a"\ntls_ca_file = "/ca.pem"', ["[ami] tls_ca_file", '"a" has no tls = true']),
+        ("[agi]\nallow = []", ["[agi] allow", "nobody may ask"]),
+        ("[agi]\nport = " + "9" * 5000, ["TOML"]),
+        ("agi = " + "[" * 100_000, ["TOML"]),
+        ("agi = 5", ["[agi]"]),
+        ("[agi", ["TOML"]),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path: pathlib.Path, text: str, names: list[str]) -> None:
+    message = refusal(tmp_path, text)
+    assert str(tmp_path / "site.toml") in message
+    for each in names:
+        assert each in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("RINGWAY_AGI__PROT", "1"),
+        ("RINGWAY_AGI__PORT", "many"),
+        ("RINGWAY_AGI__PORT", ""),
+        ("RINGWAY_AGI__PORT", "70000"),
+        ("RINGWAY_AGI__PORT__X", "1"),
+        ("RINGWAY_AGI", "port"),
+        ("RINGWAY_AGI", "{ port = 70000 }"),
+        ("RINGWAY_AGI", "{ prot = 1 }"),
+        ("RINGWAY_AGI__ALLOW", "here"),
+        ("RINGWAY_AGI__ALLOW", ""),
+        ("RINGWAY_AGI__ALLOW", "[" * 100_000),
+        ("RINGWAY_AMI", '[{ name = "a", port = 70000 }]'),
+        ("RINGWAY_LOG__LEVEL", "loud"),
+        ("RINGWAY_LOG__MASK_CALLERS", "perhaps"),
+        ("RINGWAY_NUMBERING__REGION", "England"),
+        ("RINGWAY_STORE__URL", "mysql://x"),
+        ("RINGWAY_DEFAULTS__DESTINATION", "{ context = 5 }"),
+        ("RINGWAY_DEFAULTS__DESTINATION__CONTEXT", "a b"),
+        ("RINGWAY_AMI", '[{ name = "a" }, { name = 5 }]'),
+        ("RINGWAY_", "x"),
+        ("RINGWAY_SPEED", "9"),
+    ],
+)
+def test_a_bad_variable_is_named_even_where_the_file_is_good(tmp_path: pathlib.Path, name: str, text: str) -> None:
+    assert refusal(tmp_path, "[agi]\nport = 1\n", **{name: text}).startswith(f"{name}: ")
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_mend(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(SettingsError, match=r"no\.toml: No such file.*-c FILE"):
+        load(tmp_path / "no.toml", {})
+    with pytest.raises(SettingsError, match="directory"):
+        load(tmp_path, {})
+    (tmp_path / "latin.toml").write_bytes(b'[store]\nurl = "\xe9"')
+    with pytest.raises(SettingsError, match="utf-8"):
+        load(tmp_path / "latin.toml", {})
+
+
+def test_the_process_has_its_own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "site.toml").write_text("[agi]\nport = 4600\n")
+    monkeypatch.setenv("RINGWAY_METRICS__PORT", "0")
+    settings = from_process(str(tmp_path / "site.toml"))
+    assert (settings.agi.port, settings.metrics.port) == (4600, 0)
+    assert from_process(None).agi.port == 4573

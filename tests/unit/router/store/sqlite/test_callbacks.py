@@ -1,0 +1,336 @@
+"""What is SQLite's own in the store of attempts: the file, locks, damage, and changes that share a transaction."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dialplan.campaigns.attempts import Heard, Outcome
+from dialplan.campaigns.callbacks import Claim, Verdict
+from router.store.api import Recorded, StoreError
+from router.store.sqlite import callbacks as sqlite_callbacks
+from router.store.sqlite.callbacks import SqliteCallbackStore, beside
+from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
+from tests.unit.router.store.conftest import PATIENCE_SECONDS
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteCallbackStore]:
+    opened = SqliteCallbackStore(tmp_path / "calls" / "ringway-callbacks.db")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+def execute(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
+    """What somebody with a shell does to the file."""
+    with sqlite3.connect(path) as other:
+        found: list[tuple[object, ...]] = other.execute(statement, values).fetchall()
+    other.close()
+    return found
+
+
+async def said_to(store: SqliteCallbackStore) -> list[str]:
+    """From now on, every statement that the store's own connection executes."""
+    said: list[str] = []
+    await store._connection.run(lambda database: database.set_trace_callback(said.append))
+    return said
+
+
+@contextmanager
+def busy(store: SqliteCallbackStore) -> Iterator[None]:
+    """While the thread of the store's connection does something else."""
+    free = threading.Event()
+    working = asyncio.ensure_future(store._connection.run(lambda _: free.wait(PATIENCE_SECONDS)))
+    try:
+        yield
+    finally:
+        free.set()
+    assert not working.done()
+
+
+async def until_handed_over(store: SqliteCallbackStore) -> None:
+    """Until the store's connection has been given what waits to be written."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while store._changes:  # noqa: ASYNC110 - there is no event for what nobody else has to know
+            await asyncio.sleep(0)
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_stands_beside_the_data_sets() -> None:
+    assert beside(Path("/var/lib/ringway/ringway.db")).path == Path("/var/lib/ringway/ringway-callbacks.db")
+
+
+async def test_what_is_acknowledged_is_on_the_disk(store: SqliteCallbackStore) -> None:
+    """FULL in WAL mode: a commit waits for the disk."""
+    settings = [
+        await store._connection.run(lambda database, name=name: database.execute(f"PRAGMA {name}").fetchone())  # type: ignore[misc]
+        for name in ("synchronous", "journal_mode")
+    ]
+    assert settings == [(2,), ("wal",)]
+
+
+async def test_a_store_that_is_not_there_is_not_made_for_a_look(tmp_path: Path) -> None:
+    missing = SqliteCallbackStore(tmp_path / "none.db")
+    with pytest.raises(StoreError, match=r"none\.db: there is none"):
+        await missing.open(make=False)
+    await missing.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_nothing_is_made_in_an_empty_file_for_a_look(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+    empty = SqliteCallbackStore(path)
+    with pytest.raises(StoreError, match=r"empty\.db: its schema is missing; a router makes it when it starts"):
+        await empty.open(make=False)
+    await empty.close()
+    assert [(each.name, each.stat().st_size) for each in tmp_path.iterdir()] == [("empty.db", 0)]
+
+
+async def test_a_place_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    hidden = SqliteCallbackStore(tmp_path / ("x" * 300) / "ringway.db")
+    with pytest.raises(StoreError, match=r"ringway\.db: File name too long; see that the folder is there"):
+        await hidden.open(make=False)
+    await hidden.close()
+
+
+async def test_a_file_of_an_older_version_is_told_apart(store: SqliteCallbackStore) -> None:
+    execute(store.path, "PRAGMA user_version = 1")
+    again = SqliteCallbackStore(store.path)
+    with pytest.raises(StoreError, match=r"its schema is 1, this version of Ringway knows 2"):
+        await again.open()
+    await again.close()
+
+
+async def test_another_file_in_its_place_is_read_as_a_whole(store: SqliteCallbackStore, tmp_path: Path) -> None:
+    """However alike the two are: the mark is of the file that it came from."""
+    other = SqliteCallbackStore(tmp_path / "other.db")
+    await other.open()
+    for each in (store, other):
+        await each.record([attempt()])
+    mark = (await store.news("", 0)).mark
+    assert not (await store.news(mark, 0)).whole
+    assert (await other.news(mark, 0)).whole
+    await other.close()
+
+
+async def test_a_file_that_was_put_back_is_read_as_a_whole(store: SqliteCallbackStore) -> None:
+    mark = (await store.news("", 0)).mark
+    await store.record([attempt("1"), attempt("2")])
+    later = (await store.news(mark, 0)).mark
+    execute(store.path, "DELETE FROM attempts WHERE id = '2'")
+    execute(store.path, "UPDATE meta SET seq = 1")
+    news = await store.news(later, 0)
+    assert (news.whole, [each.id for each in news.attempts]) == (True, ["1"])
+
+
+async def test_no_look_takes_up_more_news_than_its_bound(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_NEWS_MAX", 2)
+    mark = (await store.news("", 0)).mark
+    await store.record([attempt(str(place)) for place in range(5)])
+    heard: list[list[str]] = []
+    for _ in range(4):
+        news = await store.news(mark, 0)
+        mark = news.mark
+        heard.append([each.id for each in news.attempts])
+    assert heard == [["0", "1"], ["2", "3"], ["4"], []]
+
+
+async def test_strangers_do_not_fill_the_file(store: SqliteCallbackStore) -> None:
+    """A claim of a pair that no campaign reached is answered, and not written."""
+    await store.record([attempt(outcome=Outcome.FAILED)])
+    for subscriber in (ANNA, BORIS):
+        await store.claim(OUR, subscriber, "call-1", 150.0, SINCE)
+    assert execute(store.path, "SELECT count(*) FROM claims") == [(0,)]
+
+
+# --- others who hold or damage it -----------------------------------------------------------------------------------
+
+
+async def test_a_robot_that_rings_on_fills_nothing(store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_PAIR_CLAIMS_MAX", 3)
+    await store.record([attempt("1")])
+    for place in range(9):
+        claim = await store.claim(OUR, ANNA, f"call-{place}", 150.0 + place, SINCE)
+        assert claim.verdict is (Verdict.USED if place else Verdict.RIGHT)
+    found = await store._connection.run(lambda database: database.execute("SELECT call_id FROM claims").fetchall())
+    assert sorted(found) == [("call-0",), ("call-1",), ("call-2",)]
+    await store.record([attempt("2", at=170.0)])
+    for again in (False, True):  # a right is remembered, however many have rung
+        claim = await store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
+        assert (claim.verdict, claim.again) == (Verdict.RIGHT, again)
+
+
+async def test_what_was_handed_on_goes_unless_more_was_heard_of_it(store: SqliteCallbackStore) -> None:
+    """Whoever heard it: routers may share the place where attempts wait."""
+    missed, answered = attempt("1"), attempt("1", outcome=Outcome.ANSWERED)
+    await store.record([missed, attempt("2")])
+    await store.record([answered])
+    await store.drop([missed, attempt("2")])
+    assert (await store.attempts(None, None, 10), await store.count()) == ([answered], 1)
+    await store.drop([answered])
+    assert (await ids(store), await store.count(), await store.kept()) == ([], 0, [])
+
+
+async def test_somebody_who_holds_the_file_is_named_as_the_reason(store: SqliteCallbackStore) -> None:
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"somebody else has written to it for more than 0\.2 s"):
+            await store.record([attempt()])
+        other.execute("ROLLBACK")
+    other.close()
+    assert await store.record([attempt()]) == [Recorded(attempt(), Heard.NEW)]
+
+
+async def test_of_those_who_come_together_to_a_held_file_each_waits_once(store: SqliteCallbackStore) -> None:
+    """Each by itself would fail after as long a wait as all of them together."""
+    await store.record([attempt()])
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        said = await said_to(store)
+        asked = (store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(20))
+        errors = await asyncio.gather(*asked, return_exceptions=True)
+        other.execute("ROLLBACK")
+    other.close()
+    assert {type(error) for error in errors} == {StoreError}
+    assert said.count("BEGIN IMMEDIATE") == 1
+
+
+async def test_damaged_content_is_an_error_and_not_a_crash(store: SqliteCallbackStore) -> None:
+    execute(store.path, "INSERT INTO attempts VALUES (?, ?, '1', 'win-back', 1.0, 'lost', 1)", OUR, ANNA)
+    with pytest.raises(StoreError, match="the file is damaged"):
+        await store.claim(OUR, ANNA, "call", 1.0, SINCE)
+    with pytest.raises(StoreError, match="the file is damaged"):
+        await store.attempts(None, None, 10)
+
+
+# --- changes that come together -------------------------------------------------------------------------------------
+
+
+async def test_claims_and_records_of_a_burst_wait_for_the_disk_together(store: SqliteCallbackStore) -> None:
+    await store.record([attempt()])
+    said = await said_to(store)
+    await asyncio.gather(
+        *(store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(100)),
+        *(store.record([attempt(f"2.{place}", subscriber=BORIS)]) for place in range(100)),
+    )
+    assert said.count("COMMIT") == 1
+    assert len(await ids(store, OUR, BORIS)) == 100
+
+
+async def test_a_transaction_has_its_bound(store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_CHANGES_MAX", 2)
+    said = await said_to(store)
+    await asyncio.gather(*(store.record([attempt(str(place))]) for place in range(5)))
+    assert said.count("COMMIT") == 3
+    assert len(await ids(store)) == 5
+
+
+async def test_one_that_fails_takes_none_of_the_others_with_it(store: SqliteCallbackStore) -> None:
+    await store.record([attempt()])
+    execute(store.path, "INSERT INTO attempts VALUES (?, ?, '1', 'win-back', 1.0, 'lost', 1)", OUR, BORIS)
+    first, damaged, recorded, second = await asyncio.gather(
+        store.claim(OUR, ANNA, "call-1", 150.0, SINCE),
+        store.claim(OUR, BORIS, "call-2", 150.0, SINCE),
+        store.record([attempt(number=ALSO_OURS)]),
+        store.claim(OUR, ANNA, "call-3", 150.0, SINCE),
+        return_exceptions=True,
+    )
+    assert isinstance(damaged, StoreError)
+    assert (first, second) == (Claim(Verdict.RIGHT, attempt()), Claim(Verdict.USED, attempt()))
+    assert recorded == [Recorded(attempt(number=ALSO_OURS), Heard.NEW)]
+
+
+async def test_a_callback_that_does_not_wait_any_longer_uses_up_nothing(store: SqliteCallbackStore) -> None:
+    await store.record([attempt(), attempt(number=ALSO_OURS)])
+    with busy(store):
+        ahead = asyncio.ensure_future(store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE))
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        impatient = asyncio.ensure_future(store.claim(OUR, ANNA, "call-2", 150.0, SINCE))
+        patient = asyncio.ensure_future(store.claim(OUR, ANNA, "call-3", 150.0, SINCE))
+        await asyncio.sleep(0)
+        impatient.cancel()
+    assert (await ahead).verdict is Verdict.RIGHT
+    assert await patient == Claim(Verdict.RIGHT, attempt())
+    assert impatient.cancelled()
+
+
+async def test_one_that_was_called_off_is_not_done_where_each_is_done_by_itself(store: SqliteCallbackStore) -> None:
+    """Another one of its transaction failed, and it went while that was found out."""
+    await store.record([attempt()])
+    execute(store.path, "INSERT INTO attempts VALUES (?, ?, '1', 'win-back', 1.0, 'lost', 1)", OUR, BORIS)
+    with busy(store):
+        damaged = asyncio.ensure_future(store.claim(OUR, BORIS, "call-1", 150.0, SINCE))
+        impatient = asyncio.ensure_future(store.claim(OUR, ANNA, "call-2", 150.0, SINCE))
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        impatient.cancel()
+    with pytest.raises(StoreError):
+        await damaged
+    assert await store.claim(OUR, ANNA, "call-3", 150.0, SINCE) == Claim(Verdict.RIGHT, attempt())
+
+
+async def test_who_went_too_late_is_done_and_disturbs_nobody(store: SqliteCallbackStore) -> None:
+    with busy(store):
+        gone, stays = (asyncio.ensure_future(store.record([attempt(name)])) for name in ("1", "2"))
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        gone.cancel()
+    assert await stays == [Recorded(attempt("2"), Heard.NEW)]
+    assert sorted(await ids(store)) == ["1", "2"]
+
+
+async def test_a_store_that_is_closed_writes_down_what_waits_and_lets_go_of_its_file(
+    store: SqliteCallbackStore,
+) -> None:
+    with busy(store):
+        handed_over = asyncio.ensure_future(store.record([attempt("1")]))
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        waits = asyncio.ensure_future(store.record([attempt("2")]))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(store.close())
+        await asyncio.sleep(0)
+    await asyncio.gather(closing, handed_over, waits)
+    assert store._connection._database is None
+    assert execute(store.path, "SELECT id FROM attempts ORDER BY id") == [("1",), ("2",)]
+
+
+async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "FORGET_ROWS_AT_ONCE", 10)
+    old = [attempt(str(place), subscriber=f"+447700900{place:03}") for place in range(35)]
+    await store.record([*old, attempt("new", at=900.0)])
+    said = await said_to(store)
+    forgetting = asyncio.ensure_future(store.forget({"win-back": 500.0}, 0.0))
+    await asyncio.sleep(0)
+    claim = await store.claim(OUR, ANNA, "call", 950.0, SINCE)
+    assert (claim.verdict, await forgetting) == (Verdict.RIGHT, 35)
+    done = [line for line in said if line.startswith(("COMMIT", "INSERT INTO claims"))]
+    assert done.index("COMMIT") <= 1
+    assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest
+    assert done.count("COMMIT") >= 5  # four steps, and the claims that are too old
+
+
+async def test_claims_that_are_too_old_go_in_steps_as_well(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_callbacks, "FORGET_ROWS_AT_ONCE", 10)
+    await store.record([attempt(at=900.0)])
+    for place in range(35):
+        await store.claim(OUR, ANNA, f"call-{place}", 100.0 + place, SINCE)
+    said = await said_to(store)
+    assert await store.forget({"win-back": 0.0}, 130.0) == 0
+    assert execute(store.path, "SELECT count(*) FROM claims") == [(5,)]
+    assert said.count("COMMIT") >= 4
