@@ -19,7 +19,7 @@ import uvloop
 
 from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
-from router.ami.monitor import AmiWatch, Asterisk
+from router.ami.monitor import AmiMonitor, Asterisk
 from router.callbacks.service import Callbacks
 from router.config.limits import (
     AGI_MAX_CONNECTIONS,
@@ -32,7 +32,7 @@ from router.config.limits import (
 from router.config.settings import Endpoint, Settings, SettingsError
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
-from router.store.factory import kept_stores_of
+from router.store.factory import router_stores_of
 from router.store.table_sync import TableSync
 from router.util import systemd
 
@@ -78,7 +78,7 @@ class _Router:
         self._settings = settings
         self._metrics = metrics
         self._log = log
-        stores = kept_stores_of(settings.store, log)
+        stores = router_stores_of(settings.store, log)
         self._store = stores.rows
         self._sync = TableSync(self._store, log, metrics)
         self._calls, self._shown = stores.calls, stores.shown
@@ -96,7 +96,7 @@ class _Router:
         )
         system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None
         self._watches = [
-            AmiWatch(
+            AmiMonitor(
                 Asterisk(**msgspec.structs.asdict(each)), self._callbacks.see, log, metrics, system_names=system_names
             )
             for each in settings.ami

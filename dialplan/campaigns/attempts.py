@@ -86,7 +86,7 @@ def merged(known: Attempt | None, told: Attempt) -> tuple[Attempt, Heard]:
     return msgspec.structs.replace(known, outcome=told.outcome), Heard.MORE
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class AttemptReport(msgspec.Struct, frozen=True):
     """An attempt as a witness tells of it: numbers as they were written."""
 
     id: str
@@ -97,23 +97,23 @@ class Sighting(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-def read_attempt(sighting: Sighting, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
+def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
     """The attempt in what a witness saw, or why there is none in it.
 
     National numbers are read in the region of the campaign's company, with `region` where that is not known.
     """
-    campaign = table.campaigns.get(sighting.campaign)
+    campaign = table.campaigns.get(report.campaign)
     if campaign is None:
         return "no such campaign is stored"
     company = table.companies.get(campaign.company)
     home = company.region if company is not None else region
-    number = normalise(sighting.number, home, bare)
+    number = normalise(report.number, home, bare)
     if isinstance(number, Unreadable):
         return f"the number shown cannot be read: {number.text}"
-    subscriber = normalise(sighting.subscriber, home, bare)
+    subscriber = normalise(report.subscriber, home, bare)
     if isinstance(subscriber, Unreadable):
         return f"the subscriber's number cannot be read: {subscriber.text}"
     entry = table.numbers.get(number)
     if entry is None or entry.company not in (None, campaign.company):
         return "the number shown is neither the pool's nor the campaign's company's"
-    return Attempt(sighting.id, sighting.campaign, number, subscriber, sighting.at, sighting.outcome)
+    return Attempt(report.id, report.campaign, number, subscriber, report.at, report.outcome)

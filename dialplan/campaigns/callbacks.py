@@ -23,11 +23,11 @@ _HOUR_SECONDS = 3600.0
 CLOCKS_APART_SECONDS = 5.0  # how far the clocks of Asterisk and router may differ before a callback loses its right
 
 
-class Verdict(StrEnum):
-    """What a callback got from the history of its pair of number and subscriber."""
+class ClaimStatus(StrEnum):
+    """What a callback got from the history of its pair of number and subscriber. Stores keep these values: never rename one."""
 
-    RIGHT = "right"  # the right was there, and is this call's now
-    USED = "used"  # an earlier callback has used it up
+    GRANTED = "right"  # the entitlement was there, and is this call's now
+    CONSUMED = "used"  # an earlier callback has consumed it
     NONE = "none"  # no attempt gives one
 
 
@@ -38,7 +38,7 @@ class Claim(msgspec.Struct, frozen=True):
     `again`: the same call had asked before.
     """
 
-    verdict: Verdict
+    status: ClaimStatus
     attempt: Attempt | None = None
     declared: bool = False
     again: bool = False
@@ -107,8 +107,8 @@ def claim_of(
         if trace is not None:
             trace.attempt(attempt, why_not)
     if right is not None:
-        return Claim(Verdict.RIGHT, right)
-    return Claim(Verdict.USED, used) if used is not None else Claim(Verdict.NONE)
+        return Claim(ClaimStatus.GRANTED, right)
+    return Claim(ClaimStatus.CONSUMED, used) if used is not None else Claim(ClaimStatus.NONE)
 
 
 def _why_not(attempt: Attempt, since: Mapping[str, float], answered_at: float | None) -> str:
@@ -127,7 +127,7 @@ def _why_not(attempt: Attempt, since: Mapping[str, float], answered_at: float | 
 
 def used_until(claim: Claim, began: float) -> float | None:
     """Up to when a callback that `began` then uses up the rights of its pair; None where it uses up none."""
-    if claim.verdict is not Verdict.RIGHT or claim.attempt is None:
+    if claim.status is not ClaimStatus.GRANTED or claim.attempt is None:
         return None
     return max(began, claim.attempt.at)
 
@@ -141,7 +141,7 @@ def called_back(decision: Decision, entry: Entry, claim: Claim, table: RoutingTa
     """The decision for a callback with `claim`; `decision` is the one that the number's own assignment gives (Z6)."""
     if claim.attempt is None:
         return decision
-    if claim.verdict is Verdict.USED:
+    if claim.status is ClaimStatus.CONSUMED:
         return _own(decision, Reason.CALLBACK_USED)
     campaign = table.campaigns.get(claim.attempt.campaign)
     if campaign is None:  # removed since

@@ -6,7 +6,7 @@ status of the last SIP answer.
 
 from collections.abc import Sequence
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Sighting, outcome_of
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, outcome_of
 
 FAMILY = "ringway-attempts"  # of AstDB; the key is the attempt's id
 _KEPT = f"/{FAMILY}/"
@@ -17,7 +17,7 @@ _CANCELLED = "CANCEL"
 _SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 
 
-def read_report(arguments: Sequence[str]) -> Sighting | None:
+def read_report(arguments: Sequence[str]) -> AttemptReport | None:
     """ID, campaign, subscriber, number shown, DIALSTATUS, hangup cause, what was heard, end in epoch ms, SIP status.
 
     What was heard: 1 ringing, 2 something else before an answer. The SIP status is of the last answer; it may be empty,
@@ -40,10 +40,10 @@ def read_report(arguments: Sequence[str]) -> Sighting | None:
         cause=0 if cancelled else _number(cause),
         sip=answer if answer >= _SIP_FINAL and not cancelled else 0,
     )
-    return Sighting(name, campaign, number, subscriber, int(ended_ms[:15]) / 1000, outcome)
+    return AttemptReport(name, campaign, number, subscriber, int(ended_ms[:15]) / 1000, outcome)
 
 
-def read_kept(key: str, value: str) -> Sighting | None:
+def read_astdb(key: str, value: str) -> AttemptReport | None:
     """The same out of AstDB, None where it is none of ours. `key` as AstDB lists it: /FAMILY/ID.
 
     An id may hold slashes.

@@ -38,8 +38,8 @@ def control_characters(text: str) -> Fault | None:
 def check_declaration(parameter: Parameter, region: str) -> Iterator[tuple[str, Fault]]:
     """Everything wrong with one declaration: (field, fault) pairs."""
     if not _NAME.fullmatch(parameter.name) or len(parameter.name) > PARAMETER_NAME_MAX_CHARS:
-        mend = f"use A-Z, 0-9 and _, a letter first, at most {PARAMETER_NAME_MAX_CHARS}"
-        yield "name", Fault(f"{quote(parameter.name)} is not a parameter's name", mend)
+        hint = f"use A-Z, 0-9 and _, a letter first, at most {PARAMETER_NAME_MAX_CHARS}"
+        yield "name", Fault(f"{quote(parameter.name)} is not a parameter's name", hint)
     for field, kind in _ONLY_FOR.items():
         if getattr(parameter, field) not in (None, ()) and parameter.type is not kind:
             yield field, Fault(f"a parameter of type {parameter.type} has no {field}", f"take it out or make it {kind}")
@@ -53,8 +53,8 @@ def check_declaration(parameter: Parameter, region: str) -> Iterator[tuple[str, 
 
 def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     if parameter.max_length is not None and not 1 <= parameter.max_length <= PARAMETER_TEXT_MAX_CHARS:
-        mend = f"choose 1 to {PARAMETER_TEXT_MAX_CHARS} characters"
-        yield "max_length", Fault(f"{quote(parameter.max_length)} is out of bounds", mend)
+        hint = f"choose 1 to {PARAMETER_TEXT_MAX_CHARS} characters"
+        yield "max_length", Fault(f"{quote(parameter.max_length)} is out of bounds", hint)
     low, high = parameter.minimum, parameter.maximum
     for field, bound in (("minimum", low), ("maximum", high)):
         if bound is not None and abs(bound) > PARAMETER_INTEGER_MAX:
@@ -64,8 +64,8 @@ def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     if parameter.type is not ParameterType.CHOICE:
         return
     if not 1 <= len(parameter.choices) <= CHOICES_PER_PARAMETER:
-        mend = f"list 1 to {CHOICES_PER_PARAMETER}"
-        yield "choices", Fault(f"a choice among {len(parameter.choices)} values", mend)
+        hint = f"list 1 to {CHOICES_PER_PARAMETER}"
+        yield "choices", Fault(f"a choice among {len(parameter.choices)} values", hint)
     if len(set(parameter.choices)) != len(parameter.choices):
         yield "choices", Fault("a choice is listed twice", "list each once")
     for choice in parameter.choices:
@@ -98,9 +98,9 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
 
 
 def number_fault(value: object, reason: Unreadable) -> Fault:
-    """The fault of a value that is no phone number; the reason's sentence says what is wrong, then how to mend it."""
-    what, _, mend = reason.text.rstrip(".").partition("; ")
-    return Fault(f"{quote(value)} is not a phone number: {what}", mend or "write it with 0 or + in front")
+    """The fault of a value that is no phone number; the reason's sentence says what is wrong, then how to hint it."""
+    what, _, hint = reason.text.rstrip(".").partition("; ")
+    return Fault(f"{quote(value)} is not a phone number: {what}", hint or "write it with 0 or + in front")
 
 
 def _read_text(parameter: Parameter, value: str) -> str | Fault:

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, said so that the reader can mend it: the thing, the place, the mend."""
+"""What is wrong with a data set, said so that the reader can hint it: the thing, the place, the hint."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class Fault(NamedTuple):
     """One thing wrong with one value, before anybody knows where the value stands."""
 
     text: str
-    mend: str
+    hint: str
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -31,17 +31,17 @@ class Problem(msgspec.Struct, frozen=True):
     entry: str
     field: str
     text: str
-    mend: str
+    hint: str
 
     def __str__(self) -> str:
-        """One line: file, entry, field, what is wrong, how to mend it."""
+        """One line: file, entry, field, what is wrong, how to hint it."""
         where = ": ".join(part for part in (self.file, self.entry, self.field) if part)
-        return f"{where}: {self.text}; {self.mend}"
+        return f"{where}: {self.text}; {self.hint}"
 
 
 def problem(place: Place, field: str, fault: Fault) -> Problem:
     """Put a fault into its place."""
-    return Problem(place.file, place.entry, field, fault.text, fault.mend)
+    return Problem(place.file, place.entry, field, fault.text, fault.hint)
 
 
 class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not one error

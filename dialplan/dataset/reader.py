@@ -45,7 +45,7 @@ class Home(msgspec.Struct, frozen=True):
 HomeOf: TypeAlias = Callable[[str], Home | None]
 
 # How to write what was expected, by the word for it in the messages of msgspec.
-_TYPE_MENDS = {
+_TYPE_HINTS = {
     "str": "write text, in quotes",
     "int": "write a whole number, without quotes",
     "bool": "write true or false, without quotes",
@@ -97,8 +97,8 @@ def _type_faults(values: dict[str, Any], row_type: type[msgspec.Struct]) -> Iter
     for name in values:
         if name not in fields:
             close = difflib.get_close_matches(str(name), fields, n=1)
-            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
-            yield field_name(name), Fault("is not known here", mend)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(fields)}"
+            yield field_name(name), Fault("is not known here", hint)
     for name, field in fields.items():
         if name not in values:
             if field.required:
@@ -137,7 +137,7 @@ def _type_fault(value: object, wanted: Any, error: str) -> Fault:
         return Fault(f"{quote(value)} is not one of its values", f"use {', '.join(wanted)}")
     text = error.partition(" - at `")[0]
     expected = text.partition("`")[2].partition("`")[0].removesuffix(" | null")
-    return Fault(printable(text), _TYPE_MENDS.get(expected, "correct it"))
+    return Fault(printable(text), _TYPE_HINTS.get(expected, "correct it"))
 
 
 def is_id(text: str) -> bool:
@@ -148,8 +148,8 @@ def is_id(text: str) -> bool:
 def _check_id(value: str | None, field: str, faults: list[tuple[str, Fault]]) -> None:
     """Check an id, or the name of another row, which may be left out."""
     if value is not None and not is_id(value):
-        mend = f"use a-z, 0-9 and -, at most {model.ID_MAX_CHARS}"
-        faults.append((field, Fault(f"{quote(value)} is not an id", mend)))
+        hint = f"use a-z, 0-9 and -, at most {model.ID_MAX_CHARS}"
+        faults.append((field, Fault(f"{quote(value)} is not an id", hint)))
 
 
 def _check_text(value: str, field: str, limit: int, faults: list[tuple[str, Fault]]) -> None:
@@ -162,17 +162,17 @@ def _check_text(value: str, field: str, limit: int, faults: list[tuple[str, Faul
 def check_destination(destination: model.Destination) -> Iterator[tuple[str, Fault]]:
     """What Asterisk cannot go to, or its dialplan would take for more than a name: (field, fault) pairs."""
     if not _CONTEXT.fullmatch(destination.context):
-        mend = f"use letters, digits and _ . @ : -, at most {model.CONTEXT_MAX_CHARS}"
-        yield "destination.context", Fault(f"{quote(destination.context)} is not a context", mend)
+        hint = f"use letters, digits and _ . @ : -, at most {model.CONTEXT_MAX_CHARS}"
+        yield "destination.context", Fault(f"{quote(destination.context)} is not a context", hint)
     elif destination.context.startswith(_OWN_CONTEXTS) and destination.context not in _OPEN_CONTEXTS:
-        mend = f"name a context of your dialplan, or one of {', '.join(_OPEN_CONTEXTS)}"
-        yield "destination.context", Fault(f"{quote(destination.context)} is Ringway's own, no place for calls", mend)
+        hint = f"name a context of your dialplan, or one of {', '.join(_OPEN_CONTEXTS)}"
+        yield "destination.context", Fault(f"{quote(destination.context)} is Ringway's own, no place for calls", hint)
     if not _EXTEN.fullmatch(destination.exten):
-        mend = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
-        yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", mend)
+        hint = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
+        yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", hint)
     if not 1 <= destination.priority <= model.PRIORITY_MAX:
-        mend = f"use 1 to {model.PRIORITY_MAX}"
-        yield "destination.priority", Fault(f"{quote(destination.priority)} is not a priority", mend)
+        hint = f"use 1 to {model.PRIORITY_MAX}"
+        yield "destination.priority", Fault(f"{quote(destination.priority)} is not a priority", hint)
 
 
 def _read_number(text: str, home: Home, field: str, faults: list[tuple[str, Fault]]) -> str:

@@ -8,7 +8,7 @@ import datetime as dt
 import msgspec
 
 from dialplan.campaigns.attempts import Attempt
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.dataset import times
 from dialplan.dataset.problems import quote
 from dialplan.kinds.model import CallbackRule, CallFlow, Campaign, Destination
@@ -114,7 +114,7 @@ class Explanation:
 
     def called_back(self, claim: Claim, decision: Decision) -> None:
         """What the rule made of it."""
-        if claim.verdict is Verdict.NONE:
+        if claim.status is ClaimStatus.NONE:
             self._say("callback", "no right", "no attempt gives one: the number's own destination stands")
         elif decision.kind is Kind.CAMPAIGN and decision.reason in (
             Reason.CALLBACK_FORCE_YES,
@@ -122,7 +122,7 @@ class Explanation:
         ):
             target = decision.target.id if decision.target is not None else ""
             self._say("callback", "taken", f'campaign "{target}": {_shown(decision.destination)}')
-        elif claim.verdict is Verdict.USED:
+        elif claim.status is ClaimStatus.CONSUMED:
             self._say("callback", "turned down", "the right has been used up: the number's own destination stands")
         else:
             why = "the campaign takes no incoming calls: the number's own destination stands, and the right is used up"

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, called_back, may_claim
 from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, choice
 from dialplan.campaigns.reports import read_report
@@ -67,7 +67,7 @@ class Callbacks(Protocol):
         """Count what became of a callback."""
         ...
 
-    async def see(self, sighting: Sighting) -> bool:
+    async def see(self, report: AttemptReport) -> bool:
         """Write down what a witness saw; False where it has to be told again."""
         ...
 
@@ -177,27 +177,27 @@ class Handler:
         return Answer((shown_command(shown, campaign),), _NO_CALL, None)
 
     def _attempt(self, request: AgiRequest, _now: float) -> Answer | Awaitable[Answer]:
-        sighting = read_report(request.arguments)
-        if sighting is None:
+        report = read_report(request.arguments)
+        if report is None:
             self._log.warning("attempt_ignored", why="the report cannot be read", arguments=len(request.arguments))
             return _REFUSED
-        return self._recorded(sighting)
+        return self._recorded(report)
 
-    async def _recorded(self, sighting: Sighting) -> Answer:
-        return _TAKEN if await self._callbacks.see(sighting) else _LATER
+    async def _recorded(self, report: AttemptReport) -> Answer:
+        return _TAKEN if await self._callbacks.see(report) else _LATER
 
-    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
+    def fallback_response(self, revoked: Answer | None = None) -> Answer:
         """The platform's default with reason `error`: for a call whose data cannot be trusted.
 
-        `taken_back` is an answer that was given before that was known; what it set is set to nothing.
+        `revoked` is an answer that was given before that was known; what it set is set to nothing.
         """
         decision = Decision(
             Reason.ERROR, Kind.DEFAULT, self._reading.default, None, (), "", "", "", self._table().version
         )
         ahead, last = self._answers.commands(decision, with_names=False)
         cleared: tuple[bytes, ...] = ()
-        if taken_back is not None:
-            given = taken_back.decision
+        if revoked is not None:
+            given = revoked.decision
             cleared = cleared_by(given) if given is not None else (mset(["SHOW_NUMBER=", "SHOW_STATUS="]),)
         return Answer((*cleared, *ahead, last), _NO_CALL, decision)
 

@@ -58,8 +58,8 @@ class Handler(Protocol):
         """Decide a call; it is awaited where a store has to be asked. Raises UnknownScriptError."""
         ...
 
-    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
-        """Answer a call whose data cannot be trusted, after the answer `taken_back` if there was one."""
+    def fallback_response(self, revoked: Answer | None = None) -> Answer:
+        """Answer a call whose data cannot be trusted, after the answer `revoked` if there was one."""
         ...
 
 
@@ -326,8 +326,8 @@ class AgiConnection(asyncio.Protocol):
         try:
             answer = self._server.handler.answer(request, self._started_at)
         except UnknownScriptError:
-            mend = "use agi://HOST:PORT/route, or another one of the contract"
-            self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], mend=mend)
+            hint = "use agi://HOST:PORT/route, or another one of the contract"
+            self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], hint=hint)
         except Exception:  # whatever it is: this call gets the safe answer, and the others go on
             self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
             self._send(self._failed(request), request.unique_id)
@@ -351,7 +351,7 @@ class AgiConnection(asyncio.Protocol):
 
     def _failed(self, request: AgiRequest) -> Answer:
         self._server.reject(_INTERNAL, unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
-        return self._server.handler.safe_answer()
+        return self._server.handler.fallback_response()
 
     def _send(self, answer: Answer, unique_id: str) -> None:
         self._answer = answer
@@ -368,7 +368,7 @@ class AgiConnection(asyncio.Protocol):
             # What we answered was asked by forged lines: take it back before Asterisk goes on.
             self._server.reject(_FORGED)
             self._unsent = []
-            self._send(self._server.handler.safe_answer(answer), "")
+            self._send(self._server.handler.fallback_response(answer), "")
             return
         if reply.code != _DONE or reply.text.startswith("result=-"):
             cause = _HANGUP if reply.code == _DEAD_CHANNEL else Refused.BAD_REPLY
@@ -384,7 +384,7 @@ class AgiConnection(asyncio.Protocol):
             self._close(error.cause)
             return
         self._server.reject(error.cause)
-        self._send(self._server.handler.safe_answer(), "")
+        self._send(self._server.handler.fallback_response(), "")
 
     def _finish(self) -> None:
         self._session.state = _CLOSED

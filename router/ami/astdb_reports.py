@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from dialplan.campaigns.attempts import Sighting
-from dialplan.campaigns.reports import FAMILY, read_kept
+from dialplan.campaigns.attempts import AttemptReport
+from dialplan.campaigns.reports import FAMILY, read_astdb
 from router.ami.session import AmiError, AmiRefusedError, AmiSession
 from router.config.limits import AMI_TAKE_OVER_SECONDS
 
@@ -15,7 +15,7 @@ _NOTHING_KEPT = "Database entry not found"
 
 
 async def take_over(
-    session: AmiSession, tell: Callable[[Sighting], Awaitable[None]], log: structlog.typing.FilteringBoundLogger
+    session: AmiSession, tell: Callable[[AttemptReport], Awaitable[None]], log: structlog.typing.FilteringBoundLogger
 ) -> None:
     """Hand over each attempt that waits; `tell` returns when there is room for the next one.
 
@@ -27,9 +27,9 @@ async def take_over(
         try:
             async with contextlib.aclosing(session.entries("DBGetTree", Family=FAMILY)) as entries:
                 async for entry in entries:
-                    sighting = read_kept(str(entry.get("Key", "")), str(entry.get("Val", "")))
-                    if sighting is not None:
-                        await tell(sighting)
+                    report = read_astdb(str(entry.get("Key", "")), str(entry.get("Val", "")))
+                    if report is not None:
+                        await tell(report)
         except AmiError as error:
             why = str(error)
             if isinstance(error, AmiRefusedError) and _NOTHING_KEPT in why:

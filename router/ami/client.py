@@ -28,7 +28,7 @@ from panoramisk.message import Message
 
 from router.ami.dial_tracker import Event
 from router.ami.events import EventReader
-from router.ami.framing import Wire, WireError, action_id
+from router.ami.framing import Framer, FramingError, action_id
 from router.ami.session import AmiError, AmiSession
 from router.config.limits import (
     AMI_CONNECT_SECONDS,
@@ -36,7 +36,7 @@ from router.config.limits import (
     AMI_LIST_MAX_BYTES,
     AMI_TURN_MESSAGES,
 )
-from router.util.rate_limited_log import Seldom
+from router.util.rate_limited_log import RateLimitedLog
 
 # Stands in no hierarchy: nobody's configuration of logging can give it a voice.
 _SILENT = logging.Logger("panoramisk", logging.CRITICAL + 1)  # noqa: LOG001 - that is what it is for
@@ -122,10 +122,10 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         self.banner: asyncio.Future[None] = self._loop.create_future()
         self._owner = _Owner(self.ended)
         self._dispatch = dispatch
-        self._wire = Wire()
+        self._wire = Framer()
         self._events = EventReader()
-        self._not_believed = Seldom(log.warning, "ami_event_refused")
-        self._failed = Seldom(log.exception, "ami_message_failed")
+        self._not_believed = RateLimitedLog(log.warning, "ami_event_refused")
+        self._failed = RateLimitedLog(log.exception, "ami_message_failed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -144,7 +144,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
             return
         try:
             messages = self._wire.take(AMI_TURN_MESSAGES)
-        except WireError as error:
+        except FramingError as error:
             self._give_up(str(error))
             return
         if self._wire.introduced and not self.banner.done():

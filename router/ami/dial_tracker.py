@@ -1,4 +1,4 @@
-"""The manager's events of a dialled call -> what became of it. Sans-IO: events in, sightings out.
+"""The manager's events of a dialled call -> what became of it. Sans-IO: events in, reports out.
 
 Seen with Asterisk 22: `Dial` tells DialBegin, DialState and DialEnd with the dialling channel, Originate without one
 (and no DialEnd where nobody answers); Hangup of the dialled channel comes always, and it alone has the cause. A Local
@@ -7,7 +7,7 @@ channel in front is dialled too, and is no attempt.
 
 from collections.abc import Iterator, Mapping
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Outcome, Sighting, outcome_of
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, Outcome, outcome_of
 from router.config.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX
 
 Event = Mapping[str, str | list[str]]
@@ -66,7 +66,7 @@ class _Call:
             del self.ended[next(iter(self.ended))]
 
 
-class DialWatch:
+class DialTracker:
     """Follows the dialled calls of one Asterisk. A new session begins with a new one: events were missed meanwhile."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class DialWatch:
         """How many legs are being followed."""
         return len(self._legs)
 
-    def see(self, event: Event, now: float) -> Iterator[Sighting]:
+    def see(self, event: Event, now: float) -> Iterator[AttemptReport]:
         """What an event ends. `now` is its time, epoch seconds."""
         kind = _text(event, "Event")
         if kind == "DialBegin":
@@ -123,15 +123,15 @@ class DialWatch:
         call.legs.add(leg)
         self._legs[leg] = _Leg(call, dialled)
 
-    def _answered(self, call: _Call, now: float) -> Iterator[Sighting]:
+    def _answered(self, call: _Call, now: float) -> Iterator[AttemptReport]:
         if call.answered:
             return
         call.answered = True
         for dialled in (call.ended | call.dialled).values():
-            yield _sighting(dialled, now, Outcome.ANSWERED)
+            yield _report(dialled, now, Outcome.ANSWERED)
         call.ended.clear()
 
-    def _hung_up(self, event: Event, now: float) -> Iterator[Sighting]:
+    def _hung_up(self, event: Event, now: float) -> Iterator[AttemptReport]:
         name = _text(event, "Uniqueid")
         leg = self._legs.pop(name, None)
         if leg is None:
@@ -153,7 +153,7 @@ class DialWatch:
         if dialled.legs == 0:
             call.end(dialled)
             if not call.answered:
-                yield _sighting(dialled, now, dialled.outcome)
+                yield _report(dialled, now, dialled.outcome)
         if not call.legs and self._calls.get(call.linked) is call:
             del self._calls[call.linked]
 
@@ -175,8 +175,8 @@ def _dialled(text: str) -> str:
     return address.partition("@")[0]
 
 
-def _sighting(dialled: _Dialled, now: float, outcome: Outcome) -> Sighting:
-    return Sighting(dialled.id, dialled.campaign, dialled.number, dialled.subscriber, now, outcome)
+def _report(dialled: _Dialled, now: float, outcome: Outcome) -> AttemptReport:
+    return AttemptReport(dialled.id, dialled.campaign, dialled.number, dialled.subscriber, now, outcome)
 
 
 def _text(event: Event, key: str) -> str:

@@ -11,11 +11,11 @@ _END = b"\r\n\r\n"
 _ACTION_ID = b"\r\nActionID: "
 
 
-class WireError(Exception):
+class FramingError(Exception):
     """What came is no manager session; the text says why."""
 
 
-class Wire:
+class Framer:
     """The bytes that have come and not been taken yet. `introduced`: the banner has come."""
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class Wire:
     def take(self, count: int) -> list[bytes]:
         """The next whole messages, at most `count`, without their line ends; fewer: no more has come.
 
-        Raises WireError.
+        Raises FramingError.
         """
         if not self.introduced and not self._introduce():
             return []
         *messages, self._bytes = self._bytes.split(_END, count)
         if len(messages) < count and len(self._bytes) > AMI_MESSAGE_MAX_BYTES:
-            raise WireError(f"a message has more than {AMI_MESSAGE_MAX_BYTES} bytes")
+            raise FramingError(f"a message has more than {AMI_MESSAGE_MAX_BYTES} bytes")
         return [each.strip(b"\r\n") for each in messages]
 
     def _introduce(self) -> bool:
         line, found, rest = self._bytes.partition(b"\r\n")
         if (found and not line.startswith(_BANNER)) or (not found and len(line) > AMI_MESSAGE_MAX_BYTES):
-            raise WireError("what answered is no manager interface")
+            raise FramingError("what answered is no manager interface")
         if found:
             self._bytes = rest
             self.introduced = True

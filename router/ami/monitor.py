@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 import msgspec
 import structlog
 
-from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.attempts import AttemptReport
 from router.ami.astdb_reports import take_over
 from router.ami.client import connect
 from router.ami.credentials import CredentialFiles, CredentialsError
-from router.ami.dial_tracker import DialWatch, Event
+from router.ami.dial_tracker import DialTracker, Event
 from router.ami.session import AmiError, AmiSession
 from router.config.limits import (
     AMI_RETRY_MAX_SECONDS,
@@ -25,7 +25,7 @@ from router.config.limits import (
     RECORD_RETRY_SECONDS,
 )
 from router.observe.metrics import Metrics
-from router.util.rate_limited_log import Seldom
+from router.util.rate_limited_log import RateLimitedLog
 
 
 class Asterisk(msgspec.Struct, frozen=True):
@@ -40,8 +40,8 @@ class Asterisk(msgspec.Struct, frozen=True):
     tls_ca_file: str = ""
 
 
-class AmiWatch:
-    """`see` writes a sighting down, durably; where it says False it is asked again.
+class AmiMonitor:
+    """`see` writes a report down, durably; where it says False it is asked again.
 
     `system_names` is shared by the watches of several Asterisks, whose calls are told apart by their unique ids: the
     name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only.
@@ -50,7 +50,7 @@ class AmiWatch:
     def __init__(
         self,
         asterisk: Asterisk,
-        see: Callable[[Sighting], Awaitable[bool]],
+        see: Callable[[AttemptReport], Awaitable[bool]],
         log: structlog.typing.FilteringBoundLogger,
         metrics: Metrics,
         *,
@@ -65,9 +65,9 @@ class AmiWatch:
         self._connected.set(0)
         self._queue_full = metrics.attempts_dropped.labels("queue-full")
         self._not_recorded = metrics.attempts_dropped.labels("not-recorded")
-        self._dropped = Seldom(self._log.error, "attempt_dropped")
-        self._dials = DialWatch()
-        self._told: collections.deque[Sighting] = collections.deque()
+        self._dropped = RateLimitedLog(self._log.error, "attempt_dropped")
+        self._dials = DialTracker()
+        self._told: collections.deque[AttemptReport] = collections.deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._handed = asyncio.Event()  # all that was told is written down
@@ -91,7 +91,7 @@ class AmiWatch:
 
     @property
     def waiting(self) -> int:
-        """How many sightings are not written down yet."""
+        """How many reports are not written down yet."""
         return len(self._told)
 
     async def _sessions(self) -> None:
@@ -116,7 +116,7 @@ class AmiWatch:
         """One session from its beginning to its end; why it ended."""
         here = self._asterisk
         session: AmiSession | None = None
-        self._dials = DialWatch()
+        self._dials = DialTracker()
         try:
             credentials = await self._files.read()
             session = await connect(here.host, here.port, self._see, self._log, credentials.tls)
@@ -149,7 +149,7 @@ class AmiWatch:
         """
         if self._system_names is None:
             return
-        mend = "set systemname in its asterisk.conf, another one on each Asterisk"
+        hint = "set systemname in its asterisk.conf, another one on each Asterisk"
         try:
             name = (await session.ask("CoreSettings")).get("SystemName")
         except AmiError as error:
@@ -159,34 +159,34 @@ class AmiWatch:
         same = [each for each, its in self._system_names.items() if name and its == name and each != own]
         self._system_names[own] = str(name or "")
         if not name:
-            self._log.warning("ami_no_system_name", why="its calls cannot be told from other Asterisks'", mend=mend)
+            self._log.warning("ami_no_system_name", why="its calls cannot be told from other Asterisks'", hint=hint)
         elif same:
             self._log.warning(
-                "ami_same_system_name", why=f"its calls cannot be told from those of {same[0]}", mend=mend
+                "ami_same_system_name", why=f"its calls cannot be told from those of {same[0]}", hint=hint
             )
 
     def _see(self, event: Event) -> None:
-        for sighting in self._dials.see(event, time.time()):
-            self._tell(sighting)
+        for report in self._dials.see(event, time.time()):
+            self._tell(report)
 
-    def _tell(self, sighting: Sighting) -> None:
+    def _tell(self, report: AttemptReport) -> None:
         if len(self._told) >= RECORD_QUEUE_MAX:
             self._queue_full.inc()
-            self._dropped(attempt=sighting.id, why="too many wait to be written down")
+            self._dropped(attempt=report.id, why="too many wait to be written down")
             return
-        self._told.append(sighting)
+        self._told.append(report)
         self._handed.clear()
         self._work.set()
 
-    async def _tell_with_room(self, sighting: Sighting) -> None:
+    async def _tell_with_room(self, report: AttemptReport) -> None:
         """Wait until little else waits: what is seen now has the rest of the room."""
         while len(self._told) >= RECORD_BATCH_MAX:
             self._room.clear()
             await self._room.wait()
-        self._tell(sighting)
+        self._tell(report)
 
     async def _hand_over(self) -> None:
-        """Hand sightings over, those that wait together in one go: a reconnect may bring thousands."""
+        """Hand reports over, those that wait together in one go: a reconnect may bring thousands."""
         while True:
             await self._work.wait()
             while self._told:
@@ -199,14 +199,14 @@ class AmiWatch:
             self._work.clear()
             self._handed.set()
 
-    async def _hand_over_batch(self, batch: list[Sighting]) -> list[Sighting]:
+    async def _hand_over_batch(self, batch: list[AttemptReport]) -> list[AttemptReport]:
         """Those that were not taken and are to be told again."""
         again = []
         taken = await asyncio.gather(*map(self._take, batch), return_exceptions=True)
-        for sighting, done in zip(batch, taken, strict=True):
+        for report, done in zip(batch, taken, strict=True):
             if isinstance(done, BaseException):  # a defect, which the next try would meet again
                 self._not_recorded.inc()
-                self._dropped(attempt=sighting.id, why=f"a defect of the router: {done!r}", exc_info=done)
+                self._dropped(attempt=report.id, why=f"a defect of the router: {done!r}", exc_info=done)
             elif not done:
-                again.append(sighting)
+                again.append(report)
         return again

@@ -13,8 +13,8 @@ from typing import Literal, TypeAlias
 import msgspec
 import structlog
 
-from dialplan.campaigns.attempts import Attempt, Heard, Sighting, read_attempt
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of, earliest
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, read_attempt
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, earliest
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import Entry, RoutingTable
@@ -142,7 +142,7 @@ class Callbacks:
         number, subscriber, _ = call
         self._log.error("claim_failed", error=why, number=number, declared=self._store_down)
         self._metrics.callbacks.labels("store-down").inc()
-        claim = Claim(Verdict.NONE)
+        claim = Claim(ClaimStatus.NONE)
         if self._store_down == "campaign":
             claim = claim_of(History(tuple(self._missed.of(number, subscriber).values())), since, began=began)
         claim = msgspec.structs.replace(claim, declared=True)
@@ -153,7 +153,7 @@ class Callbacks:
 
     def count(self, claim: Claim, decision: Decision) -> None:
         """Count what became of a callback, once a call."""
-        if claim.verdict is Verdict.NONE or claim.declared or claim.again:
+        if claim.status is ClaimStatus.NONE or claim.declared or claim.again:
             return
         became = decision.reason.removeprefix("callback-")
         # Otherwise its campaign was taken away while it waited, and the number's own destination stands.
@@ -170,21 +170,21 @@ class Callbacks:
             self._log.warning("turn_failed", error=str(error) or "no answer in time")
             return None
 
-    async def see(self, sighting: Sighting) -> bool:
+    async def see(self, report: AttemptReport) -> bool:
         """Write down what a witness saw, if it is an attempt; returns when it is durable.
 
         False: it could not be written, and has to be told again.
         """
-        attempt = read_attempt(sighting, self._table(), self._region, self._bare)
+        attempt = read_attempt(report, self._table(), self._region, self._bare)
         if isinstance(attempt, str):
-            campaign = sighting.campaign[:DIALLED_LOG_MAX_CHARS]
-            self._log.warning("attempt_ignored", why=attempt, attempt=sighting.id, campaign=campaign)
+            campaign = report.campaign[:DIALLED_LOG_MAX_CHARS]
+            self._log.warning("attempt_ignored", why=attempt, attempt=report.id, campaign=campaign)
             self._metrics.attempts_dropped.labels("ignored").inc()
             return True
         latest = time.time() + CLOCKS_APART_SECONDS
         if attempt.at > latest:  # it would be the newest one for as long
             self._log.warning(
-                "attempt_ahead", attempt=attempt.id, seconds=round(attempt.at - latest), mend="set the clocks"
+                "attempt_ahead", attempt=attempt.id, seconds=round(attempt.at - latest), hint="set the clocks"
             )
             attempt = msgspec.structs.replace(attempt, at=latest)
         if len(self._waiting) >= RECORD_QUEUE_MAX:

@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from dialplan.campaigns.callbacks import History, Verdict, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.campaigns.callbacks import ClaimStatus, History, called_back, claim_of, earliest, may_claim, rule_of
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault, printable, quote
@@ -101,7 +101,7 @@ def _called_back(
     claim = claim_of(history, since, explanation, began=now)
     final = called_back(decision, entry, claim, table)
     explanation.called_back(claim, final)
-    if claim.verdict is Verdict.USED and claim.attempt is not None:
+    if claim.status is ClaimStatus.CONSUMED and claim.attempt is not None:
         attempt_at = claim.attempt.at
         use = next((each for each in uses if each.used_at >= attempt_at), None)
         if use is not None:
@@ -139,7 +139,7 @@ def _moment(text: str | None, call: Call, table: RoutingTable) -> dt.datetime:
     company = table.companies.get(entry.company or "") if entry is not None else None
     moment = read_time(text, zone(company.timezone) if company is not None else None)
     if isinstance(moment, Fault):
-        raise Refused(f"--at: {moment.text}; {moment.mend}")
+        raise Refused(f"--at: {moment.text}; {moment.hint}")
     return moment
 
 

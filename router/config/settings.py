@@ -25,7 +25,7 @@ _SCHEMES = ("sqlite", "redis", "rediss", "redis+sentinel", "rediss+sentinel")
 
 
 class SettingsError(Exception):
-    """The configuration cannot be used; the text names the key, the file and the mend."""
+    """The configuration cannot be used; the text names the key, the file and the hint."""
 
 
 class Agi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,7 +199,7 @@ def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) ->
 
 
 def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
-    """What types cannot say: the keys, and what is wrong with their value and how to mend it."""
+    """What types cannot say: the keys, and what is wrong with their value and how to hint it."""
     ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
     for section, port in ports.items():
         if not 0 <= port <= PORT_MAX:
@@ -218,7 +218,7 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
         text = f"{quote(settings.numbering.region)} is not a country; use its ISO 3166 code, such as GB"
         yield ["numbering", "region"], text
     for field, fault in check_destination(settings.defaults.destination):
-        yield ["defaults", *field.split(".")], f"{fault.text}; {fault.mend}"
+        yield ["defaults", *field.split(".")], f"{fault.text}; {fault.hint}"
     yield from _store_faults(settings.store)
 
 

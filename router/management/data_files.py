@@ -47,13 +47,13 @@ def read_files(names: Sequence[str]) -> tuple[list[RawRow], list[Problem]]:
 
 
 class _FileError(Exception):
-    def __init__(self, text: str, mend: str, entry: str = "") -> None:
-        self.text, self.mend, self.entry = text, mend, entry
+    def __init__(self, text: str, hint: str, entry: str = "") -> None:
+        self.text, self.hint, self.entry = text, hint, entry
         super().__init__(text)
 
     def at(self, name: str) -> Problem:
         """This as a problem of the file `name`."""
-        return Problem(_called(name), self.entry, "", self.text, self.mend)
+        return Problem(_called(name), self.entry, "", self.text, self.hint)
 
 
 _OTHER_FORMS = "JSON begins with {, CSV with a line of field names such as number,company"
@@ -162,9 +162,9 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
             raise _FileError("its first line has no column number", _CSV_BEGINS, "line 1")
         if len(set(heading)) != len(heading):
             raise _FileError("its first line names a column twice", "keep one of them", "line 1")
-        for column, mend in _NOT_IN_CSV.items():
+        for column, hint in _NOT_IN_CSV.items():
             if column in heading:
-                raise _FileError(f"a cell cannot hold {column}", mend, "line 1")
+                raise _FileError(f"a cell cannot hold {column}", hint, "line 1")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue

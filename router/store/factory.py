@@ -7,7 +7,7 @@ import structlog
 
 from router.config import settings
 from router.store.api import CallbackStore, Store, StoreError
-from router.store.local.outbox import KeptCallbackStore
+from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
@@ -34,14 +34,14 @@ def stores_of(wanted: settings.Store) -> Stores:
         file = from_url(wanted.url)
         return Stores(file, beside(file.path), wanted.url, shared=False)
     address = parse(wanted.url)
-    for key, twice, mend in (
+    for key, twice, hint in (
         ("username", address.username and wanted.username, "url names a user too; leave one of them out"),
         ("password_file", address.password and wanted.password_file, "url has a password too; leave one of them out"),
         ("url", not wanted.cluster and not address.service and address.hosts[1:], "set cluster, or name one server"),
         ("cluster", wanted.cluster and address.database, "a Cluster has database 0 alone; leave the one in url out"),
     ):
         if twice:
-            raise StoreError(f"store {address.shown}: [store] {key}: {mend}")
+            raise StoreError(f"store {address.shown}: [store] {key}: {hint}")
     options = Options(
         username=wanted.username,
         password_file=wanted.password_file,
@@ -56,11 +56,11 @@ def stores_of(wanted: settings.Store) -> Stores:
     return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown, shared=True)
 
 
-def kept_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
+def router_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
     """The same as a running router uses them: one that is elsewhere has a part of it here, for when it is away."""
     stores = stores_of(wanted)
     if not stores.shared or not wanted.snapshot:
         return stores
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
-    return Stores(rows, KeptCallbackStore(stores.calls, beside(path), log), stores.shown, shared=True)
+    return Stores(rows, OutboxCallbackStore(stores.calls, beside(path), log), stores.shown, shared=True)

@@ -7,7 +7,7 @@ from typing import Any
 from router.config.limits import AMI_SAY_SECONDS
 
 
-class Seldom:
+class RateLimitedLog:
     """Says a thing when it first happens, then at most once in AMI_SAY_SECONDS, with how often it has happened."""
 
     def __init__(self, say: Callable[..., Any], event: str) -> None:

@@ -90,7 +90,7 @@ def test_the_end_of_one_leaves_the_other_alone(pair: Pair) -> None:
 def test_an_asterisk_without_a_name_beside_another_is_told_of(asterisk_program: Program, tmp_path: Path) -> None:
     with running_pair(asterisk_program, tmp_path, ("london", "")) as pair:
         said = pair.one.router.wait_for("ami_no_system_name")
-        assert (said["asterisk"], "systemname" in said["mend"]) == ("pbx2", True)
+        assert (said["asterisk"], "systemname" in said["hint"]) == ("pbx2", True)
         assert len(pair.one.router.events("ami_no_system_name")) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.callbacks import ClaimStatus
 from dialplan.dataset.changes import ChangeSet
 from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
 from router.observe.metrics import Metrics
@@ -191,9 +191,9 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     await calls.record(attempts)
     news = await calls.news("", 0)
     assert len(news.attempts) == 3
-    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).again
-    assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).verdict is Verdict.USED
+    assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).status is ClaimStatus.CONSUMED
     await calls.history(OUR, ANNA, 300.0)
     assert len(await calls.attempts(None, None, 10)) == 4
     assert len((await calls.news(news.mark, 0.01)).attempts) == 0

@@ -62,7 +62,7 @@ def test_check_lists_every_problem_with_its_place_and_its_mend(tmp_path: pathlib
     found = ringway("check", path, "--json")
     assert found.status == 1
     assert [(each["entry"], each["field"]) for each in found.json()["problems"]] == BROKEN_PLACES
-    assert all(each["file"] == str(path) and each["text"] and each["mend"] for each in found.json()["problems"])
+    assert all(each["file"] == str(path) and each["text"] and each["hint"] for each in found.json()["problems"])
 
 
 @pytest.mark.parametrize(("name", "mark"), [("good.toml", b"\xef\xbb\xbf"), ("good.json", b""), ("-", b"\xef\xbb\xbf")])

@@ -126,7 +126,7 @@ async def test_whoever_comes_after_one_that_was_called_off_gets_his_own_answer(a
         await asyncio.sleep(0)
     claiming.cancel()
     await asyncio.wait([claiming])
-    assert {(await other).verdict for other in others} == {"none"}
+    assert {(await other).status for other in others} == {"none"}
     again = await asked.store.claim(OUR, to, "later", 1_001.0, SINCE)
     same = await asked.store.claim(OUR, to, "off", 1_000.0, SINCE)
-    assert {again.verdict, same.verdict} == {"right", "used"}
+    assert {again.status, same.status} == {"right", "used"}

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
+from dialplan.campaigns.callbacks import ClaimStatus
 from dialplan.numbering.numbers import Bare
 from router.callbacks.service import Callbacks
 from router.observe.metrics import Metrics
 from router.store.api import Recorded
-from router.store.local.outbox import KeptCallbackStore
+from router.store.local.outbox import OutboxCallbackStore
 from router.store.redis import connection as redis_connection
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
@@ -64,7 +64,7 @@ class Router:
         self.capture = structlog.testing.LogCapture()
         log: Any = structlog.wrap_logger(None, processors=[self.capture], wrapper_class=structlog.BoundLogger)
         self.here = Here(folder / "callbacks.db")
-        self.store = KeptCallbackStore(RedisCallbackStore(parse(url), Options()), self.here, log)
+        self.store = OutboxCallbackStore(RedisCallbackStore(parse(url), Options()), self.here, log)
         self.callbacks = Callbacks(
             self.store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True
         )
@@ -77,7 +77,7 @@ class Router:
         return self.said("callbacks_up") == self.said("callbacks_down") and not self.store._waiting
 
     async def see(self, subscriber: str, name: str) -> bool:
-        return await self.callbacks.see(Sighting(name, "win-back", OUR, subscriber, NOW, Outcome.MISSED))
+        return await self.callbacks.see(AttemptReport(name, "win-back", OUR, subscriber, NOW, Outcome.MISSED))
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -152,7 +152,7 @@ class Flow:
         claim = await router.callbacks.claim(OUR, subscriber, call.call, call.began, SINCE)
         if claim.declared:  # whether Redis has done it is not known
             return Seen(call, asked_at)
-        answer = Answer(claim.verdict, claim.attempt.id if claim.attempt is not None else "")
+        answer = Answer(claim.status, claim.attempt.id if claim.attempt is not None else "")
         return Seen(call, asked_at, time.monotonic(), answer)
 
 
@@ -165,7 +165,7 @@ async def judged(store: RedisCallbackStore, subscriber: str, history: list[Seen]
         assert isinstance(call, Callback)
         asked_at = time.monotonic()
         claim = await store.claim(OUR, subscriber, call.call, call.began, SINCE)
-        answer = Answer(claim.verdict, claim.attempt.id if claim.attempt is not None else "")
+        answer = Answer(claim.status, claim.attempt.id if claim.attempt is not None else "")
         whole.append(Seen(call, asked_at, time.monotonic(), answer, "at the end"))
     history[:] = whole
     return find_order(whole, WINDOWS).fits
@@ -195,7 +195,7 @@ async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_right_of_wha
     async def is_whole(subscriber: str, history: list[Seen]) -> bool:
         """Whether nothing of a pair is lost; whatever may never be is checked."""
         uses = [use.call_id for use in await straight.uses(OUR, subscriber, math.inf)]
-        rights = [each for each in history if each.answer is not None and each.answer.verdict == "right"]
+        rights = [each for each in history if each.answer is not None and each.answer.status == "right"]
         of_new = {each.what.call for each in rights if each.asked_at > killed_at and isinstance(each.what, Callback)}
         assert len(uses) <= 1, shown(history)
         assert of_new <= set(uses), shown(history)  # what the new master has given, it has
@@ -238,7 +238,7 @@ async def test_what_a_failover_has_lost_is_told_by_every_router_that_knew_of_it(
         assert await here.see(boris, "lost")
         await until(lambda: there.callbacks.knows(OUR, boris))
     else:
-        assert (await here.callbacks.claim(OUR, anna, "call", NOW + 1, SINCE)).verdict is Verdict.RIGHT
+        assert (await here.callbacks.claim(OUR, anna, "call", NOW + 1, SINCE)).status is ClaimStatus.GRANTED
     await until(lambda: not any(each.callbacks._mark in marks for each in routers))
 
     assert await asyncio.to_thread(sentinels.fail_over) is replica
@@ -247,7 +247,7 @@ async def test_what_a_failover_has_lost_is_told_by_every_router_that_knew_of_it(
     await until(lambda: all(each.in_step() and each.callbacks.knows(OUR, vera) for each in routers))
     assert not any(each.callbacks.knows(OUR, boris) for each in routers)
     verdicts = [
-        (await each.callbacks.claim(OUR, anna, f"later {place}", NOW + 2, SINCE)).verdict
+        (await each.callbacks.claim(OUR, anna, f"later {place}", NOW + 2, SINCE)).status
         for place, each in enumerate(routers)
     ]
-    assert verdicts == [Verdict.RIGHT, Verdict.USED]  # once, by what the new master has
+    assert verdicts == [ClaimStatus.GRANTED, ClaimStatus.CONSUMED]  # once, by what the new master has

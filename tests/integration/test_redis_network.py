@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.model import RowKind
 from router.store.api import Commit, StoreError
@@ -161,7 +161,7 @@ async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
     claims: list[Claim] = [await far.claim(OUR, ANNA, "call", 200.0, SINCE)]
     assert armed.gone_off
     claims += [await near.claim(OUR, ANNA, "another", 200.5, SINCE), await near.claim(OUR, ANNA, "call", 200.0, SINCE)]
-    assert [claim.verdict for claim in claims] == [Verdict.RIGHT, Verdict.USED, Verdict.RIGHT]
+    assert [claim.status for claim in claims] == [ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.GRANTED]
     assert [claim.again for claim in claims] == [False, False, True]
 
 
@@ -181,7 +181,7 @@ async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
     another = await near.claim(OUR, ANNA, "another", 200.5, SINCE)
     proxy.pass_on()
     again = await far.claim(OUR, ANNA, "call", 200.0, SINCE)
-    assert (another.verdict, again.verdict, again.again) == (Verdict.USED, Verdict.RIGHT, True)
+    assert (another.status, again.status, again.again) == (ClaimStatus.CONSUMED, ClaimStatus.GRANTED, True)
 
 
 async def test_what_is_said_into_a_dead_link_counts_once_however_late_it_arrives(
@@ -197,8 +197,8 @@ async def test_what_is_said_into_a_dead_link_counts_once_however_late_it_arrives
     assert [each.heard for each in await near.record(told)] == [Heard.NEW]
     with pytest.raises(StoreError, match="no answer within 1 s"):
         await far.claim(OUR, ANNA, "call", 200.0, SINCE)
-    assert (await near.claim(OUR, ANNA, "another", 200.5, SINCE)).verdict is Verdict.RIGHT
+    assert (await near.claim(OUR, ANNA, "another", 200.5, SINCE)).status is ClaimStatus.GRANTED
     proxy.pass_on()
     assert [each.heard for each in await far.record(told)] == [Heard.KNOWN]
-    assert (await far.claim(OUR, ANNA, "call", 200.0, SINCE)).verdict is Verdict.USED
+    assert (await far.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.CONSUMED
     assert len(await near.attempts(OUR, ANNA, 10)) == 1

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.callbacks import ClaimStatus
 from router.store.api import Commit, StoreError
 from tests.integration.redis_stores import ANNA, OUR, SINCE, Stores, at_last, content, flows, removal, until
 from tests.processes import wait_until
@@ -191,10 +191,10 @@ async def test_a_replica_is_followed_and_takes_no_commit(stores: Stores, emptied
 async def test_a_right_that_was_given_outlives_a_sigkill(stores: Stores, server: RedisServer) -> None:
     calls = stores.calls_of(server.url)
     await calls.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
-    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED
     await asyncio.to_thread(server.kill)
     with pytest.raises(StoreError):
         await calls.claim(OUR, ANNA, "later", 201.0, SINCE)
     await asyncio.to_thread(server.start)
-    assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).verdict is Verdict.USED
-    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).status is ClaimStatus.CONSUMED
+    assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import structlog
 import uvloop
 
-from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
 from router.callbacks.service import Callbacks
@@ -116,7 +116,7 @@ class Router:
         name, campaign, at, outcome = word
         if self._callbacks is None:
             await self.store.record([Attempt(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))])
-        elif not await self._callbacks.see(Sighting(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))):
+        elif not await self._callbacks.see(AttemptReport(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))):
             raise StoreError("it was not taken")
 
     async def _ask(self, callback: Callback) -> Answer:
@@ -126,7 +126,7 @@ class Router:
         claim = await asked.claim(NUMBER, SUBSCRIBER, call, began, since)
         if claim.declared:
             raise StoreError("the store had no say")
-        return Answer(claim.verdict, claim.attempt.id if claim.attempt is not None else "")
+        return Answer(claim.status, claim.attempt.id if claim.attempt is not None else "")
 
 
 class Lane:
@@ -263,7 +263,7 @@ def judged(plan: Plan, played: Played, tally: Tally) -> None:
     """Count what was seen, and look whether it fits."""
     tally.seen["histories"] += 1
     tally.seen.update(
-        "unanswered" if math.isinf(seen.answered_at) else "told" if seen.answer is None else seen.answer.verdict
+        "unanswered" if math.isinf(seen.answered_at) else "told" if seen.answer is None else seen.answer.status
         for seen in played.history
     )
     tally.seen.update(fault.kind for _, fault in played.struck)

@@ -37,7 +37,7 @@ class Callback(NamedTuple):
 class Answer(NamedTuple):
     """right, used or none; and the attempt that gives the right, or gave it."""
 
-    verdict: str
+    status: str
     attempt: str = ""
 
 

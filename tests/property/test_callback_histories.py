@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.kinds.model import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
@@ -263,8 +263,8 @@ class Histories(RuleBasedStateMachine):
     # --- attempts -----------------------------------------------------------------------------------------------------
 
     def tell(self, router: int, made: Made) -> None:
-        sighting = Sighting(made.id, made.campaign, made.number, made.subscriber, made.at, made.outcome)
-        assert self.loop.run_until_complete(self.routers[router].callbacks.see(sighting))
+        report = AttemptReport(made.id, made.campaign, made.number, made.subscriber, made.at, made.outcome)
+        assert self.loop.run_until_complete(self.routers[router].callbacks.see(report))
         self.model.tell(made)
 
     @rule(

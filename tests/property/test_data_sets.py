@@ -29,7 +29,7 @@ def test_any_rows_are_taken_or_refused_with_what_is_wrong_and_nothing_else_happe
             assert each.file == "any.json"
             assert each.entry
             assert each.text
-            assert each.mend
+            assert each.hint
             assert str(each).isprintable()
         return
     assert len(changes) == len(rows)  # no row is passed over in silence
@@ -47,7 +47,7 @@ def test_any_rows_against_a_stored_set_leave_it_good(rows: list[RawRow], entries
     store.held = held(*entries).held
     changes, problems = outcome(rows, store)
     if changes is None:
-        assert all(each.file in ("any.json", "stored") and each.entry and each.mend for each in problems)
+        assert all(each.file in ("any.json", "stored") and each.entry and each.hint for each in problems)
         return
     store.take(changes)
     again = [RawRow(kind, row.place, row.values) for kind in RowKind for row in as_rows(entries_of(store, kind))]

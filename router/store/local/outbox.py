@@ -18,7 +18,7 @@ class _HereError(Exception):
     """It is the place here that cannot do it, and not the store."""
 
 
-class KeptCallbackStore:
+class OutboxCallbackStore:
     """`store`, and `here` for the attempts that it cannot take; see `router.store.api.CallbackStore`.
 
     Claims are the store's alone: only it can give a right away once.

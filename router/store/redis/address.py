@@ -52,8 +52,8 @@ def parse(url: str) -> Address:
     hosts = [_host(each, _SENTINEL_PORT if sentinels else _PORT) for each in where.split(",")]
     known = scheme in _SCHEMES and not set("?# ") & set(place) and place.isprintable() and _is_count(number or "0")
     if not known or None in hosts or bool(service) != sentinels:
-        mend = "write redis://HOST:6379/0, rediss://HOST:6379/0 or redis+sentinel://HOST:26379,HOST:26379/NAME/0"
-        raise StoreError(f"{quote(_without_secrets(url))} is no address of a Redis; {mend}")
+        hint = "write redis://HOST:6379/0, rediss://HOST:6379/0 or redis+sentinel://HOST:26379,HOST:26379/NAME/0"
+        raise StoreError(f"{quote(_without_secrets(url))} is no address of a Redis; {hint}")
     username, _, password = user.partition(":")
     return Address(
         shown,

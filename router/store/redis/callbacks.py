@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of, used_until
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
 from router.config.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_NEWS_MAX,
@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 class _Claimed(msgspec.Struct, frozen=True):
     """What a call was told; `attempt` is the id of the one that gives its right, or gave it."""
 
-    verdict: Verdict
+    status: ClaimStatus = msgspec.field(name="verdict")  # as it is stored
     attempt: str
     at: float
     used_at: float | None
@@ -170,9 +170,9 @@ class RedisCallbackStore:
             known, rev, used_at, attempts = await self._look(pair, call_id)
             if known is not None:
                 of_claim = next((each for each in attempts if each.id == known.attempt), None)
-                return Claim(known.verdict, of_claim, again=True)
+                return Claim(known.status, of_claim, again=True)
             if not attempts:
-                return Claim(Verdict.NONE)
+                return Claim(ClaimStatus.NONE)
             claim = claim_of(History(tuple(attempts), used_at), since, began=began)
             if await self._claims(pair, call_id, rev, claim, began):
                 return claim
@@ -194,7 +194,7 @@ class RedisCallbackStore:
     async def _claims(self, pair: _Pair, call_id: str, rev: bytes, claim: Claim, began: float) -> bool:
         name = claim.attempt.id if claim.attempt is not None else ""
         used_at = used_until(claim, began)
-        body = _encode(_Claimed(claim.verdict, name, began, used_at))
+        body = _encode(_Claimed(claim.status, name, began, used_at))
         values = (call_id, rev, body, "" if used_at is None else used_at, pair.name(name) if name else "", _KEEP)
         limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_NEWS_MAX)
         keys = (self._keys(pair)[0], self._claimed, self._calls, self._news)

@@ -252,7 +252,7 @@ def _with_credentials(settings: dict[str, Any], username: str, password: str, pa
 
 @contextlib.contextmanager
 def named(address: Address) -> Iterator[None]:
-    """Turn what Redis and its client raise into a StoreError that names the server and the mend."""
+    """Turn what Redis and its client raise into a StoreError that names the server and the hint."""
     try:
         yield
     except (
@@ -291,4 +291,4 @@ def _mend(error: BaseException) -> str:
         ("[SSL" in text, "see [store] tls_ca_file, tls_cert_file and tls_key_file"),
         (isinstance(error, _UNANSWERED + _CLUSTER), "is it running, and there?"),
     ]
-    return next((mend for applies, mend in kinds if applies), "nothing was changed")
+    return next((hint for applies, hint in kinds if applies), "nothing was changed")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of, used_until
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
 from router.config.limits import (
     CALLBACK_BUSY_SECONDS,
     CALLBACK_CHANGES_MAX,
@@ -138,7 +138,7 @@ class SqliteCallbackStore:
                 return known
             attempts = _attempts(database, _REACHED_OF_PAIR, (number, subscriber, HISTORY_ATTEMPTS_MAX))
             if not attempts:
-                return Claim(Verdict.NONE)
+                return Claim(ClaimStatus.NONE)
             (used_at,) = database.execute(_USED_AT, (number, subscriber, float("inf"))).fetchone()
             claim = claim_of(History(tuple(attempts), used_at), since, began=began)
             used_at = used_until(claim, began)
@@ -146,7 +146,7 @@ class SqliteCallbackStore:
             if used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
                 return claim
             name = claim.attempt.id if claim.attempt is not None else None
-            values = (number, subscriber, call_id, began, claim.verdict, name, used_at)
+            values = (number, subscriber, call_id, began, claim.status, name, used_at)
             database.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             return claim
 
@@ -295,7 +295,7 @@ def _claimed(database: sqlite3.Connection, number: str, subscriber: str, call_id
         return None
     verdict, attempt_id = found
     attempts = _attempts(database, _ONE, (number, subscriber, attempt_id))
-    return Claim(Verdict(verdict), attempts[0] if attempts else None, again=True)
+    return Claim(ClaimStatus(verdict), attempts[0] if attempts else None, again=True)
 
 
 def _news(database: sqlite3.Connection, mark: str) -> News:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Schema(NamedTuple):
     """What a file holds: `make` makes its tables in a new one, `version` stands in it (user_version).
 
-    `busy_seconds`: how long to wait for another connection's transaction. `missing`: the mend for one without tables.
+    `busy_seconds`: how long to wait for another connection's transaction. `missing`: the hint for one without tables.
     """
 
     version: int
@@ -33,12 +33,12 @@ class Schema(NamedTuple):
 
 
 class UnusableError(sqlite3.DatabaseError):
-    """The file is sound, and not for this Ringway; the text says the mend too."""
+    """The file is sound, and not for this Ringway; the text says the hint too."""
 
 
 @contextlib.contextmanager
 def named(path: pathlib.Path, busy_seconds: float) -> Iterator[None]:
-    """Turn what SQLite raises into a StoreError that names the file and the mend."""
+    """Turn what SQLite raises into a StoreError that names the file and the hint."""
     try:
         yield
     except UnusableError as error:
@@ -46,16 +46,16 @@ def named(path: pathlib.Path, busy_seconds: float) -> Iterator[None]:
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
         text = str(error)
         if "full" in text:
-            mend = "the disk is full; free some space and try again"
+            hint = "the disk is full; free some space and try again"
         elif "locked" in text:
-            mend = f"somebody else has written to it for more than {busy_seconds:g} s; try again"
+            hint = f"somebody else has written to it for more than {busy_seconds:g} s; try again"
         elif "unable to open" in text or "readonly" in text:
-            mend = "see that the folder is there and that this user may write to it"
+            hint = "see that the folder is there and that this user may write to it"
         elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
-            mend = "the file is damaged; put a backup in its place, or move it away and load the data again"
+            hint = "the file is damaged; put a backup in its place, or move it away and load the data again"
         else:
-            mend = "nothing was changed"
-        raise StoreError(f"store {path}: {text}; {mend}") from error
+            hint = "nothing was changed"
+        raise StoreError(f"store {path}: {text}; {hint}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
 
@@ -66,8 +66,8 @@ def reached(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        mend = "see that the folder is there, and that this user may write to it"
-        raise StoreError(f"store {path}: {error.strerror}; {mend}") from error
+        hint = "see that the folder is there, and that this user may write to it"
+        raise StoreError(f"store {path}: {error.strerror}; {hint}") from error
 
 
 class Connection:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from dialplan.campaigns.attempts import Attempt, Outcome, Sighting
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.campaigns.callbacks import Claim
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
@@ -44,10 +44,10 @@ def routes(*, active: bool = True) -> RoutingTable:
     )
 
 
-def sighting(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSED, **fields: str) -> Sighting:
+def report(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSED, **fields: str) -> AttemptReport:
     """What a witness tells of a missed attempt to Anna."""
     values = {"campaign": "win-back", "number": "02079460000", "subscriber": "07700900123"} | fields
-    return Sighting(name, at=at, outcome=outcome, **values)
+    return AttemptReport(name, at=at, outcome=outcome, **values)
 
 
 def attempt(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSED, **fields: str) -> Attempt:

@@ -1,6 +1,6 @@
 import pytest
 
-from dialplan.campaigns.attempts import Attempt, Heard, Outcome, Sighting, merged, outcome_of, read_attempt
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, Outcome, merged, outcome_of, read_attempt
 from dialplan.numbering.numbers import Bare
 from tests.samples import campaign, company, number
 from tests.tables import table_of
@@ -69,13 +69,13 @@ def test_the_last_sip_answer_says_more_than_the_cause(
     assert outcome_of(answered=False, rang=True, cause=cause, early_media=early_media, sip=sip) is Outcome.MISSED
 
 
-def seen(**fields: object) -> Sighting:
+def seen(**fields: object) -> AttemptReport:
     values = {"id": "1.1", "campaign": "win-back", "number": "02079460000", "subscriber": "07700900123"}
-    return Sighting(**values | {"at": 5.0, "outcome": Outcome.MISSED} | fields)  # type: ignore[arg-type]
+    return AttemptReport(**values | {"at": 5.0, "outcome": Outcome.MISSED} | fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("sighting", "number", "subscriber"),
+    ("report", "number", "subscriber"),
     [
         (seen(), "+442079460000", "+447700900123"),
         (seen(number="+442079460000", subscriber="447700900123"), "+442079460000", "+447700900123"),
@@ -83,13 +83,13 @@ def seen(**fields: object) -> Sighting:
         (seen(campaign="abroad", number="12125550123", subscriber="011442079460000"), "+12125550123", "+442079460000"),
     ],
 )
-def test_numbers_are_read_at_the_campaigns_home(sighting: Sighting, number: str, subscriber: str) -> None:
-    attempt = read_attempt(sighting, TABLE, "DE", Bare.E164)
-    assert attempt == Attempt("1.1", sighting.campaign, number, subscriber, 5.0, Outcome.MISSED)
+def test_numbers_are_read_at_the_campaigns_home(report: AttemptReport, number: str, subscriber: str) -> None:
+    attempt = read_attempt(report, TABLE, "DE", Bare.E164)
+    assert attempt == Attempt("1.1", report.campaign, number, subscriber, 5.0, Outcome.MISSED)
 
 
 @pytest.mark.parametrize(
-    ("sighting", "why"),
+    ("report", "why"),
     [
         (seen(campaign="nobodys"), "no such campaign"),
         (seen(number="unknown"), "the number shown cannot be read"),
@@ -98,8 +98,8 @@ def test_numbers_are_read_at_the_campaigns_home(sighting: Sighting, number: str,
         (seen(number="+12125550123"), "the number shown is neither"),  # another company's
     ],
 )
-def test_what_cannot_be_an_attempt_says_why(sighting: Sighting, why: str) -> None:
-    told = read_attempt(sighting, TABLE, "GB", Bare.E164)
+def test_what_cannot_be_an_attempt_says_why(report: AttemptReport, why: str) -> None:
+    told = read_attempt(report, TABLE, "GB", Bare.E164)
     assert isinstance(told, str)
     assert told.startswith(why)
 

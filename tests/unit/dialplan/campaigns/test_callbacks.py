@@ -6,8 +6,8 @@ from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import (
     CLOCKS_APART_SECONDS,
     Claim,
+    ClaimStatus,
     History,
-    Verdict,
     called_back,
     claim_of,
     earliest,
@@ -54,7 +54,7 @@ def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
 
 
 def test_a_missed_attempt_gives_the_right() -> None:
-    assert given(attempt()) == Claim(Verdict.RIGHT, attempt())
+    assert given(attempt()) == Claim(ClaimStatus.GRANTED, attempt())
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_missed_attempt_gives_the_right() -> None:
     ],
 )
 def test_no_right(attempts: tuple[Attempt, ...]) -> None:
-    assert given(*attempts) == Claim(Verdict.NONE)
+    assert given(*attempts) == Claim(ClaimStatus.NONE)
 
 
 def test_the_window_counts_to_the_last_second() -> None:
     last = attempt(campaign="short", age=HOUR)
-    assert given(last) == Claim(Verdict.RIGHT, last)
+    assert given(last) == Claim(ClaimStatus.GRANTED, last)
 
 
 def test_a_reserved_number_has_campaigns_of_its_own_company_and_the_pool_those_of_all() -> None:
@@ -89,7 +89,7 @@ def test_a_reserved_number_has_campaigns_of_its_own_company_and_the_pool_those_o
 
 def test_the_newest_attempt_wins() -> None:
     old, new = attempt("old", age=120), attempt("new", campaign="quiet", age=60)
-    assert given(old, new) == given(new, old) == Claim(Verdict.RIGHT, new)
+    assert given(old, new) == given(new, old) == Claim(ClaimStatus.GRANTED, new)
 
 
 def test_a_newer_attempt_that_gives_nothing_leaves_the_older_one() -> None:
@@ -99,48 +99,48 @@ def test_a_newer_attempt_that_gives_nothing_leaves_the_older_one() -> None:
         attempt("new", campaign="over"),
         attempt("new", campaign="short", age=HOUR + 1),
     ):
-        assert given(old, newer) == Claim(Verdict.RIGHT, old)
+        assert given(old, newer) == Claim(ClaimStatus.GRANTED, old)
 
 
 def test_an_attempt_after_the_answered_one_gives_a_new_right() -> None:
     new = attempt("new", age=10)
-    assert given(attempt("old", age=60, outcome="answered"), new) == Claim(Verdict.RIGHT, new)
+    assert given(attempt("old", age=60, outcome="answered"), new) == Claim(ClaimStatus.GRANTED, new)
 
 
 def test_a_used_right_is_told_apart_from_none() -> None:
-    assert given(attempt(), used_at=NOW) == Claim(Verdict.USED, attempt())
-    assert given(attempt(), used_at=NOW - 100) == Claim(Verdict.RIGHT, attempt())
-    assert given(attempt(campaign="over"), used_at=NOW) == Claim(Verdict.NONE)
+    assert given(attempt(), used_at=NOW) == Claim(ClaimStatus.CONSUMED, attempt())
+    assert given(attempt(), used_at=NOW - 100) == Claim(ClaimStatus.GRANTED, attempt())
+    assert given(attempt(campaign="over"), used_at=NOW) == Claim(ClaimStatus.NONE)
 
 
 def test_a_callback_uses_up_all_older_attempts() -> None:
     older, newer = attempt("older", campaign="quiet", age=90), attempt("newer", age=60)
-    assert given(older, newer, used_at=NOW - 60) == Claim(Verdict.USED, newer)
+    assert given(older, newer, used_at=NOW - 60) == Claim(ClaimStatus.CONSUMED, newer)
 
 
 def test_clocks_may_differ_by_some_seconds_and_the_attempt_is_called_back_all_the_same() -> None:
     just, after = attempt(age=-CLOCKS_APART_SECONDS), attempt(age=-CLOCKS_APART_SECONDS - 0.001)
-    assert given(just) == Claim(Verdict.RIGHT, just)
-    assert given(after) == Claim(Verdict.NONE)
+    assert given(just) == Claim(ClaimStatus.GRANTED, just)
+    assert given(after) == Claim(ClaimStatus.NONE)
     older = attempt("older")
-    assert given(older, after) == Claim(Verdict.RIGHT, older)
+    assert given(older, after) == Claim(ClaimStatus.GRANTED, older)
 
 
 def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
     """He hears the campaign on another line while he rings it back."""
     missed = attempt("missed", age=60)
     later = attempt("later", age=-CLOCKS_APART_SECONDS - 0.001, outcome="answered")
-    assert given(missed, later) == Claim(Verdict.RIGHT, missed)
-    assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(Verdict.NONE)
+    assert given(missed, later) == Claim(ClaimStatus.GRANTED, missed)
+    assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(ClaimStatus.NONE)
 
 
 @pytest.mark.parametrize(
     ("claim", "until"),
     [
-        (Claim(Verdict.RIGHT, attempt(age=60)), NOW),
-        (Claim(Verdict.RIGHT, attempt(age=-3)), NOW + 3),  # by a clock that is ahead
-        (Claim(Verdict.USED, attempt(age=60)), None),
-        (Claim(Verdict.NONE), None),
+        (Claim(ClaimStatus.GRANTED, attempt(age=60)), NOW),
+        (Claim(ClaimStatus.GRANTED, attempt(age=-3)), NOW + 3),  # by a clock that is ahead
+        (Claim(ClaimStatus.CONSUMED, attempt(age=60)), None),
+        (Claim(ClaimStatus.NONE), None),
     ],
 )
 def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
@@ -212,9 +212,9 @@ def test_the_pool_follows_the_campaign() -> None:
     assert rule_of(TABLE.numbers["+442079460001"]) is CallbackRule.FORCE_YES
 
 
-def after(dialled: str, verdict: Verdict, campaign: str = "win-back") -> tuple[Any, ...]:
+def after(dialled: str, verdict: ClaimStatus, campaign: str = "win-back") -> tuple[Any, ...]:
     decision = own(dialled)
-    claim = Claim(verdict, attempt(campaign=campaign) if verdict is not Verdict.NONE else None)
+    claim = Claim(verdict, attempt(campaign=campaign) if verdict is not ClaimStatus.NONE else None)
     made = called_back(decision, TABLE.numbers[decision.number], claim, TABLE)
     return made.reason, made.kind, made.target and made.target.id, made.destination.context, made.company
 
@@ -222,19 +222,19 @@ def after(dialled: str, verdict: Verdict, campaign: str = "win-back") -> tuple[A
 @pytest.mark.parametrize(
     ("dialled", "verdict", "campaign", "reason", "target"),
     [
-        ("02079460000", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
-        ("02079460000", Verdict.RIGHT, "quiet", Reason.CALLBACK_NOT_ACCEPTED, "menu"),
-        ("02079460000", Verdict.USED, "win-back", Reason.CALLBACK_USED, "menu"),
-        ("02079460000", Verdict.NONE, "win-back", Reason.ASSIGNED, "menu"),
-        ("02079460000", Verdict.RIGHT, "removed", Reason.ASSIGNED, "menu"),
-        ("02079460001", Verdict.RIGHT, "win-back", Reason.CALLBACK_FORCE_YES, "win-back"),
-        ("02079460001", Verdict.RIGHT, "quiet", Reason.CALLBACK_FORCE_YES, "quiet"),
-        ("02079460001", Verdict.USED, "quiet", Reason.CALLBACK_USED, "menu"),
-        ("02079460003", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
-        ("02079460005", Verdict.RIGHT, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460000", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460000", ClaimStatus.GRANTED, "quiet", Reason.CALLBACK_NOT_ACCEPTED, "menu"),
+        ("02079460000", ClaimStatus.CONSUMED, "win-back", Reason.CALLBACK_USED, "menu"),
+        ("02079460000", ClaimStatus.NONE, "win-back", Reason.ASSIGNED, "menu"),
+        ("02079460000", ClaimStatus.GRANTED, "removed", Reason.ASSIGNED, "menu"),
+        ("02079460001", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_FORCE_YES, "win-back"),
+        ("02079460001", ClaimStatus.GRANTED, "quiet", Reason.CALLBACK_FORCE_YES, "quiet"),
+        ("02079460001", ClaimStatus.CONSUMED, "quiet", Reason.CALLBACK_USED, "menu"),
+        ("02079460003", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
+        ("02079460005", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
     ],
 )
-def test_where_a_callback_goes(dialled: str, verdict: Verdict, campaign: str, reason: Reason, target: str) -> None:
+def test_where_a_callback_goes(dialled: str, verdict: ClaimStatus, campaign: str, reason: Reason, target: str) -> None:
     made = after(dialled, verdict, campaign)
     assert made[0] is reason
     assert made[2] == target
@@ -244,6 +244,6 @@ def test_where_a_callback_goes(dialled: str, verdict: Verdict, campaign: str, re
     assert made[3] == f"{kind}-{target}"
 
 
-@pytest.mark.parametrize("verdict", [Verdict.RIGHT, Verdict.USED])
-def test_a_number_without_destination_keeps_its_reason(verdict: Verdict) -> None:
+@pytest.mark.parametrize("verdict", [ClaimStatus.GRANTED, ClaimStatus.CONSUMED])
+def test_a_number_without_destination_keeps_its_reason(verdict: ClaimStatus) -> None:
     assert after("02079460003", verdict, "quiet")[:2] == (Reason.NO_DESTINATION, Kind.DEFAULT)

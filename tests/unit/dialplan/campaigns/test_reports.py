@@ -1,7 +1,7 @@
 import pytest
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Outcome, Sighting
-from dialplan.campaigns.reports import read_kept, read_report
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, Outcome
+from dialplan.campaigns.reports import read_astdb, read_report
 
 REPORT = ["1.1", "win-back", "07700900123", "+442079460000", "NOANSWER", "16", "1", "1795326035123", "487"]
 
@@ -12,11 +12,11 @@ def with_(**changes: str) -> list[str]:
 
 
 def test_a_report_is_a_sighting() -> None:
-    expected = Sighting("1.1", "win-back", "+442079460000", "07700900123", 1795326035.123, Outcome.MISSED)
+    expected = AttemptReport("1.1", "win-back", "+442079460000", "07700900123", 1795326035.123, Outcome.MISSED)
     assert read_report(REPORT) == expected
-    assert read_kept("/ringway-attempts/1.1", "|".join(REPORT[1:])) == expected
+    assert read_astdb("/ringway-attempts/1.1", "|".join(REPORT[1:])) == expected
     assert read_report(REPORT[:-1]) == expected, "without a SIP status, as diallers of a site's own tell it"
-    assert read_kept("/ringway-attempts/1.1", "|".join(REPORT[1:-1])) == expected
+    assert read_astdb("/ringway-attempts/1.1", "|".join(REPORT[1:-1])) == expected
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_report_is_a_sighting() -> None:
     ],
 )
 def test_the_verdict(status: str, cause: str, heard: str, sip: str, outcome: Outcome) -> None:
-    sighting = read_report(with_(status=status, cause=cause, heard=heard, sip=sip))
-    assert sighting is not None
-    assert sighting.outcome is outcome
+    report = read_report(with_(status=status, cause=cause, heard=heard, sip=sip))
+    assert report is not None
+    assert report.outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_what_is_no_report_is_nothing(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("value", ["", "|", "|||||||", "win-back|1|2"])
 def test_what_somebody_else_keeps_in_astdb_is_nothing(value: str) -> None:
-    assert read_kept("/ringway-attempts/1.1", value) is None
+    assert read_astdb("/ringway-attempts/1.1", value) is None
 
 
 @pytest.mark.parametrize(
     "key", ["", "1.1", "/ringway-attempts/", "/ringway-attempts", "/other/1.1", "/x/ringway-attempts/1"]
 )
 def test_what_stands_elsewhere_in_astdb_is_nothing(key: str) -> None:
-    assert read_kept(key, "|".join(REPORT[1:])) is None
+    assert read_astdb(key, "|".join(REPORT[1:])) is None
 
 
 def test_the_id_of_an_attempt_may_hold_slashes() -> None:
     """It has the system's name in it."""
-    kept = read_kept("/ringway-attempts/dc/1-1790000000.4", "|".join(REPORT[1:]))
+    kept = read_astdb("/ringway-attempts/dc/1-1790000000.4", "|".join(REPORT[1:]))
     assert kept is not None
     assert kept.id == "dc/1-1790000000.4"

@@ -149,7 +149,7 @@ def test_what_an_entry_says_about_others_has_to_hold(entry: Entry, field: str, t
     (problem,) = refused(entry, stored=held(*a_set()))
     assert (problem.file, problem.entry) == ("set.toml", f"{entry[0]}[1]")
     assert (problem.field, problem.text) == (field, text)
-    assert problem.mend
+    assert problem.hint
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_an_entry_that_stands_twice_is_told_with_where_it_stood_first() -> None:
     (problem,) = refused(company(), number("02079460000"), number("+442079460000"))
     assert problem.entry == "numbers[3]"
     assert problem.text == '"+442079460000" stands already at set.toml: numbers[2]'
-    assert problem.mend == "keep one"
+    assert problem.hint == "keep one"
 
 
 def test_all_problems_of_all_entries_are_told_at_once() -> None:

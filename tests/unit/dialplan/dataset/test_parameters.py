@@ -26,7 +26,7 @@ def a_flow(*parameters: Parameter) -> CallFlow:
 
 def faulty_fields(parameter: Parameter) -> list[str]:
     found = list(check_declaration(parameter, "GB"))
-    assert all(fault.text and fault.mend for _, fault in found)
+    assert all(fault.text and fault.hint for _, fault in found)
     return [field for field, _ in found]
 
 
@@ -141,7 +141,7 @@ def test_a_value_that_does_not_fit_is_refused_with_a_mend(parameter: Parameter, 
     fault = read_value(parameter, value, "GB")
     assert isinstance(fault, Fault)
     assert fault.text
-    assert fault.mend
+    assert fault.hint
 
 
 def test_a_refused_choice_names_those_there_are() -> None:
@@ -170,8 +170,8 @@ def test_both_limits_are_told_where_both_are_out_of_bounds() -> None:
 def test_every_reason_against_a_number_comes_with_a_mend_of_its_own(reason: Unreadable) -> None:
     fault = number_fault("x", reason)
     assert fault.text.startswith('"x" is not a phone number: ')
-    assert fault.mend
-    assert not fault.mend.endswith(".")
+    assert fault.hint
+    assert not fault.hint.endswith(".")
     assert ";" not in fault.text
 
 
@@ -184,7 +184,7 @@ def test_values_are_typed_and_every_fault_among_them_is_told() -> None:
     good, faults = read_values(flow, {"NAME": "x", "SECONDS": "99", "COLOUR": "red"}, "GB")
     assert good == {"NAME": "x"}
     assert [name for name, _ in faults] == ["SECONDS", "COLOUR", "LANGUAGE"]
-    assert "NAME, SECONDS, LANGUAGE" in dict(faults)["COLOUR"].mend
+    assert "NAME, SECONDS, LANGUAGE" in dict(faults)["COLOUR"].hint
 
 
 def test_a_required_parameter_with_a_default_may_be_left_out() -> None:

@@ -14,7 +14,7 @@ def test_a_problem_of_a_whole_entry_or_file_leaves_the_empty_parts_out() -> None
 
 
 def test_data_problems_carries_all_of_them_and_says_all_of_them() -> None:
-    found = [Problem("a", "b", "c", "first", "mend"), Problem("a", "b", "d", "second", "mend")]
+    found = [Problem("a", "b", "c", "first", "hint"), Problem("a", "b", "d", "second", "hint")]
     error = DataProblems(iter(found))
     assert error.problems == found
     assert str(error).splitlines() == [str(each) for each in found]

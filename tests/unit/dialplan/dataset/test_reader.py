@@ -23,7 +23,7 @@ def problems(entry: Entry) -> list[Problem]:
     for each in found:
         assert (each.file, each.entry) == ("set.toml", "entry")
         assert each.text
-        assert each.mend
+        assert each.hint
     return found
 
 
@@ -66,7 +66,7 @@ def test_texts_are_counted_in_characters_up_to_their_limit(field: str, limit: in
     (found,) = problems(number(**{field: "é" * (limit + 1)}))
     assert found.field == field
     assert str(limit + 1) in found.text
-    assert str(limit) in found.mend
+    assert str(limit) in found.hint
 
 
 def test_a_text_with_a_control_character_is_refused() -> None:
@@ -91,7 +91,7 @@ def test_a_number_is_read_in_its_companys_country(text: str, owner: str, e164: s
 def test_a_national_number_without_a_known_company_is_refused_with_a_mend() -> None:
     (found,) = problems(number(company="nobody"))
     assert "no company" in found.text
-    assert found.mend == "write it with +"
+    assert found.hint == "write it with +"
     assert good(number("+442079460000", company="nobody")).number == "+442079460000"
 
 
@@ -163,7 +163,7 @@ def test_too_many_updates_are_counted_and_no_list_is_called_so() -> None:
     ]
     assert len(good(number(updates=updates)).updates) == 100
     (found,) = problems(number(updates=[*updates, {"at": "2026-12-24T17:00:00Z", "call_flow": "a"}]))
-    assert (found.text, found.mend) == ("101 updates", "use at most 100")
+    assert (found.text, found.hint) == ("101 updates", "use at most 100")
     (found,) = problems(number(updates=None))
     assert found.text == "not a list of updates"
 
@@ -171,12 +171,12 @@ def test_too_many_updates_are_counted_and_no_list_is_called_so() -> None:
 def test_an_unknown_field_is_named_with_the_one_that_was_meant() -> None:
     (found,) = problems(number(desciption="x"))
     assert found.field == "desciption"
-    assert found.mend == "did you mean description?"
+    assert found.hint == "did you mean description?"
 
 
 def test_an_unknown_field_like_no_other_is_named_with_all_there_are() -> None:
     (found,) = problems(company(colour="red"))
-    assert "timezone" in found.mend
+    assert "timezone" in found.hint
 
 
 def test_every_field_of_a_wrong_type_is_told_in_one_go() -> None:
@@ -210,12 +210,12 @@ def test_every_field_of_a_wrong_type_is_told_in_one_go() -> None:
 )
 def test_a_wrong_type_is_told_where_it_stands_with_what_to_write_there(entry: Entry, told: dict[str, str]) -> None:
     found = problems(entry)
-    assert {each.field: each.mend for each in found if each.text != "is missing"} == told
+    assert {each.field: each.hint for each in found if each.text != "is missing"} == told
 
 
 def test_a_word_outside_its_set_is_answered_with_the_set() -> None:
     (found,) = problems(number(callback_rule="always"))
-    assert found.mend == "use force-yes, as-in-campaign, force-no"
+    assert found.hint == "use force-yes, as-in-campaign, force-no"
 
 
 def test_missing_fields_are_told_one_by_one() -> None:
@@ -237,7 +237,7 @@ def test_a_company_lives_in_a_time_zone(name: str) -> None:
 def test_a_company_does_not_live_in_whatever_zone_the_machine_is_set_to(name: str) -> None:
     (found,) = problems(company(timezone=name))
     assert (found.field, found.text) == ("timezone", f'"{name}" depends on the machine\'s own set-up')
-    assert "Europe/London" in found.mend
+    assert "Europe/London" in found.hint
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_destination_is_a_place_and_nothing_more(destination: dict[str, Any], 
 def test_a_context_of_ringways_own_is_refused_with_a_mend() -> None:
     (found,) = problems(flow("menu", destination={"context": "ringway-dial", "exten": "dial"}))
     assert found.text == '"ringway-dial" is Ringway\'s own, no place for calls'
-    assert found.mend == "name a context of your dialplan, or one of ringway-inbound, ringway-default"
+    assert found.hint == "name a context of your dialplan, or one of ringway-inbound, ringway-default"
 
 
 def test_a_flows_declarations_are_checked_each_at_its_place() -> None:
@@ -321,7 +321,7 @@ def test_a_flows_parameter_names_fit_into_one_line_together() -> None:
     (problem,) = problems(flow("menu", parameters=declared))
     assert problem.field == "parameters"
     assert "1201" in problem.text
-    assert "1200" in problem.mend
+    assert "1200" in problem.hint
 
 
 def test_settings_of_outbound_campaigns_are_refused_on_inbound_ones() -> None:

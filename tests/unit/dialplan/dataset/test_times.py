@@ -54,7 +54,7 @@ def test_a_local_time_without_a_company_is_refused_with_what_to_write() -> None:
     fault = read_time("2026-07-01T12:00:00", None)
     assert isinstance(fault, Fault)
     assert "no offset" in fault.text
-    assert "2026-07-01T12:00:00Z" in fault.mend
+    assert "2026-07-01T12:00:00Z" in fault.hint
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_time_that_clocks_skip_is_refused_with_both_that_may_be_meant(
     fault = read_time(text, local)
     assert isinstance(fault, Fault)
     assert "does not exist" in fault.text
-    assert fault.mend == f"write {earlier} or {later}"
+    assert fault.hint == f"write {earlier} or {later}"
     for choice in (earlier, later):  # what it proposes can be written
         assert read_time(choice, local) == dt.datetime.fromisoformat(choice)
 
@@ -87,8 +87,8 @@ def test_a_time_that_happens_twice_is_refused_with_both(text: str, local: dt.tzi
     fault = read_time(text, local)
     assert isinstance(fault, Fault)
     assert "happens twice" in fault.text
-    assert first in fault.mend
-    assert second in fault.mend
+    assert first in fault.hint
+    assert second in fault.hint
 
 
 @pytest.mark.parametrize("text", ["2026-03-29T00:59:59", "2026-03-29T02:00:00", "2026-10-25T00:59:59"])
@@ -108,7 +108,7 @@ def test_the_last_second_before_a_change_and_the_first_after_it_are_plain(text: 
 def test_what_is_no_time_is_refused_with_an_example(value: object) -> None:
     fault = read_time(value, LONDON)
     assert isinstance(fault, Fault)
-    assert "2026-12-24T17:00:00Z" in fault.mend
+    assert "2026-12-24T17:00:00Z" in fault.hint
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_year_that_must_be_a_slip_is_refused_even_at_the_calendars_ends(text: 
     for local in (LONDON, NEW_YORK, zoneinfo.ZoneInfo("Asia/Tokyo")):
         fault = read_time(text, local)
         assert isinstance(fault, Fault)
-        assert fault.mend == "check the year"
+        assert fault.hint == "check the year"
 
 
 def test_the_years_between_are_taken() -> None:

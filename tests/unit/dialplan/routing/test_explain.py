@@ -3,7 +3,7 @@ import datetime as dt
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.model import CallbackRule, Campaign, Destination, Direction, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
@@ -179,7 +179,7 @@ def test_what_the_rule_made_of_a_callback_is_told(
     destination = WIN_BACK.destination if target is not None else DEFAULT
     decision = Decision(Reason(reason), Kind(kind), destination, target, (), "acme", "", "", 1)
     explanation = Explanation()
-    explanation.called_back(Claim(Verdict(verdict), ATTEMPT if verdict != "none" else None), decision)
+    explanation.called_back(Claim(ClaimStatus(verdict), ATTEMPT if verdict != "none" else None), decision)
     (step,) = explanation.steps
     assert (step.step, step.outcome) == ("callback", outcome)
     assert step.detail.startswith(detail)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import structlog
 
-from dialplan.campaigns.attempts import Sighting
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.attempts import AttemptReport
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.model import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Reason
@@ -34,8 +34,8 @@ class FakeCallbacks:
         self.since_when: Mapping[str, float] = {"win-back": NOW - 3600}
         self.looked: list[tuple[Entry, float]] = []
         self.asked: list[tuple[object, ...]] = []
-        self.counted: list[tuple[Verdict, Reason]] = []
-        self.seen: list[Sighting] = []
+        self.counted: list[tuple[ClaimStatus, Reason]] = []
+        self.seen: list[AttemptReport] = []
         self.taken = taken
         self.shared = False
         self.turns: list[int | None] = []
@@ -56,11 +56,11 @@ class FakeCallbacks:
         return self.answer
 
     def count(self, claim: Claim, decision: Decision) -> None:
-        self.counted.append((claim.verdict, decision.reason))
+        self.counted.append((claim.status, decision.reason))
 
-    async def see(self, sighting: Sighting) -> bool:
+    async def see(self, report: AttemptReport) -> bool:
         await asyncio.sleep(0)
-        self.seen.append(sighting)
+        self.seen.append(report)
         return self.taken
 
     async def turn(self, whose: str) -> int | None:

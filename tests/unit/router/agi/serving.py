@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from dialplan.campaigns.attempts import Sighting
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.attempts import AttemptReport
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind, Reason
@@ -60,12 +60,12 @@ class NoCallbacks:
     async def claim(
         self, _number: str, _subscriber: str, _call_id: str, _now: float, _since: Mapping[str, float]
     ) -> Claim:
-        return Claim(Verdict.NONE)
+        return Claim(ClaimStatus.NONE)
 
     def count(self, _claim: Claim, _decision: Decision) -> None:
         pass
 
-    async def see(self, _sighting: Sighting) -> bool:
+    async def see(self, _report: AttemptReport) -> bool:
         return True
 
     async def turn(self, _whose: str) -> int | None:
@@ -84,8 +84,8 @@ class Handler:
             raise ZeroDivisionError("a defect")
         return self._real.answer(request, now)
 
-    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
-        return self._real.safe_answer(taken_back)
+    def fallback_response(self, revoked: Answer | None = None) -> Answer:
+        return self._real.fallback_response(revoked)
 
 
 class Served:

@@ -162,7 +162,7 @@ def test_the_table_is_asked_for_once_a_call() -> None:
 
 
 def test_the_safe_answer_is_the_platforms_default_and_says_error() -> None:
-    answer = handler(routes=table(version=9)).safe_answer()
+    answer = handler(routes=table(version=9)).fallback_response()
     (line,) = answer.commands
     assert executed(line) == [
         ("ROUTE_CONTEXT", "ringway-default"),
@@ -196,11 +196,11 @@ def test_an_answer_that_is_taken_back_leaves_no_parameter_behind() -> None:
     given, decision = at_once(request(extension="02079460000"), routes)
     flow = decision.target
     assert isinstance(flow, CallFlow)
-    *cleared, last = routes.safe_answer(given).commands
+    *cleared, last = routes.fallback_response(given).commands
     emptied = [each for line in cleared for each in executed(line)]
     assert emptied == [
         *((f"PARAM_{parameter.name}", "") for parameter in flow.parameters),
         ("ROUTE_PARAMS", ""),
         ("ROUTE_DIGEST", ""),
     ]
-    assert (last,) == routes.safe_answer().commands
+    assert (last,) == routes.fallback_response().commands

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dialplan.campaigns.attempts import Outcome, Sighting
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.attempts import AttemptReport, Outcome
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer
 from tests.fastagi import executed
@@ -14,17 +14,17 @@ REPORT = ["1.1", "win-back", "07700900123", OUR, "NOANSWER", "19", "1", "1800000
 
 @pytest.mark.parametrize(("taken", "status"), [(True, "OK"), (False, "LATER")])
 async def test_the_report_of_an_attempt_is_acknowledged_when_it_is_written(taken: bool, status: str) -> None:
-    callbacks = FakeCallbacks(Claim(Verdict.NONE), taken=taken)
+    callbacks = FakeCallbacks(Claim(ClaimStatus.NONE), taken=taken)
     answer, said = await awaited(request(REPORT, network_script="attempt"), with_callbacks(callbacks, RoutingTable()))
     assert (said, answer.decision) == ({"ATTEMPT_STATUS": status}, None)
-    assert callbacks.seen == [Sighting("1.1", "win-back", OUR, "07700900123", 1_800_000_000.25, Outcome.MISSED)]
+    assert callbacks.seen == [AttemptReport("1.1", "win-back", OUR, "07700900123", 1_800_000_000.25, Outcome.MISSED)]
 
 
 @pytest.mark.parametrize(
     "arguments", [[], REPORT[:-2], [*REPORT, "x"], ["", *REPORT[1:]], [*REPORT[:-2], "now", "480"]]
 )
 def test_a_report_that_cannot_be_read_is_refused_at_once(arguments: list[str]) -> None:
-    callbacks = FakeCallbacks(Claim(Verdict.NONE))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.NONE))
     answer = with_callbacks(callbacks, RoutingTable()).answer(request(arguments, network_script="attempt"), NOW)
     assert isinstance(answer, Answer)
     assert executed(answer.commands[0]) == [("ATTEMPT_STATUS", "REFUSED")]

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Reason
 from dialplan.routing.table import RoutingTable
@@ -46,9 +46,9 @@ def at_once(asked: AgiRequest, handler: Handler) -> Reason:
 @pytest.mark.parametrize(
     ("claim", "context", "reason", "attempt"),
     [
-        (Claim(Verdict.RIGHT, ATTEMPT), "campaign-win-back", "callback-campaign", "1.1"),
-        (Claim(Verdict.USED, ATTEMPT), "flow-menu", "callback-used", "1.1"),
-        (Claim(Verdict.NONE), "flow-menu", "assigned", ""),
+        (Claim(ClaimStatus.GRANTED, ATTEMPT), "campaign-win-back", "callback-campaign", "1.1"),
+        (Claim(ClaimStatus.CONSUMED, ATTEMPT), "flow-menu", "callback-used", "1.1"),
+        (Claim(ClaimStatus.NONE), "flow-menu", "assigned", ""),
     ],
 )
 async def test_a_callback_gets_what_the_store_says(claim: Claim, context: str, reason: str, attempt: str) -> None:
@@ -57,11 +57,11 @@ async def test_a_callback_gets_what_the_store_says(claim: Claim, context: str, r
     assert (said["ROUTE_CONTEXT"], said["ROUTE_REASON"], said["ROUTE_STATUS"]) == (context, reason, "OK")
     assert (said["ROUTE_NUMBER"], said["ROUTE_CALLER"], answer.attempt) == (OUR, ANNA, attempt)
     assert callbacks.asked == [(OUR, ANNA, "pbx-7", NOW, {"win-back": NOW - 3600})]
-    assert callbacks.counted == [(claim.verdict, Reason(reason))]
+    assert callbacks.counted == [(claim.status, Reason(reason))]
 
 
 async def test_a_campaign_that_accepts_nothing_leaves_the_call_where_it_is_unless_the_number_forces_it() -> None:
-    claim = Claim(Verdict.RIGHT, ATTEMPT)
+    claim = Claim(ClaimStatus.GRANTED, ATTEMPT)
     for rule, context in (("as-in-campaign", "flow-menu"), ("force-yes", "campaign-win-back")):
         handler = with_callbacks(FakeCallbacks(claim), rung(rule, accept_incoming=False))
         _, said = await awaited(rings_back(), handler)
@@ -69,7 +69,9 @@ async def test_a_campaign_that_accepts_nothing_leaves_the_call_where_it_is_unles
 
 
 async def test_a_callback_to_the_pool_follows_the_campaign() -> None:
-    _, said = await awaited(rings_back(POOL), with_callbacks(FakeCallbacks(Claim(Verdict.RIGHT, ATTEMPT)), rung()))
+    _, said = await awaited(
+        rings_back(POOL), with_callbacks(FakeCallbacks(Claim(ClaimStatus.GRANTED, ATTEMPT)), rung())
+    )
     assert (said["ROUTE_CONTEXT"], said["ROUTE_KIND"]) == ("campaign-win-back", "campaign")
 
 
@@ -87,14 +89,14 @@ async def test_a_callback_to_the_pool_follows_the_campaign() -> None:
 )
 def test_a_call_that_no_rule_can_change_waits_for_nobody(rule: str, asked: AgiRequest, reason: str) -> None:
     """Also where memory says that anybody may have a right: attempts outlive the numbers that they showed."""
-    callbacks = FakeCallbacks(Claim(Verdict.RIGHT, ATTEMPT))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.GRANTED, ATTEMPT))
     assert at_once(asked, with_callbacks(callbacks, rung(rule))) == reason
     assert (callbacks.looked, callbacks.asked, callbacks.counted) == ([], [], [])
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_where_memory_knows_of_no_attempt_the_answer_comes_at_once(known: bool) -> None:
-    callbacks = FakeCallbacks(Claim(Verdict.RIGHT, ATTEMPT))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.GRANTED, ATTEMPT))
     callbacks.known = known
     if known:
         callbacks.since_when = {}
@@ -117,7 +119,7 @@ def test_where_memory_knows_of_no_attempt_the_answer_comes_at_once(known: bool) 
     ],
 )
 async def test_a_claim_is_made_for_the_moment_at_which_the_call_began(unique_id: str, began: float) -> None:
-    callbacks = FakeCallbacks(Claim(Verdict.NONE))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.NONE))
     routes = rung()
     await awaited(rings_back(uniqueid=unique_id), with_callbacks(callbacks, routes))
     assert [asked[3] for asked in callbacks.asked] == [began]
@@ -126,7 +128,7 @@ async def test_a_claim_is_made_for_the_moment_at_which_the_call_began(unique_id:
 
 async def test_two_calls_without_an_id_are_two_calls() -> None:
     """Otherwise the second one would get the first one's right again."""
-    callbacks = FakeCallbacks(Claim(Verdict.NONE))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.NONE))
     handler = with_callbacks(callbacks, rung())
     for _ in range(2):
         await awaited(rings_back(uniqueid=""), handler)
@@ -138,7 +140,7 @@ async def test_two_calls_without_an_id_are_two_calls() -> None:
 
 async def test_a_campaign_that_is_removed_while_its_callback_waits_takes_no_call() -> None:
     tables = iter([rung(), table_of(company(), number(OUR))])
-    callbacks = FakeCallbacks(Claim(Verdict.RIGHT, ATTEMPT))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.GRANTED, ATTEMPT))
     reading = Reading("GB", Bare.E164, DEFAULT)
     handler = Handler(lambda: next(tables), reading, callbacks, structlog.get_logger())
     _, said = await awaited(rings_back(), handler)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.model import Company
 from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler
@@ -30,7 +30,7 @@ def outbound() -> RoutingTable:
 
 def shown(script: str, *arguments: str, routes: RoutingTable | None = None) -> list[tuple[str, str]]:
     """The one command that answers `caller-id`, in its order."""
-    handler = with_callbacks(FakeCallbacks(Claim(Verdict.NONE)), routes or outbound())
+    handler = with_callbacks(FakeCallbacks(Claim(ClaimStatus.NONE)), routes or outbound())
     answer = handler.answer(request(list(arguments), network_script=script), NOW)
     assert isinstance(answer, Answer)
     assert answer.decision is None  # no call was routed: none is counted or recorded
@@ -103,7 +103,7 @@ def two_numbers() -> RoutingTable:
 
 
 def sharing(*turns: int | None) -> FakeCallbacks:
-    callbacks = FakeCallbacks(Claim(Verdict.NONE))
+    callbacks = FakeCallbacks(Claim(ClaimStatus.NONE))
     callbacks.shared, callbacks.turns = True, list(turns)
     return callbacks
 

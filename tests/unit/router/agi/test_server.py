@@ -124,7 +124,7 @@ async def test_an_unknown_script_gets_no_answer_and_the_log_says_what_to_do(scri
         assert served.rejected() == {"unknown-script": 1}
         (entry,) = served.log.entries
         assert entry["script"] == script
-        assert "/route" in entry["mend"]
+        assert "/route" in entry["hint"]
 
 
 async def test_a_handler_that_fails_costs_its_own_call_the_flow_and_nobody_elses() -> None:

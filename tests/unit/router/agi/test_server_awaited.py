@@ -34,8 +34,8 @@ class Store:
         assert isinstance(found, Answer)
         return self._later(found)
 
-    def safe_answer(self, taken_back: Answer | None = None) -> Answer:
-        return self._real.safe_answer(taken_back)
+    def fallback_response(self, revoked: Answer | None = None) -> Answer:
+        return self._real.fallback_response(revoked)
 
     async def _later(self, found: Answer) -> Answer:
         self.asked += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dialplan.campaigns.attempts import Sighting
+from dialplan.campaigns.attempts import AttemptReport
 from router.ami import astdb_reports as takeover
 from router.ami.astdb_reports import take_over
 from router.ami.dial_tracker import Event
@@ -42,8 +42,8 @@ class Taken:
         self.pauses: list[float] = []
         self.log, self.lines = capturing()
 
-    async def tell(self, sighting: Sighting) -> None:
-        self.ids.append(sighting.id)
+    async def tell(self, report: AttemptReport) -> None:
+        self.ids.append(report.id)
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)

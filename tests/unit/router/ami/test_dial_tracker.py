@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.campaigns.attempts import AttemptReport, Outcome
 from router.ami import dial_tracker as attempts
-from router.ami.dial_tracker import DialWatch, Event
+from router.ami.dial_tracker import DialTracker, Event
 from router.config.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX
 
 OUR, ANNA, BORIS = "+442079460000", "447700900123", "447700900456"
@@ -63,15 +63,15 @@ def hangup(leg: str = "1.2", cause: int = 16, sip: str = "") -> Event:
     return event | ({"TechCause": sip} if sip else {})
 
 
-def seen(*events: Event) -> list[Sighting]:
-    watch = DialWatch()
-    found = [sighting for event in events for sighting in watch.see(event, NOW)]
+def seen(*events: Event) -> list[AttemptReport]:
+    watch = DialTracker()
+    found = [report for event in events for report in watch.see(event, NOW)]
     assert len(watch) == 0, "a call is followed that is over"
     return found
 
 
-def told(outcome: Outcome, name: str = "1.1", subscriber: str = ANNA) -> Sighting:
-    return Sighting(name, "win-back", OUR, subscriber, NOW, outcome)
+def told(outcome: Outcome, name: str = "1.1", subscriber: str = ANNA) -> AttemptReport:
+    return AttemptReport(name, "win-back", OUR, subscriber, NOW, outcome)
 
 
 BEGIN = dial("DialBegin")
@@ -110,7 +110,7 @@ def test_the_verdict_on_one_call(events: list[Event], outcome: Outcome) -> None:
 
 
 def test_an_answer_is_told_at_once_and_not_at_the_hangup() -> None:
-    watch = DialWatch()
+    watch = DialTracker()
     assert list(watch.see(BEGIN, NOW)) == []
     assert list(watch.see(ANSWER, NOW)) == [told(Outcome.ANSWERED)]
     assert list(watch.see(hangup(), NOW)) == []
@@ -258,7 +258,7 @@ def dialled(place: int, **fields: Any) -> Event:
 
 
 def test_calls_whose_end_is_never_told_are_given_up_oldest_first() -> None:
-    watch = DialWatch()
+    watch = DialTracker()
     for place in range(AMI_OPEN_LEGS_MAX + 1):
         assert list(watch.see(dialled(place, linked=f"{place}.0"), NOW)) == []
     assert len(watch) == AMI_OPEN_LEGS_MAX
@@ -268,11 +268,11 @@ def test_calls_whose_end_is_never_told_are_given_up_oldest_first() -> None:
 
 def test_one_call_has_no_more_legs_than_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "AMI_OPEN_LEGS_MAX", 10)
-    watch = DialWatch()
+    watch = DialTracker()
     for place in range(105):
         assert list(watch.see(dialled(place), NOW)) == []
         assert len(watch) <= 10
-    found = [sighting for place in range(105) for sighting in watch.see(hangup(f"{place}.0", 17), NOW)]
+    found = [report for place in range(105) for report in watch.see(hangup(f"{place}.0", 17), NOW)]
     assert found == [told(Outcome.MISSED, f"{place}.0") for place in range(100, 105)]
     assert len(watch) == 0
 
@@ -282,7 +282,7 @@ def test_a_leg_that_begins_twice_is_one() -> None:
 
 
 def test_of_those_who_are_through_no_more_is_kept_than_a_late_answer_needs() -> None:
-    watch = DialWatch()
+    watch = DialTracker()
     assert list(watch.see(BEGIN, NOW)) == []
     count = AMI_ENDED_MAX * 3
     for place in range(10, count + 10):
@@ -314,7 +314,7 @@ def test_an_event_costs_the_same_however_large_its_call_is() -> None:
     """Counted in looks at ids, not in time."""
 
     def looks(legs: int) -> int:
-        watch = DialWatch()
+        watch = DialTracker()
         Counted.looks = 0
         events = [
             dial("DialBegin", leg=Counted(f"{place}.0"), attempt=f"{place}.0", linked=Counted("1.0"))
@@ -335,20 +335,20 @@ def test_an_event_costs_the_same_however_large_its_call_is() -> None:
 def test_a_subscriber_who_is_called_for_an_agent_is_judged_by_himself(events: list[Event], outcome: Outcome) -> None:
     """The agent is originated first, and answers; then his channel dials."""
     agent = {"DestUniqueid": "1.0", "DestLinkedid": "1.0", "DialString": "agent-7", "DestChannel": "PJSIP/agent-7-1"}
-    sightings = seen(
+    reports = seen(
         originated("DialBegin", **agent),
         originated("DialEnd", **agent, DialStatus="ANSWER"),
         dial("DialBegin", dialling="1.0"),
         *events,
         hangup("1.0"),
     )
-    assert sightings[1:] == [told(outcome)]
-    assert [each.subscriber for each in sightings[:1]] == ["agent-7"]  # no number: no attempt comes of it
+    assert reports[1:] == [told(outcome)]
+    assert [each.subscriber for each in reports[:1]] == ["agent-7"]  # no number: no attempt comes of it
 
 
 def test_legs_that_nobody_ends_give_way_also_where_their_call_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "AMI_OPEN_LEGS_MAX", 3)
-    watch = DialWatch()
+    watch = DialTracker()
     for place in range(20):
         leg = f"2.{place}"
         for event in (dial("DialBegin", leg=leg), dial("DialEnd", leg=leg, DialStatus="ANSWER")):

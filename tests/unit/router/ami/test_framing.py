@@ -1,12 +1,12 @@
 import pytest
 
-from router.ami.framing import Wire, WireError, action_id
+from router.ami.framing import Framer, FramingError, action_id
 from router.config.limits import AMI_MESSAGE_MAX_BYTES
 from tests.unit.router.ami.peers import BANNER
 
 
-def introduced() -> Wire:
-    wire = Wire()
+def introduced() -> Framer:
+    wire = Framer()
     wire.feed(BANNER)
     assert wire.take(10) == []
     assert wire.introduced
@@ -16,7 +16,7 @@ def introduced() -> Wire:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_messages_are_whole_however_the_bytes_come(size: int) -> None:
     data = BANNER + "Event: A\r\nName: Zoë\r\n\r\n\r\nEvent: B\r\n\r\nEvent: half".encode()
-    wire, found = Wire(), []
+    wire, found = Framer(), []
     for place in range(0, len(data), size):
         wire.feed(data[place : place + size])
         found += wire.take(10)
@@ -39,7 +39,7 @@ def test_what_is_longer_than_a_message_may_wait_where_it_is_many() -> None:
 def test_a_message_without_an_end_is_an_error() -> None:
     wire = introduced()
     wire.feed(b"Event: " + b"x" * AMI_MESSAGE_MAX_BYTES)
-    with pytest.raises(WireError, match="a message has more than"):
+    with pytest.raises(FramingError, match="a message has more than"):
         wire.take(1)
 
 
@@ -47,9 +47,9 @@ def test_a_message_without_an_end_is_an_error() -> None:
     "words", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail.example.net\r\n", b"x" * (AMI_MESSAGE_MAX_BYTES + 1)]
 )
 def test_another_banner_is_an_error(words: bytes) -> None:
-    wire = Wire()
+    wire = Framer()
     wire.feed(words)
-    with pytest.raises(WireError, match="what answered is no manager interface"):
+    with pytest.raises(FramingError, match="what answered is no manager interface"):
         wire.take(1)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.campaigns.attempts import AttemptReport, Outcome
 from router.ami import client
 from router.ami import monitor as watch
 from router.config.limits import RECORD_RETRY_SECONDS
@@ -26,7 +26,7 @@ async def test_a_missed_call_is_handed_over_as_it_was_seen(watched: Watched, mon
     monkeypatch.setattr(watch, "time", types.SimpleNamespace(time=lambda: 1000.5, monotonic=lambda: 0.0))
     async with watched.over(rings("1.1")):
         await watched.until_told(1)
-    expected = Sighting("1.1", "win-back", "+442079460000", "+447700900123", 1000.5, Outcome.MISSED)
+    expected = AttemptReport("1.1", "win-back", "+442079460000", "+447700900123", 1000.5, Outcome.MISSED)
     assert watched.seen == [expected]
 
 
@@ -39,8 +39,8 @@ async def test_what_waited_in_astdb_is_taken_over(watched: Watched) -> None:
     async with watched.over(script):
         await watched.until_told(2)
     assert watched.seen == [
-        Sighting("1.1", "win-back", "02079460000", "07700900123", 1_800_000_000.25, Outcome.MISSED),
-        Sighting("1.3", "survey", "02079460000", "07700900456", 1_800_000_001.0, Outcome.ANSWERED),
+        AttemptReport("1.1", "win-back", "02079460000", "07700900123", 1_800_000_000.25, Outcome.MISSED),
+        AttemptReport("1.3", "survey", "02079460000", "07700900456", 1_800_000_001.0, Outcome.ANSWERED),
     ]
 
 
@@ -54,9 +54,9 @@ async def test_however_much_waited_in_astdb_all_of_it_is_taken_over(
     seen = asyncio.Event()
     take = watched.take
 
-    async def slow(sighting: Sighting) -> bool:
+    async def slow(report: AttemptReport) -> bool:
         await seen.wait()
-        return await take(sighting)
+        return await take(report)
 
     monkeypatch.setattr(watched, "take", slow)
 
@@ -82,7 +82,7 @@ async def test_pings_go_on_while_what_waited_has_no_room(watched: Watched, monke
     monkeypatch.setattr("router.ami.session.AMI_PING_SECONDS", 0.001)
     free, pinged = asyncio.Event(), asyncio.Event()
 
-    async def never(_sighting: Sighting) -> bool:
+    async def never(_report: AttemptReport) -> bool:
         await free.wait()
         return True
 
@@ -109,11 +109,11 @@ async def test_what_makes_the_consumer_fail_is_dropped_and_said(
 ) -> None:
     take, failed = watched.take, asyncio.Event()
 
-    async def fails(sighting: Sighting) -> bool:
-        if sighting.id == "bad":
+    async def fails(report: AttemptReport) -> bool:
+        if report.id == "bad":
             failed.set()
             raise RuntimeError("a bug")
-        return await take(sighting)
+        return await take(report)
 
     async def serve(peer: Peer) -> None:
         await nothing_kept(peer)
@@ -153,10 +153,10 @@ async def test_what_was_not_written_down_is_told_again_in_its_order(
     asked, free = asyncio.Event(), asyncio.Event()
     take = watched.take
 
-    async def slow(sighting: Sighting) -> bool:
+    async def slow(report: AttemptReport) -> bool:
         asked.set()
         await free.wait()
-        return await take(sighting)
+        return await take(report)
 
     monkeypatch.setattr(watched, "take", slow)
 
@@ -182,9 +182,9 @@ async def test_who_cannot_be_told_keeps_no_more_than_the_bound(
     free, dropped = asyncio.Event(), asyncio.Event()
     take = watched.take
 
-    async def slow(sighting: Sighting) -> bool:
+    async def slow(report: AttemptReport) -> bool:
         await free.wait()
-        return await take(sighting)
+        return await take(report)
 
     monkeypatch.setattr(watched, "take", slow)
 
@@ -231,10 +231,10 @@ async def test_at_the_end_what_was_seen_is_written_down_first(
     asked, free = asyncio.Event(), asyncio.Event()
     take = watched.take
 
-    async def slow(sighting: Sighting) -> bool:
+    async def slow(report: AttemptReport) -> bool:
         asked.set()
         await free.wait()
-        return await take(sighting)
+        return await take(report)
 
     monkeypatch.setattr(watched, "take", slow)
     async with watched.over(rings("1")):

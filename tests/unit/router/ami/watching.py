@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from dialplan.campaigns.attempts import Sighting
-from router.ami.monitor import AmiWatch, Asterisk
+from dialplan.campaigns.attempts import AttemptReport
+from router.ami.monitor import AmiMonitor, Asterisk
 from router.observe.metrics import Metrics
 from tests.unit.router.ami.peers import BANNER, Peer, Serve, capturing, dial_text, hangup_text, server_of
 
@@ -33,20 +33,20 @@ class Watched:
         self.secret_file = secret_file
         self.log, self.lines = capturing()
         self.metrics = Metrics()
-        self.seen: list[Sighting] = []
+        self.seen: list[AttemptReport] = []
         self.told = asyncio.Event()
-        self.refusals: dict[str, int] = {}  # how often each sighting is not taken before it is
+        self.refusals: dict[str, int] = {}  # how often each report is not taken before it is
         self.pauses: list[float] = []
         self.waits: dict[int, asyncio.Event] = {}
         self.sessions = 0
-        self.made: AmiWatch | None = None
+        self.made: AmiMonitor | None = None
         self.system_names: dict[str, str] | None = None
 
-    async def take(self, sighting: Sighting) -> bool:
-        self.seen.append(sighting)
+    async def take(self, report: AttemptReport) -> bool:
+        self.seen.append(report)
         self.told.set()
-        left = self.refusals.get(sighting.id, 0)
-        self.refusals[sighting.id] = left - 1
+        left = self.refusals.get(report.id, 0)
+        self.refusals[report.id] = left - 1
         return left <= 0
 
     async def pause(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ class Watched:
 
         async with server_of(serve) as port:
             here = Asterisk("pbx1", "127.0.0.1", port, "ringway", str(self.secret_file))
-            made = AmiWatch(here, self.take, self.log, self.metrics, system_names=self.system_names)
+            made = AmiMonitor(here, self.take, self.log, self.metrics, system_names=self.system_names)
             self.made = made
             running = asyncio.create_task(made.run())
             try:

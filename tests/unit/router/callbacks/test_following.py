@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dialplan.campaigns.attempts import Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.callbacks import index as missed
 from router.callbacks import service as callbacks
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
@@ -24,7 +24,7 @@ from tests.unit.router.rung import (
     Running,
     Store,
     attempt,
-    sighting,
+    report,
     until,
     working,
 )
@@ -66,17 +66,17 @@ async def test_a_router_starts_without_a_store_that_it_shares_and_hears_of_it_la
     async with working(started.made):
         await until(started.knows)
         await until(lambda: started.said("callbacks_up"))
-        assert await started.claim("call-2") == Claim(Verdict.RIGHT, attempt())
+        assert await started.claim("call-2") == Claim(ClaimStatus.GRANTED, attempt())
 
 
 async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_other_and_once(
     here: Running, there: Running
 ) -> None:
     async with working(here.made, there.made):
-        await here.made.see(sighting())
+        await here.made.see(report())
         await until(there.knows)
-        assert await there.claim("call-1", there.since()) == Claim(Verdict.RIGHT, attempt())
-        assert await here.claim("call-2", here.since()) == Claim(Verdict.USED, attempt())
+        assert await there.claim("call-1", there.since()) == Claim(ClaimStatus.GRANTED, attempt())
+        assert await here.claim("call-2", here.since()) == Claim(ClaimStatus.CONSUMED, attempt())
     assert (here.counted("attempts"), there.counted("attempts")) == ({"missed": 1}, {})
     assert there.said("attempt") == []
 
@@ -84,12 +84,12 @@ async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_othe
 async def test_an_answer_that_one_router_is_told_of_ends_the_right_at_the_other(here: Running, there: Running) -> None:
     """Also where that one has to do without the store."""
     async with working(here.made, there.made):
-        await here.made.see(sighting("1", at=NOW - 20))
+        await here.made.see(report("1", at=NOW - 20))
         await until(there.knows)
-        await here.made.see(sighting("2", at=NOW - 10, outcome=Outcome.ANSWERED))
+        await here.made.see(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
         await until(lambda: there.made._missed.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
         there.store.broken = "gone"
-        assert await there.claim() == Claim(Verdict.NONE, declared=True)
+        assert await there.claim() == Claim(ClaimStatus.NONE, declared=True)
 
 
 class Waits:
@@ -166,7 +166,7 @@ async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_re
     here.store.telling.clear()
     async with working(here.made):
         await here.store.read.wait()
-        await here.made.see(sighting("2"))
+        await here.made.see(report("2"))
         assert not here.knows(BORIS)
         here.store.telling.set()
         await until(lambda: here.knows(BORIS))
@@ -200,7 +200,7 @@ async def test_a_store_that_goes_away_and_comes_back_is_said_once_each_and_asked
         assert here.store.claims == 0
         here.store.broken = ""
         await until(lambda: here.said("callbacks_up"))
-        assert await here.claim("call-2") == Claim(Verdict.RIGHT, attempt())
+        assert await here.claim("call-2") == Claim(ClaimStatus.GRANTED, attempt())
     assert (len(here.said("callbacks_down")), len(here.said("callbacks_up"))) == (1, 1)
 
 
@@ -251,9 +251,9 @@ async def full(here: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     async with working(here.made):
         for place, subscriber in enumerate((ANNA, BORIS)):
-            await here.made.see(sighting(str(place), subscriber=subscriber))
+            await here.made.see(report(str(place), subscriber=subscriber))
         assert not here.knows(VERA)
-        await here.made.see(sighting("2", at=NOW + HOUR, subscriber=VERA))
+        await here.made.see(report("2", at=NOW + HOUR, subscriber=VERA))
     return here
 
 
@@ -264,8 +264,8 @@ async def test_beyond_the_cap_the_store_is_asked_for_everybody(full: Running) ->
     assert full.since(VERA, ALSO_OURS) == everybody
     claim = await full.made.claim(OUR, VERA, "call", NOW + HOUR, everybody)
     assert claim.attempt is not None
-    assert (claim.verdict, claim.attempt.id) == (Verdict.RIGHT, "2")
-    assert (await full.made.claim(ALSO_OURS, VERA, "call", NOW + HOUR, everybody)).verdict is Verdict.NONE
+    assert (claim.status, claim.attempt.id) == (ClaimStatus.GRANTED, "2")
+    assert (await full.made.claim(ALSO_OURS, VERA, "call", NOW + HOUR, everybody)).status is ClaimStatus.NONE
 
 
 async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Running) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dialplan.campaigns.attempts import Outcome, Sighting
+from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
 from router.callbacks import service as callbacks
 from router.config.limits import ATTEMPT_KEEP_SECONDS, DIALLED_LOG_MAX_CHARS
@@ -25,7 +25,7 @@ from tests.unit.router.rung import (
     Running,
     Store,
     attempt,
-    sighting,
+    report,
     until,
     working,
 )
@@ -33,7 +33,7 @@ from tests.unit.router.rung import (
 
 async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Running) -> None:
     async with working(here.made):
-        assert await here.made.see(sighting())
+        assert await here.made.see(report())
         other = SqliteCallbackStore(here.store.path)
         await other.open(make=False)
         assert await other.attempts(None, None, 10) == [attempt()]
@@ -43,7 +43,7 @@ async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Runnin
 async def test_a_witness_waits_until_it_is_written(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        told = asyncio.ensure_future(here.made.see(sighting()))
+        told = asyncio.ensure_future(here.made.see(report()))
         await here.store.asked.wait()
         assert not told.done()
         assert here.since() == {}
@@ -56,7 +56,7 @@ async def test_a_witness_who_hears_that_it_is_written_may_send_the_callback(here
     here.store.telling.clear()
     await here.store.record([attempt()])
     async with working(here.made):
-        assert await here.made.see(sighting())
+        assert await here.made.see(report())
         assert set(here.since()) == {"win-back"}
     assert (here.counted("attempts"), here.said("attempt")) == ({}, [])  # the other one's
 
@@ -64,15 +64,15 @@ async def test_a_witness_who_hears_that_it_is_written_may_send_the_callback(here
 @pytest.mark.parametrize(
     ("seen", "why"),
     [
-        (sighting(campaign="nobodys"), "no such campaign is stored"),
-        (sighting(campaign="x" * 5_000), "no such campaign is stored"),
-        (sighting(number="desk"), "the number shown cannot be read"),
-        (sighting(subscriber="anonymous"), "the subscriber's number cannot be read"),
-        (sighting(number="02079460555"), "the number shown is neither the pool's nor the campaign's company's"),
-        (sighting(number=THEIRS), "the number shown is neither the pool's nor the campaign's company's"),
+        (report(campaign="nobodys"), "no such campaign is stored"),
+        (report(campaign="x" * 5_000), "no such campaign is stored"),
+        (report(number="desk"), "the number shown cannot be read"),
+        (report(subscriber="anonymous"), "the subscriber's number cannot be read"),
+        (report(number="02079460555"), "the number shown is neither the pool's nor the campaign's company's"),
+        (report(number=THEIRS), "the number shown is neither the pool's nor the campaign's company's"),
     ],
 )
-async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, seen: Sighting, why: str) -> None:
+async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, seen: AttemptReport, why: str) -> None:
     assert await here.made.see(seen)  # though nobody writes
     (entry,) = here.said("attempt_ignored")
     assert entry["why"].startswith(why)
@@ -88,20 +88,20 @@ async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_se
     monkeypatch.setattr(time, "time", lambda: NOW)
     latest = NOW + CLOCKS_APART_SECONDS
     async with working(here.made):
-        await here.made.see(sighting("at most", at=latest))
+        await here.made.see(report("at most", at=latest))
         assert here.said("attempt_ahead") == []
-        await here.made.see(sighting("ahead", at=latest + HOUR))
+        await here.made.see(report("ahead", at=latest + HOUR))
     (entry,) = here.said("attempt_ahead")
-    assert (entry["attempt"], entry["seconds"], entry["mend"]) == ("ahead", HOUR, "set the clocks")
+    assert (entry["attempt"], entry["seconds"], entry["hint"]) == ("ahead", HOUR, "set the clocks")
     assert {each.id: each.at for each in await here.store.everything()} == {"at most": latest, "ahead": latest}
 
 
 async def test_what_comes_while_a_batch_is_written_is_the_next_batch(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        first = asyncio.ensure_future(here.made.see(sighting("1")))
+        first = asyncio.ensure_future(here.made.see(report("1")))
         await here.store.asked.wait()
-        others = [asyncio.ensure_future(here.made.see(sighting(name))) for name in ("2", "3", "4")]
+        others = [asyncio.ensure_future(here.made.see(report(name))) for name in ("2", "3", "4")]
         await asyncio.sleep(0)
         here.store.held.set()
         assert await asyncio.gather(first, *others) == [True] * 4
@@ -110,7 +110,7 @@ async def test_what_comes_while_a_batch_is_written_is_the_next_batch(here: Runni
 
 async def test_a_batch_has_its_bound(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callbacks, "RECORD_BATCH_MAX", 2)
-    told = [asyncio.ensure_future(here.made.see(sighting(str(place)))) for place in range(5)]
+    told = [asyncio.ensure_future(here.made.see(report(str(place)))) for place in range(5)]
     await asyncio.sleep(0)
     async with working(here.made):
         assert await asyncio.gather(*told) == [True] * 5
@@ -119,13 +119,13 @@ async def test_a_batch_has_its_bound(here: Running, monkeypatch: pytest.MonkeyPa
 
 async def test_a_store_that_fails_is_told_of_and_the_next_attempt_is_written_again(here: Running) -> None:
     here.store.broken = "the disk is full"
-    told = [asyncio.ensure_future(here.made.see(sighting(name))) for name in ("1", "2")]
+    told = [asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2")]
     await asyncio.sleep(0)
     async with working(here.made):
         assert await asyncio.gather(*told) == [False, False]
         assert here.since() == {}
         here.store.broken = ""
-        assert await here.made.see(sighting())
+        assert await here.made.see(report())
     assert [(entry["error"], entry["attempts"]) for entry in here.said("attempts_not_recorded")] == [
         ("the disk is full", 2)
     ]
@@ -138,35 +138,35 @@ async def test_who_comes_to_a_full_queue_is_told_at_once_to_come_again(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callbacks, "RECORD_QUEUE_MAX", 2)
-    waiting = [asyncio.ensure_future(here.made.see(sighting(name))) for name in ("1", "2")]
+    waiting = [asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2")]
     await asyncio.sleep(0)
-    assert not await here.made.see(sighting("3"))
+    assert not await here.made.see(report("3"))
     (entry,) = here.said("attempts_not_recorded")
     assert entry["error"] == "too many wait to be written down"
     assert here.counted("attempts_dropped") == {"not-recorded": 1}
     async with working(here.made):
         assert await asyncio.gather(*waiting) == [True, True]
-        assert await here.made.see(sighting("3"))
+        assert await here.made.see(report("3"))
 
 
 async def test_a_witness_who_has_gone_takes_nobody_with_him(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        gone, stays = (asyncio.ensure_future(here.made.see(sighting(name))) for name in ("1", "2"))
+        gone, stays = (asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2"))
         await here.store.asked.wait()
         gone.cancel()
         here.store.held.set()
         assert await stays
-        assert await here.made.see(sighting("3"))
+        assert await here.made.see(report("3"))
     assert gone.cancelled()
     assert here.counted("attempts") == {"missed": 3}
 
 
 async def test_an_attempt_is_counted_and_said_once_however_many_tell_of_it(here: Running) -> None:
     async with working(here.made):
-        await asyncio.gather(here.made.see(sighting()), here.made.see(sighting()))
-        await here.made.see(sighting())
-        await here.made.see(sighting("2", outcome=Outcome.FAILED))
+        await asyncio.gather(here.made.see(report()), here.made.see(report()))
+        await here.made.see(report())
+        await here.made.see(report("2", outcome=Outcome.FAILED))
     assert here.counted("attempts") == {"missed": 1, "failed": 1}
     assert [entry["attempt"] for entry in here.said("attempt")] == ["1.1", "2"]
 
@@ -174,15 +174,15 @@ async def test_an_attempt_is_counted_and_said_once_however_many_tell_of_it(here:
 async def test_an_attempt_whose_outcome_is_corrected_is_said_again_and_counted_once(here: Running) -> None:
     async with working(here.made):
         for outcome in (Outcome.FAILED, Outcome.MISSED, Outcome.ANSWERED, Outcome.MISSED):
-            await here.made.see(sighting(outcome=outcome))
+            await here.made.see(report(outcome=outcome))
     assert here.counted("attempts") == {"failed": 1}
     assert [entry["outcome"] for entry in here.said("attempt")] == ["failed", "missed", "answered"]
 
 
 async def test_one_channel_that_called_two_subscribers_gives_each_his_own_right(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting())
-        await here.made.see(sighting(subscriber=BORIS))
+        await here.made.see(report())
+        await here.made.see(report(subscriber=BORIS))
     assert here.knows(ANNA)
     assert here.knows(BORIS)
     assert here.counted("attempts") == {"missed": 2}
@@ -194,7 +194,7 @@ async def test_the_subscriber_is_masked_in_the_log_where_that_is_set(
 ) -> None:
     here = Running(store, mask_callers=masked)
     async with working(here.made):
-        await here.made.see(sighting())
+        await here.made.see(report())
     (entry,) = here.said("attempt")
     assert (entry["subscriber"], entry["number"], entry["outcome"]) == (subscriber, OUR, "missed")
     assert (await here.store.everything())[0].subscriber == ANNA
@@ -207,9 +207,9 @@ async def test_the_subscriber_is_masked_in_the_log_where_that_is_set(
 
 async def test_what_is_past_its_campaigns_window_is_forgotten_by_store_and_memory(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting("1"))
-        await here.made.see(sighting("2", campaign="survey"))
-        await here.made.see(sighting("3", at=NOW + HOUR, subscriber=BORIS))
+        await here.made.see(report("1"))
+        await here.made.see(report("2", campaign="survey"))
+        await here.made.see(report("3", at=NOW + HOUR, subscriber=BORIS))
     await here.made.forget(OVER)
     assert {each.id for each in await here.store.everything()} == {"2", "3"}
     assert set(here.since(ANNA)) == {"survey"}
@@ -224,7 +224,7 @@ async def test_what_is_past_its_campaigns_window_is_forgotten_by_store_and_memor
 
 async def test_what_is_left_of_a_campaign_that_is_gone_does_not_stay_for_ever(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting())
+        await here.made.see(report())
     here.table = table_of(company())
     await here.made.forget(OVER)
     assert len(await here.store.everything()) == 1  # it may come back

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from dialplan.campaigns.attempts import Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.model import Destination
 from dialplan.routing.decide import Decision, Kind, Reason
 from router.callbacks import service as callbacks
@@ -23,8 +23,8 @@ from tests.unit.router.rung import (
     Running,
     Store,
     attempt,
+    report,
     routes,
-    sighting,
     until,
     working,
 )
@@ -44,8 +44,8 @@ async def test_nobody_waits_where_nobody_was_rung(here: Running) -> None:
 
 async def test_a_missed_attempt_may_give_a_right_to_its_own_pair_and_within_its_campaigns_window(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting())
-        await here.made.see(sighting("2", campaign="survey"))
+        await here.made.see(report())
+        await here.made.see(report("2", campaign="survey"))
     assert here.since() == {"win-back": NOW - 2 * HOUR, "survey": NOW - 24 * HOUR}
     assert here.knows()
     assert not here.knows(BORIS)
@@ -56,9 +56,9 @@ async def test_a_missed_attempt_may_give_a_right_to_its_own_pair_and_within_its_
 
 async def test_a_number_that_another_company_has_now_gives_nothing_of_its_last_owner(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting())
-        await here.made.see(sighting("2", number=POOL))
-        await here.made.see(sighting("3", number=POOL, campaign="theirs"))
+        await here.made.see(report())
+        await here.made.see(report("2", number=POOL))
+        await here.made.see(report("3", number=POOL, campaign="theirs"))
     here.table.numbers[OUR] = here.table.numbers["+442079460003"]
     assert here.since() == {}
     assert set(here.since(number=POOL)) == {"win-back", "theirs"}
@@ -67,25 +67,25 @@ async def test_a_number_that_another_company_has_now_gives_nothing_of_its_last_o
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ANSWERED])
 async def test_an_attempt_that_was_not_missed_gives_nothing_to_wait_for(here: Running, outcome: Outcome) -> None:
     async with working(here.made):
-        await here.made.see(sighting(outcome=outcome))
+        await here.made.see(report(outcome=outcome))
     assert here.since() == {}
 
 
 async def test_an_answer_is_known_too_so_that_it_ends_a_right_where_the_store_cannot_say(store: Store) -> None:
     here = Running(store, "campaign")
     async with working(here.made):
-        await here.made.see(sighting("1", at=NOW - 20))
-        await here.made.see(sighting("2", at=NOW - 10, outcome=Outcome.ANSWERED))
-        await here.made.see(sighting("3", at=NOW - 30, campaign="survey"))
-    assert await here.claim("call-1") == Claim(Verdict.NONE)
+        await here.made.see(report("1", at=NOW - 20))
+        await here.made.see(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
+        await here.made.see(report("3", at=NOW - 30, campaign="survey"))
+    assert await here.claim("call-1") == Claim(ClaimStatus.NONE)
     store.broken = "gone"
-    assert await here.claim("call-2") == Claim(Verdict.NONE, declared=True)
+    assert await here.claim("call-2") == Claim(ClaimStatus.NONE, declared=True)
 
 
 async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(sighting("new", at=NOW + 10))
-        await here.made.see(sighting("old", at=NOW))
+        await here.made.see(report("new", at=NOW + 10))
+        await here.made.see(report("old", at=NOW))
         await here.made.forget(NOW + 26 * HOUR + 5)
     assert set(here.since()) == {"win-back"}
 
@@ -95,8 +95,8 @@ async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here
 
 async def test_the_store_gives_the_right_and_gives_it_once(here: Running) -> None:
     await here.store.record([attempt()])
-    assert await here.claim("call-1") == Claim(Verdict.RIGHT, attempt())
-    assert await here.claim("call-2") == Claim(Verdict.USED, attempt())
+    assert await here.claim("call-1") == Claim(ClaimStatus.GRANTED, attempt())
+    assert await here.claim("call-2") == Claim(ClaimStatus.CONSUMED, attempt())
     assert here.counted("callbacks") == {}
 
 
@@ -104,17 +104,17 @@ async def test_a_call_keeps_its_right_though_the_attempt_turns_out_answered_and_
     here: Running,
 ) -> None:
     async with working(here.made):
-        await here.made.see(sighting())
-        assert (await here.claim("call-1")).verdict is Verdict.RIGHT
-        await here.made.see(sighting(outcome=Outcome.ANSWERED))
+        await here.made.see(report())
+        assert (await here.claim("call-1")).status is ClaimStatus.GRANTED
+        await here.made.see(report(outcome=Outcome.ANSWERED))
     started = Running(here.store)
     await started.made.load()
     for each in (here, started):
         assert each.knows()
         assert set(each.since()) == {"win-back"}
         answered = attempt(outcome=Outcome.ANSWERED)
-        assert await each.claim("call-1", each.since()) == Claim(Verdict.RIGHT, answered, again=True)
-        assert (await each.claim("call-2", each.since())).verdict is Verdict.NONE
+        assert await each.claim("call-1", each.since()) == Claim(ClaimStatus.GRANTED, answered, again=True)
+        assert (await each.claim("call-2", each.since())).status is ClaimStatus.NONE
 
 
 class Down:
@@ -140,7 +140,7 @@ class Down:
         second = await here.claim("call-1")
         assert here.store.claims == 1
         here.store.held.set()
-        assert (await first).verdict is Verdict.NONE
+        assert (await first).status is ClaimStatus.NONE
         return second
 
     @staticmethod
@@ -170,9 +170,9 @@ async def test_where_the_store_cannot_say_the_declared_policy_holds(
 ) -> None:
     here = Running(store, declared, claim_seconds=seconds)
     async with working(here.made):
-        await here.made.see(sighting())
+        await here.made.see(report())
     claim = await way(here, monkeypatch)
-    verdict, gives = (Verdict.NONE, None) if declared == "own-flow" else (Verdict.RIGHT, attempt())
+    verdict, gives = (ClaimStatus.NONE, None) if declared == "own-flow" else (ClaimStatus.GRANTED, attempt())
     assert claim == Claim(verdict, gives, declared=True)
     (entry,) = here.said("claim_failed")
     assert (entry["error"], entry["number"], entry["declared"]) == (why, OUR, declared)
@@ -187,15 +187,15 @@ async def test_a_call_that_was_answered_without_the_store_gets_that_answer_again
     """Also when the store is back, or another attempt has come meanwhile: the same call goes the same way."""
     here = Running(store, declared)
     async with working(here.made):
-        await here.made.see(sighting())
+        await here.made.see(report())
         store.broken = "gone"
         first = await here.claim("call-1")
         store.broken = ""
-        await here.made.see(sighting("2", at=NOW + 1))
+        await here.made.see(report("2", at=NOW + 1))
         asked = store.claims
-        assert await here.claim("call-1") == Claim(first.verdict, first.attempt, declared=True, again=True)
+        assert await here.claim("call-1") == Claim(first.status, first.attempt, declared=True, again=True)
         assert store.claims == asked
-        assert await here.claim("call-2") == Claim(Verdict.RIGHT, attempt("2", at=NOW + 1))
+        assert await here.claim("call-2") == Claim(ClaimStatus.GRANTED, attempt("2", at=NOW + 1))
     assert here.counted("callbacks") == {"store-down": 1}
 
 
@@ -214,16 +214,16 @@ async def test_answers_without_the_store_are_remembered_up_to_a_bound(
 async def test_the_campaign_of_a_callback_without_a_store_is_the_one_that_memory_knows(store: Store) -> None:
     here = Running(store, "campaign")
     async with working(here.made):
-        await here.made.see(sighting("1"))
-        await here.made.see(sighting("2", at=NOW - 1, campaign="survey"))
+        await here.made.see(report("1"))
+        await here.made.see(report("2", at=NOW - 1, campaign="survey"))
     store.broken = "gone"
     assert (await here.claim("call-1")).attempt == attempt("1")
     assert (await here.claim("call-2", {"survey": 0.0})).attempt == attempt("2", at=NOW - 1, campaign="survey")
-    assert (await here.claim("call-3", {"survey": NOW})).verdict is Verdict.NONE
-    assert (await here.made.claim(OUR, BORIS, "call-4", NOW, {"survey": 0.0})).verdict is Verdict.NONE
+    assert (await here.claim("call-3", {"survey": NOW})).status is ClaimStatus.NONE
+    assert (await here.made.claim(OUR, BORIS, "call-4", NOW, {"survey": 0.0})).status is ClaimStatus.NONE
     both = {"win-back": 0.0, "survey": 0.0}
     began_before_both = await here.made.claim(OUR, ANNA, "call-5", NOW - 60, both)
-    assert began_before_both.verdict is Verdict.NONE
+    assert began_before_both.status is ClaimStatus.NONE
 
 
 async def test_a_claim_that_has_ended_makes_room_for_the_next(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,23 +233,23 @@ async def test_a_claim_that_has_ended_makes_room_for_the_next(here: Running, mon
     await here.claim("call-0")
     here.store.broken = ""
     for _ in range(3):
-        assert (await here.claim("call-1")).verdict is Verdict.RIGHT
+        assert (await here.claim("call-1")).status is ClaimStatus.GRANTED
 
 
 @pytest.mark.parametrize(
     ("verdict", "reason", "counted"),
     [
-        (Verdict.RIGHT, Reason.CALLBACK_FORCE_YES, {"force-yes": 1}),
-        (Verdict.RIGHT, Reason.CALLBACK_CAMPAIGN, {"campaign": 1}),
-        (Verdict.RIGHT, Reason.CALLBACK_NOT_ACCEPTED, {"not-accepted": 1}),
-        (Verdict.RIGHT, Reason.ASSIGNED, {"no-destination": 1}),  # its campaign was removed while it waited
-        (Verdict.USED, Reason.CALLBACK_USED, {"used": 1}),
-        (Verdict.USED, Reason.NO_DESTINATION, {"no-destination": 1}),
-        (Verdict.NONE, Reason.ASSIGNED, {}),
+        (ClaimStatus.GRANTED, Reason.CALLBACK_FORCE_YES, {"force-yes": 1}),
+        (ClaimStatus.GRANTED, Reason.CALLBACK_CAMPAIGN, {"campaign": 1}),
+        (ClaimStatus.GRANTED, Reason.CALLBACK_NOT_ACCEPTED, {"not-accepted": 1}),
+        (ClaimStatus.GRANTED, Reason.ASSIGNED, {"no-destination": 1}),  # its campaign was removed while it waited
+        (ClaimStatus.CONSUMED, Reason.CALLBACK_USED, {"used": 1}),
+        (ClaimStatus.CONSUMED, Reason.NO_DESTINATION, {"no-destination": 1}),
+        (ClaimStatus.NONE, Reason.ASSIGNED, {}),
     ],
 )
 async def test_a_callback_is_counted_once_by_what_became_of_it(
-    here: Running, verdict: Verdict, reason: Reason, counted: dict[str, float]
+    here: Running, verdict: ClaimStatus, reason: Reason, counted: dict[str, float]
 ) -> None:
     here.made.count(Claim(verdict), decided(reason))
     here.made.count(Claim(verdict, again=True), decided(reason))

@@ -70,7 +70,7 @@ def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.Monk
     piped(monkeypatch, BAD)
     done = run("check", "-", "--json")
     assert done.status == 1
-    assert [set(each) for each in done.json()["problems"]] == [{"file", "entry", "field", "text", "mend"}] * 2
+    assert [set(each) for each in done.json()["problems"]] == [{"file", "entry", "field", "text", "hint"}] * 2
 
 
 def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
@@ -256,7 +256,7 @@ def test_a_dump_without_a_place_to_wait_in_says_so(
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     said = f"ringway: the dump cannot be kept in {tmp_path / 'none'} until it is printed: "
-    mend = "; name a folder with room for it in TMPDIR\n"
-    assert demo("dump") == (1, "", f"{said}No such file or directory{mend}")
+    hint = "; name a folder with room for it in TMPDIR\n"
+    assert demo("dump") == (1, "", f"{said}No such file or directory{hint}")
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: Full())
-    assert demo("dump") == (1, "", f"{said}No space left on device{mend}")
+    assert demo("dump") == (1, "", f"{said}No space left on device{hint}")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.callbacks import ClaimStatus
 from router.store.sqlite.callbacks import SqliteCallbackStore, beside
 from tests.unit.router.commands.conftest import Run
 
@@ -185,7 +185,7 @@ def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
         assert demo("route", *BACK).json()["reason"] == "callback-force-yes"
     before = AT - 5 * 60
     claim = with_callback_store(tmp_path, lambda store: store.claim(SHOWN, ANNA, "call-1", before, SINCE))
-    assert claim.verdict is Verdict.RIGHT
+    assert claim.status is ClaimStatus.GRANTED
     found = demo("route", *BACK).json()
     assert (found["reason"], found["id"]) == ("callback-used", "spring-offer")
     assert "it has been called back since" in told(found, "attempt")[0][1]

@@ -24,7 +24,7 @@ def read(tmp_path: pathlib.Path) -> Reader:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         rows, problems = files.read_files([str(path)])
-        assert all(each.file == str(path) and each.text and each.mend for each in problems)
+        assert all(each.file == str(path) and each.text and each.hint for each in problems)
         assert all(row.place.file == str(path) for row in rows)
         return rows, problems
 
@@ -87,7 +87,7 @@ def test_what_no_form_has_is_told_with_how_each_begins(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     rows, (problem,) = files.read_files(["-"])
     assert rows == []
-    assert problem.mend.endswith("JSON begins with {, CSV with a line of field names such as number,company")
+    assert problem.hint.endswith("JSON begins with {, CSV with a line of field names such as number,company")
 
 
 @pytest.mark.parametrize("content", ['numbers = [{ number = "020" }]\n', '"numbers" = [{ number = "020" }]\n'])
@@ -157,7 +157,7 @@ def test_a_file_larger_than_the_bound_is_refused(read: Reader, monkeypatch: pyte
     assert limits.DATA_FILE_MAX_BYTES > 10
     rows, problems = read("# comment 2", "a.toml")
     assert rows == []
-    assert problems[0].mend == "load it in parts"
+    assert problems[0].hint == "load it in parts"
 
 
 def test_a_folder_is_no_file(tmp_path: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dialplan.campaigns.attempts import Attempt
-from router.store.local.outbox import KeptCallbackStore
+from router.store.local.outbox import OutboxCallbackStore
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.sqlite.callbacks import SqliteCallbackStore
@@ -40,10 +40,10 @@ class Parts:
         self.here = Here(self.path)
         self.store = self._kept()
 
-    def _kept(self) -> KeptCallbackStore:
+    def _kept(self) -> OutboxCallbackStore:
         far = RedisCallbackStore(parse(f"redis://127.0.0.1:{self.proxy.port}/0"), self._options)
         log: Any = self.log
-        return KeptCallbackStore(far, self.here, log)
+        return OutboxCallbackStore(far, self.here, log)
 
     async def restarted(self) -> None:
         """The router ended, and is there again."""

@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History, Verdict, claim_of
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of
 from router.config import limits
 from router.store.api import CallbackStore, Recorded, Use
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 
 MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
-RIGHT, USED, NONE = Verdict.RIGHT, Verdict.USED, Verdict.NONE
+RIGHT, USED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
 
 
 # --- attempts -------------------------------------------------------------------------------------------------------
@@ -53,9 +53,9 @@ async def test_one_channel_that_calls_two_subscribers_makes_two_attempts(callbac
     assert [heard for _, heard in await callback_store.record(several)] == [Heard.NEW] * 3
     answered = attempt(subscriber=BORIS, outcome=ANSWERED)
     assert await callback_store.record([answered]) == [Recorded(answered, Heard.MORE)]
-    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is RIGHT
-    assert (await callback_store.claim(OUR, BORIS, "call", 150.0, SINCE)).verdict is NONE
-    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).verdict is RIGHT
+    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is NONE
+    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).status is RIGHT
 
 
 async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -> None:
@@ -107,8 +107,8 @@ async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> N
     for name, (number, subscriber) in {"1": (OUR, ANNA), "2": (ALSO_OURS, ANNA), "3": (OUR, BORIS)}.items():
         claim = await callback_store.claim(number, subscriber, "the same call id", 150.0, SINCE)
         assert claim.attempt is not None
-        assert (claim.verdict, claim.attempt.id) == (RIGHT, name)
-    assert (await callback_store.claim(ALSO_OURS, BORIS, "c", 150.0, SINCE)).verdict is NONE
+        assert (claim.status, claim.attempt.id) == (RIGHT, name)
+    assert (await callback_store.claim(ALSO_OURS, BORIS, "c", 150.0, SINCE)).status is NONE
 
 
 async def test_an_attempt_that_ended_later_is_for_a_later_call(callback_store: CallbackStore) -> None:
@@ -151,7 +151,7 @@ async def test_of_200_callbacks_at_once_one_has_the_right(callback_store: Callba
     await callback_store.record([attempt()])
     asked = (callback_store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(200))
     claims = await asyncio.gather(*asked)
-    assert sorted(claim.verdict for claim in claims) == [RIGHT, *[USED] * 199]
+    assert sorted(claim.status for claim in claims) == [RIGHT, *[USED] * 199]
 
 
 async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right(
@@ -165,7 +165,7 @@ async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right
         claims = await asyncio.gather(
             *(store.claim(OUR, caller, f"call-{place}", 150.0, SINCE) for place, store in enumerate(stores))
         )
-        assert sorted(claim.verdict for claim in claims) == [RIGHT, USED], caller
+        assert sorted(claim.status for claim in claims) == [RIGHT, USED], caller
 
 
 # --- what was known then --------------------------------------------------------------------------------------------
@@ -307,8 +307,8 @@ async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_sto
     await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
     assert await callback_store.forget({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
-    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).verdict is USED
-    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).verdict is RIGHT
+    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is RIGHT
 
 
 async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_as_long(
@@ -316,7 +316,7 @@ async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_a
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", at=110.0, campaign="survey", outcome=ANSWERED)])
     assert await callback_store.forget({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
-    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).verdict is NONE
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).status is NONE
     assert await callback_store.forget({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
 
 
@@ -326,7 +326,7 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
     """Also of one that was removed, and may come back."""
     await callback_store.record([attempt("1", campaign="removed"), attempt("2", at=110.0, outcome=ANSWERED)])
     assert await callback_store.forget({"win-back": 900.0}, 0.0) == 0
-    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).verdict is NONE
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).status is NONE
     # The answer goes with the missed attempt, or the next time.
     assert sum([await callback_store.forget({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
 
@@ -368,9 +368,9 @@ async def test_everything_outlives_the_router(
     again = await another_callback_store()
     assert (await again.news(mark, 0)).attempts == []
     assert {each.id for each in (await again.news("", 0)).attempts} == {"1", "2"}
-    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).verdict is USED
-    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).verdict is RIGHT
-    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).verdict is RIGHT
+    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
+    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is RIGHT
+    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is RIGHT
 
 
 async def test_a_store_that_is_there_can_be_opened_for_a_look(

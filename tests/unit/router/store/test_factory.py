@@ -6,8 +6,8 @@ import structlog
 
 from router.config import settings
 from router.store.api import StoreError
-from router.store.factory import kept_stores_of, stores_of
-from router.store.local.outbox import KeptCallbackStore
+from router.store.factory import router_stores_of, stores_of
+from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options
 from router.store.redis.callbacks import RedisCallbackStore
@@ -32,7 +32,7 @@ def test_a_file_has_its_attempts_beside_it(tmp_path: pathlib.Path) -> None:
 
 def test_a_file_needs_no_snapshot_of_itself(tmp_path: pathlib.Path) -> None:
     wanted = settings.Store(url=f"sqlite://{tmp_path / 'ringway.db'}", snapshot=str(tmp_path / "snapshot.db"))
-    assert isinstance(kept_stores_of(wanted, LOG).rows, SqliteStore)
+    assert isinstance(router_stores_of(wanted, LOG).rows, SqliteStore)
 
 
 def test_commands_ask_a_shared_store_itself() -> None:
@@ -45,9 +45,9 @@ def test_commands_ask_a_shared_store_itself() -> None:
 
 def test_a_router_has_a_part_of_a_shared_store_on_its_own_disk(tmp_path: pathlib.Path) -> None:
     wanted = settings.Store(url=URL, snapshot=str(tmp_path / "snapshot.db"), snapshot_max_age_hours=5)
-    stores = kept_stores_of(wanted, LOG)
+    stores = router_stores_of(wanted, LOG)
     assert isinstance(stores.rows, SnapshotStore)
-    assert isinstance(stores.calls, KeptCallbackStore)
+    assert isinstance(stores.calls, OutboxCallbackStore)
     assert stores.rows.path == tmp_path / "snapshot.db"
     assert stores.rows._oldest == 5 * 3600
     assert stores.calls._here.path == tmp_path / "snapshot-callbacks.db"
@@ -55,7 +55,7 @@ def test_a_router_has_a_part_of_a_shared_store_on_its_own_disk(tmp_path: pathlib
 
 
 def test_without_a_place_for_it_nothing_is_kept_here() -> None:
-    stores = kept_stores_of(settings.Store(url=URL, snapshot=""), LOG)
+    stores = router_stores_of(settings.Store(url=URL, snapshot=""), LOG)
     assert isinstance(stores.rows, RedisStore)
     assert isinstance(stores.calls, RedisCallbackStore)
 
@@ -98,7 +98,7 @@ def test_several_servers_are_a_clusters() -> None:
 
 async def test_what_a_command_writes_a_router_reads(redis_server: RedisServer, tmp_path: pathlib.Path) -> None:
     wanted = settings.Store(url=redis_server.url, prefix="opening", snapshot=str(tmp_path / "snapshot.db"))
-    command, router = stores_of(wanted), kept_stores_of(wanted, LOG)
+    command, router = stores_of(wanted), router_stores_of(wanted, LOG)
     await command.rows.open()
     await command.rows.commit(data.flows("a"))
     await router.rows.open()

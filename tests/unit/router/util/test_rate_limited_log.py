@@ -4,7 +4,7 @@ import pytest
 
 from router.config.limits import AMI_SAY_SECONDS
 from router.util import rate_limited_log as seldom
-from router.util.rate_limited_log import Seldom
+from router.util.rate_limited_log import RateLimitedLog
 from tests.unit.router.ami.peers import capturing
 
 
@@ -12,7 +12,7 @@ def test_it_is_said_at_once_and_then_seldom_with_how_often(monkeypatch: pytest.M
     now = 1000.0
     monkeypatch.setattr(seldom, "time", types.SimpleNamespace(monotonic=lambda: now))
     log, said = capturing()
-    happens = Seldom(log.warning, "odd")
+    happens = RateLimitedLog(log.warning, "odd")
     for _ in range(100):
         happens(why="x")
     assert said == [{"event": "odd", "times": 1, "why": "x", "log_level": "warning"}]
@@ -24,6 +24,6 @@ def test_it_is_said_at_once_and_then_seldom_with_how_often(monkeypatch: pytest.M
 
 def test_a_traceback_may_go_with_it() -> None:
     log, said = capturing()
-    fails = Seldom(log.exception, "failed")
+    fails = RateLimitedLog(log.exception, "failed")
     fails()
     assert said[0]["exc_info"] is True

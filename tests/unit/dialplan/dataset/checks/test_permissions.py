@@ -24,7 +24,7 @@ def row(entry: Entry) -> Any:
 
 def refusals(before: Row | None, after: Row | None, company_id: str = "acme") -> list[str]:
     found = list(forbidden(company_id, before, after, FLOWS.get))
-    assert all(fault.text and fault.mend == "ask the platform owner" for _, fault in found)
+    assert all(fault.text and fault.hint == "ask the platform owner" for _, fault in found)
     return [field for field, _ in found]
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.callbacks import ClaimStatus
 from router.store.api import Recorded, StoreError
 from router.store.local import disk, outbox
-from router.store.local.outbox import KeptCallbackStore
+from router.store.local.outbox import OutboxCallbackStore
 from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.unit.router.rung import NOW, Running
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
@@ -101,7 +101,7 @@ async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
     parts.back()
     await parts.store.news("", 0)
     claims = [await parts.store.claim(OUR, subscriber, "call", 150.0, SINCE) for subscriber in (ANNA, BORIS)]
-    assert [claim.verdict for claim in claims] == [Verdict.RIGHT] * 2
+    assert [claim.status for claim in claims] == [ClaimStatus.GRANTED] * 2
     assert not any(claim.again for claim in claims)
 
 
@@ -124,11 +124,11 @@ async def test_what_waits_of_a_pair_goes_there_before_its_callback_asks(
     parts.proxy.cut()
     await parts.store.record([attempt("1.1"), attempt("2.1", subscriber=BORIS)])
     parts.back()
-    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     assert await ids(parts.redis) == ["1.1"]
     await parts.store.news("", 0)
     assert await ids(parts.redis) == ["2.1", "1.1"]
-    assert (await parts.store.claim(OUR, ANNA, "later", 160.0, SINCE)).verdict is Verdict.USED
+    assert (await parts.store.claim(OUR, ANNA, "later", 160.0, SINCE)).status is ClaimStatus.CONSUMED
 
 
 async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
@@ -175,7 +175,7 @@ async def test_a_router_that_starts_without_the_store_knows_what_waits_here(part
     await started.made.load()
     assert started.knows()
     claim = await started.claim()
-    assert (claim.verdict, claim.declared) == (Verdict.RIGHT, True)
+    assert (claim.status, claim.declared) == (ClaimStatus.GRANTED, True)
 
 
 async def test_a_place_here_that_fails_does_not_take_the_store_away(
@@ -221,9 +221,9 @@ async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
         await parts.store.news("", 0)
         await parts.store.record([attempt("1.2", at=200)])
         assert await ids(parts.redis) == ["1.2"]
-        assert (await parts.store.claim(OUR, ANNA, "call", 250.0, SINCE)).verdict is Verdict.RIGHT
+        assert (await parts.store.claim(OUR, ANNA, "call", 250.0, SINCE)).status is ClaimStatus.GRANTED
         assert parts.log.names() == ["attempts_stay_here"]
-        await KeptCallbackStore(parts.redis, parts.here, parts.store._log).open()
+        await OutboxCallbackStore(parts.redis, parts.here, parts.store._log).open()
         assert parts.log.names()[1:] == ["attempts_cannot_wait_here"]
     finally:
         goes_on.set()
@@ -261,7 +261,7 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     assert "the file is damaged" in told[1]["error"]
     await parts.store.news("", 0)
     await parts.store.record([attempt("1.1")])
-    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     parts.away()
     with pytest.raises(StoreError, match=str(parts.path)):
         await parts.store.record([attempt("1.2")])
@@ -271,7 +271,7 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     await parts.store.news("", 0)
     assert await ids(parts.redis) == ["1.2", "1.1"]
     with pytest.raises(StoreError, match="there is none"):
-        await KeptCallbackStore(parts.redis, SqliteCallbackStore(parts.path / "none"), parts.store._log).open(
+        await OutboxCallbackStore(parts.redis, SqliteCallbackStore(parts.path / "none"), parts.store._log).open(
             make=False
         )
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Verdict
+from dialplan.campaigns.callbacks import ClaimStatus
 from router.store.api import News, Recorded, StoreError
 from router.store.local import outbox
-from tests.unit.router.rung import Running, sighting, until, working
+from tests.unit.router.rung import Running, report, until, working
 from tests.unit.router.store.attempts import ANNA, OUR, SINCE, attempt, ids
 from tests.unit.router.store.outboxes import Parts
 
@@ -200,17 +200,17 @@ async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_ri
     await parts.store.record([attempt("1.1")])
     parts.back()
     record = parts.store._store.record
-    verdicts: list[Verdict] = []
+    verdicts: list[ClaimStatus] = []
 
     async def first(attempts: Sequence[Attempt]) -> list[Recorded]:
         with monkeypatch.context() as straight:
             straight.setattr(parts.store._store, "record", record)
-            verdicts.append((await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict)
+            verdicts.append((await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status)
         return await record(attempts)
 
     monkeypatch.setattr(parts.store._store, "record", first)
     await parts.store.news("", 0)
-    assert verdicts == [Verdict.RIGHT]
+    assert verdicts == [ClaimStatus.GRANTED]
 
 
 async def test_attempts_go_there_as_soon_as_the_store_is_back(parts: Parts) -> None:
@@ -218,13 +218,13 @@ async def test_attempts_go_there_as_soon_as_the_store_is_back(parts: Parts) -> N
     await running.made.load()
     async with working(running.made):
         parts.away()
-        assert await running.made.see(sighting("1.1"))
+        assert await running.made.see(report("1.1"))
         await until(lambda: running.said("callbacks_down"))
         assert (await running.claim()).declared
-        assert await running.made.see(sighting("1.2"))
+        assert await running.made.see(report("1.2"))
         parts.back()
         await until(lambda: running.said("callbacks_up"))
         assert await ids(parts.redis) == ["1.2", "1.1"]
         assert running.knows()
         claim = await running.claim("another")
-        assert (claim.verdict, claim.declared) == (Verdict.RIGHT, False)
+        assert (claim.status, claim.declared) == (ClaimStatus.GRANTED, False)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.store.api import StoreError
 from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
@@ -105,7 +105,7 @@ async def test_a_right_that_was_given_and_lost_is_another_history(kept: Kept) ->
     news = await kept.store.news("", 0)
     assert not (await kept.store.news(news.mark, 0)).whole
     bring_back()
-    assert (await kept.store.claim(OUR, ANNA, "another", 151.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await kept.store.claim(OUR, ANNA, "another", 151.0, SINCE)).status is ClaimStatus.GRANTED
     assert (await kept.store.news(news.mark, 0)).whole
 
 
@@ -128,7 +128,7 @@ async def test_a_claim_that_looked_at_one_master_is_not_written_at_another(
 
     monkeypatch.setattr(kept.store, "_look", looks_before)
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert [each.verdict for each in (*others, claim)] == [Verdict.RIGHT, Verdict.USED]
+    assert [each.status for each in (*others, claim)] == [ClaimStatus.GRANTED, ClaimStatus.CONSUMED]
 
 
 async def test_what_is_left_of_older_news_is_in_nobodys_way(kept: Kept) -> None:
@@ -159,11 +159,11 @@ async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) ->
     kept.client.hdel(pair, "claims")
     mark = (await kept.store.news("", 0)).mark
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert (claim.verdict, claim.again) == (Verdict.RIGHT, True)
-    assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).verdict is Verdict.USED
-    assert (await kept.store.claim(OUR, BORIS, "call", 150.0, SINCE)).verdict is Verdict.RIGHT
+    assert (claim.status, claim.again) == (ClaimStatus.GRANTED, True)
+    assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).status is ClaimStatus.CONSUMED
+    assert (await kept.store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     await kept.store.record([attempt("3", at=160.0)])
-    assert (await kept.store.claim(OUR, ANNA, "last", 170.0, SINCE)).verdict is Verdict.RIGHT
+    assert (await kept.store.claim(OUR, ANNA, "last", 170.0, SINCE)).status is ClaimStatus.GRANTED
     following = await kept.store.news(mark, 0)
     assert (following.whole, [each.id for each in following.attempts]) == (False, ["3"])
 
@@ -173,13 +173,13 @@ async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pyte
     await kept.store.record([attempt("1")])
     for place in range(9):
         claim = await kept.store.claim(OUR, ANNA, f"call-{place}", 150.0 + place, SINCE)
-        assert claim.verdict is (Verdict.USED if place else Verdict.RIGHT)
+        assert claim.status is (ClaimStatus.CONSUMED if place else ClaimStatus.GRANTED)
     fields = kept.client.hkeys(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}")
     assert sorted(each for each in fields if each.startswith(b"c:")) == [b"c:call-0", b"c:call-1", b"c:call-2"]
     await kept.store.record([attempt("2", at=170.0)])
     for again in (False, True):  # a right is remembered, however many have rung
         claim = await kept.store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
-        assert (claim.verdict, claim.again) == (Verdict.RIGHT, again)
+        assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 
 
 async def test_what_gave_rights_is_read_page_by_page(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,5 +243,5 @@ async def test_what_cannot_be_read_is_an_error_that_names_the_server(kept: Kept)
 
 
 async def test_a_caller_whom_nobody_rang_costs_no_key(kept: Kept) -> None:
-    assert (await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)).verdict is Verdict.NONE
+    assert (await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.NONE
     assert not [key for key in kept.names() if "pair" in key]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
-from dialplan.campaigns.callbacks import Claim, Verdict
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.store.api import Recorded, StoreError
 from router.store.sqlite import callbacks as sqlite_callbacks
 from router.store.sqlite.callbacks import SqliteCallbackStore, beside
@@ -161,13 +161,13 @@ async def test_a_robot_that_rings_on_fills_nothing(store: SqliteCallbackStore, m
     await store.record([attempt("1")])
     for place in range(9):
         claim = await store.claim(OUR, ANNA, f"call-{place}", 150.0 + place, SINCE)
-        assert claim.verdict is (Verdict.USED if place else Verdict.RIGHT)
+        assert claim.status is (ClaimStatus.CONSUMED if place else ClaimStatus.GRANTED)
     found = await store._connection.run(lambda database: database.execute("SELECT call_id FROM claims").fetchall())
     assert sorted(found) == [("call-0",), ("call-1",), ("call-2",)]
     await store.record([attempt("2", at=170.0)])
     for again in (False, True):  # a right is remembered, however many have rung
         claim = await store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
-        assert (claim.verdict, claim.again) == (Verdict.RIGHT, again)
+        assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 
 
 async def test_what_was_handed_on_goes_unless_more_was_heard_of_it(store: SqliteCallbackStore) -> None:
@@ -246,7 +246,7 @@ async def test_one_that_fails_takes_none_of_the_others_with_it(store: SqliteCall
         return_exceptions=True,
     )
     assert isinstance(damaged, StoreError)
-    assert (first, second) == (Claim(Verdict.RIGHT, attempt()), Claim(Verdict.USED, attempt()))
+    assert (first, second) == (Claim(ClaimStatus.GRANTED, attempt()), Claim(ClaimStatus.CONSUMED, attempt()))
     assert recorded == [Recorded(attempt(number=ALSO_OURS), Heard.NEW)]
 
 
@@ -260,8 +260,8 @@ async def test_a_callback_that_does_not_wait_any_longer_uses_up_nothing(store: S
         patient = asyncio.ensure_future(store.claim(OUR, ANNA, "call-3", 150.0, SINCE))
         await asyncio.sleep(0)
         impatient.cancel()
-    assert (await ahead).verdict is Verdict.RIGHT
-    assert await patient == Claim(Verdict.RIGHT, attempt())
+    assert (await ahead).status is ClaimStatus.GRANTED
+    assert await patient == Claim(ClaimStatus.GRANTED, attempt())
     assert impatient.cancelled()
 
 
@@ -277,7 +277,7 @@ async def test_one_that_was_called_off_is_not_done_where_each_is_done_by_itself(
         impatient.cancel()
     with pytest.raises(StoreError):
         await damaged
-    assert await store.claim(OUR, ANNA, "call-3", 150.0, SINCE) == Claim(Verdict.RIGHT, attempt())
+    assert await store.claim(OUR, ANNA, "call-3", 150.0, SINCE) == Claim(ClaimStatus.GRANTED, attempt())
 
 
 async def test_who_went_too_late_is_done_and_disturbs_nobody(store: SqliteCallbackStore) -> None:
@@ -316,7 +316,7 @@ async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
     forgetting = asyncio.ensure_future(store.forget({"win-back": 500.0}, 0.0))
     await asyncio.sleep(0)
     claim = await store.claim(OUR, ANNA, "call", 950.0, SINCE)
-    assert (claim.verdict, await forgetting) == (Verdict.RIGHT, 35)
+    assert (claim.status, await forgetting) == (ClaimStatus.GRANTED, 35)
     done = [line for line in said if line.startswith(("COMMIT", "INSERT INTO claims"))]
     assert done.index("COMMIT") <= 1
     assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest

@@ -1,4 +1,4 @@
-"""A connection by itself: whatever the schema, its errors name the file and the mend, and nothing is half done."""
+"""A connection by itself: whatever the schema, its errors name the file and the hint, and nothing is half done."""
 
 import asyncio
 import sqlite3
