@@ -6,7 +6,7 @@ from typing import Any
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
 from dialplan.dataset.problems import DataProblems, Place, Problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 
 # A data file's beginning: a company that calls its subscribers, and the flow of those who call it.
 ACME = """

@@ -15,7 +15,8 @@ from typing import Protocol
 import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.kinds.model import CallbackRule, Campaign, Direction
+from dialplan.kinds.campaign import Campaign, Direction
+from dialplan.kinds.number import CallbackRule
 from dialplan.routing.decide import Decision, Kind, Reason
 from dialplan.routing.table import Entry, RoutingTable
 
@@ -24,7 +25,7 @@ CLOCKS_APART_SECONDS = 5.0  # how far the clocks of Asterisk and router may diff
 
 
 class ClaimStatus(StrEnum):
-    """What a callback got from the history of its pair of number and subscriber. Stores keep these values: never rename one."""
+    """What a callback got from the history of its pair. Stores keep these values: never rename one."""
 
     GRANTED = "right"  # the entitlement was there, and is this call's now
     CONSUMED = "used"  # an earlier callback has consumed it

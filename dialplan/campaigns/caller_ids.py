@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from dialplan.kinds.model import Campaign, Direction, NumberKind
+from dialplan.kinds.campaign import Campaign, Direction
+from dialplan.kinds.number import NumberKind
 from dialplan.routing.table import RoutingTable
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from dialplan.dataset.problems import Fault, quote
-from dialplan.kinds.model import (
+from dialplan.kinds.call_flow import (
     CHOICES_PER_PARAMETER,
     PARAMETER_INTEGER_MAX,
     PARAMETER_NAME_MAX_CHARS,

@@ -16,15 +16,26 @@ import msgspec
 from dialplan.dataset import times
 from dialplan.dataset.parameters import check_declaration, control_characters, number_fault, read_value
 from dialplan.dataset.problems import Fault, Place, Problem, field_name, printable, problem, quote
-from dialplan.kinds import model
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.call_flow import PARAMETER_NAMES_MAX_CHARS, PARAMETERS_PER_FLOW, CallFlow, Parameter, ParameterValue
+from dialplan.kinds.campaign import CALLBACK_WINDOW_MAX_HOURS, CALLER_IDS_PER_CAMPAIGN, Campaign, Direction
+from dialplan.kinds.company import Company
+from dialplan.kinds.fields import CONTEXT_MAX_CHARS, ID_MAX_CHARS, NAME_MAX_CHARS, PRIORITY_MAX, Destination
+from dialplan.kinds.number import (
+    CITY_MAX_CHARS,
+    DESCRIPTION_MAX_CHARS,
+    UPDATES_PER_NUMBER,
+    Number,
+    NumberKind,
+    ScheduledUpdate,
+)
+from dialplan.kinds.registry import ROW_TYPES, Row, RowKind
 from dialplan.numbering import numbers
 
-_ID = re.compile(rf"[a-z0-9-]{{1,{model.ID_MAX_CHARS}}}")
-_CONTEXT = re.compile(rf"[A-Za-z0-9_.@:-]{{1,{model.CONTEXT_MAX_CHARS}}}")
+_ID = re.compile(rf"[a-z0-9-]{{1,{ID_MAX_CHARS}}}")
+_CONTEXT = re.compile(rf"[A-Za-z0-9_.@:-]{{1,{CONTEXT_MAX_CHARS}}}")
 # Of Ringway's own contexts in Asterisk: where a call may be sent. The others trust what their own way in has checked.
 _OWN_CONTEXTS, _OPEN_CONTEXTS = "ringway-", ("ringway-inbound", "ringway-default")
-_EXTEN = re.compile(rf"[A-Za-z0-9_.*#+-]{{1,{model.CONTEXT_MAX_CHARS}}}")
+_EXTEN = re.compile(rf"[A-Za-z0-9_.*#+-]{{1,{CONTEXT_MAX_CHARS}}}")
 
 
 class RawRow(msgspec.Struct):
@@ -58,7 +69,7 @@ _TYPE_HINTS = {
 NO_HOME = Home("", "UTC")
 
 
-def read_row(raw: RawRow, home_of: HomeOf) -> model.Row | list[Problem]:
+def read_row(raw: RawRow, home_of: HomeOf) -> Row | list[Problem]:
     """Read one row. `home_of` gives a company's home by its id, None where there is no such company.
 
     Returns the row, or all that is wrong with it.
@@ -67,12 +78,12 @@ def read_row(raw: RawRow, home_of: HomeOf) -> model.Row | list[Problem]:
     faults: list[tuple[str, Fault]] = []
     home = _home(values, home_of)
     updates = _read_updates(values, home, faults) if raw.kind is RowKind.NUMBER else ()
-    row = _convert(values, model.ROW_TYPES[raw.kind], faults)
+    row = _convert(values, ROW_TYPES[raw.kind], faults)
     if row is not None:
         row = _CHECKS[raw.kind](row, home, faults)
     if faults or row is None:
         return [problem(raw.place, field, fault) for field, fault in faults]
-    if updates and isinstance(row, model.Number):
+    if updates and isinstance(row, Number):
         row = msgspec.structs.replace(row, updates=updates)
     return row
 
@@ -82,10 +93,10 @@ def _home(values: Mapping[str, Any], home_of: HomeOf) -> Home:
     return (home_of(company) if isinstance(company, str) else None) or NO_HOME
 
 
-def _convert(values: dict[str, Any], row_type: type[model.Row], faults: list[tuple[str, Fault]]) -> model.Row | None:
+def _convert(values: dict[str, Any], row_type: type[Row], faults: list[tuple[str, Fault]]) -> Row | None:
     """Types alone. The good row costs one call; only a bad one is looked at field by field."""
     try:
-        row: model.Row = msgspec.convert(values, row_type)
+        row: Row = msgspec.convert(values, row_type)
     except (msgspec.ValidationError, UnicodeError):
         faults.extend(_type_faults(values, row_type))
         return None
@@ -148,7 +159,7 @@ def is_id(text: str) -> bool:
 def _check_id(value: str | None, field: str, faults: list[tuple[str, Fault]]) -> None:
     """Check an id, or the name of another row, which may be left out."""
     if value is not None and not is_id(value):
-        hint = f"use a-z, 0-9 and -, at most {model.ID_MAX_CHARS}"
+        hint = f"use a-z, 0-9 and -, at most {ID_MAX_CHARS}"
         faults.append((field, Fault(f"{quote(value)} is not an id", hint)))
 
 
@@ -159,19 +170,19 @@ def _check_text(value: str, field: str, limit: int, faults: list[tuple[str, Faul
         faults.append((field, fault))
 
 
-def check_destination(destination: model.Destination) -> Iterator[tuple[str, Fault]]:
+def check_destination(destination: Destination) -> Iterator[tuple[str, Fault]]:
     """What Asterisk cannot go to, or its dialplan would take for more than a name: (field, fault) pairs."""
     if not _CONTEXT.fullmatch(destination.context):
-        hint = f"use letters, digits and _ . @ : -, at most {model.CONTEXT_MAX_CHARS}"
+        hint = f"use letters, digits and _ . @ : -, at most {CONTEXT_MAX_CHARS}"
         yield "destination.context", Fault(f"{quote(destination.context)} is not a context", hint)
     elif destination.context.startswith(_OWN_CONTEXTS) and destination.context not in _OPEN_CONTEXTS:
         hint = f"name a context of your dialplan, or one of {', '.join(_OPEN_CONTEXTS)}"
         yield "destination.context", Fault(f"{quote(destination.context)} is Ringway's own, no place for calls", hint)
     if not _EXTEN.fullmatch(destination.exten):
-        hint = f"use letters, digits and _ . * # + -, at most {model.CONTEXT_MAX_CHARS}"
+        hint = f"use letters, digits and _ . * # + -, at most {CONTEXT_MAX_CHARS}"
         yield "destination.exten", Fault(f"{quote(destination.exten)} is not an extension", hint)
-    if not 1 <= destination.priority <= model.PRIORITY_MAX:
-        hint = f"use 1 to {model.PRIORITY_MAX}"
+    if not 1 <= destination.priority <= PRIORITY_MAX:
+        hint = f"use 1 to {PRIORITY_MAX}"
         yield "destination.priority", Fault(f"{quote(destination.priority)} is not a priority", hint)
 
 
@@ -187,9 +198,9 @@ def _read_number(text: str, home: Home, field: str, faults: list[tuple[str, Faul
     return ""
 
 
-def _check_company(row: model.Company, _home: Home, faults: list[tuple[str, Fault]]) -> model.Company:
+def _check_company(row: Company, _home: Home, faults: list[tuple[str, Fault]]) -> Company:
     _check_id(row.id, "id", faults)
-    _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
+    _check_text(row.name, "name", NAME_MAX_CHARS, faults)
     if not numbers.is_region(row.region):
         fault = Fault(f"{quote(row.region)} is not a country", "use its ISO 3166 code, such as GB")
         faults.append(("region", fault))
@@ -201,19 +212,19 @@ def _check_company(row: model.Company, _home: Home, faults: list[tuple[str, Faul
     return row
 
 
-def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fault]]) -> model.CallFlow:
+def _check_call_flow(row: CallFlow, home: Home, faults: list[tuple[str, Fault]]) -> CallFlow:
     _check_id(row.id, "id", faults)
     _check_id(row.company, "company", faults)
-    _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
+    _check_text(row.name, "name", NAME_MAX_CHARS, faults)
     faults.extend(check_destination(row.destination))
-    if len(row.parameters) > model.PARAMETERS_PER_FLOW:
-        fault = Fault(f"{len(row.parameters)} parameters", f"use at most {model.PARAMETERS_PER_FLOW}")
+    if len(row.parameters) > PARAMETERS_PER_FLOW:
+        fault = Fault(f"{len(row.parameters)} parameters", f"use at most {PARAMETERS_PER_FLOW}")
         faults.append(("parameters", fault))
     names_chars = sum(len(parameter.name) + 1 for parameter in row.parameters)
-    if names_chars > model.PARAMETER_NAMES_MAX_CHARS:
-        fault = Fault(f"names of {names_chars} characters in all", f"use at most {model.PARAMETER_NAMES_MAX_CHARS}")
+    if names_chars > PARAMETER_NAMES_MAX_CHARS:
+        fault = Fault(f"names of {names_chars} characters in all", f"use at most {PARAMETER_NAMES_MAX_CHARS}")
         faults.append(("parameters", fault))
-    parameters: list[model.Parameter] = []
+    parameters: list[Parameter] = []
     seen: set[str] = set()
     for place, parameter in enumerate(row.parameters, start=1):
         path = f"parameters[{place}]"
@@ -230,21 +241,21 @@ def _check_call_flow(row: model.CallFlow, home: Home, faults: list[tuple[str, Fa
     return msgspec.structs.replace(row, parameters=tuple(parameters))
 
 
-def _check_campaign(row: model.Campaign, home: Home, faults: list[tuple[str, Fault]]) -> model.Campaign:
+def _check_campaign(row: Campaign, home: Home, faults: list[tuple[str, Fault]]) -> Campaign:
     _check_id(row.id, "id", faults)
     _check_id(row.company, "company", faults)
-    _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
+    _check_text(row.name, "name", NAME_MAX_CHARS, faults)
     faults.extend(check_destination(row.destination))
-    if not 1 <= row.callback_window_hours <= model.CALLBACK_WINDOW_MAX_HOURS:
-        fault = Fault(f"{quote(row.callback_window_hours)} hours", f"use 1 to {model.CALLBACK_WINDOW_MAX_HOURS}")
+    if not 1 <= row.callback_window_hours <= CALLBACK_WINDOW_MAX_HOURS:
+        fault = Fault(f"{quote(row.callback_window_hours)} hours", f"use 1 to {CALLBACK_WINDOW_MAX_HOURS}")
         faults.append(("callback_window_hours", fault))
-    if row.direction is model.Direction.INBOUND:
+    if row.direction is Direction.INBOUND:
         for field in ("accept_incoming", "caller_ids"):
             if getattr(row, field):
                 fault = Fault("an inbound campaign has no such setting", "take it out or make it outbound")
                 faults.append((field, fault))
-    if len(row.caller_ids) > model.CALLER_IDS_PER_CAMPAIGN:
-        fault = Fault(f"{len(row.caller_ids)} numbers", f"use at most {model.CALLER_IDS_PER_CAMPAIGN}")
+    if len(row.caller_ids) > CALLER_IDS_PER_CAMPAIGN:
+        fault = Fault(f"{len(row.caller_ids)} numbers", f"use at most {CALLER_IDS_PER_CAMPAIGN}")
         faults.append(("caller_ids", fault))
     shown = [
         _read_number(text, home, f"caller_ids[{place}]", faults) for place, text in enumerate(row.caller_ids, start=1)
@@ -252,16 +263,16 @@ def _check_campaign(row: model.Campaign, home: Home, faults: list[tuple[str, Fau
     return msgspec.structs.replace(row, caller_ids=tuple(dict.fromkeys(shown)))
 
 
-def _check_number(row: model.Number, home: Home, faults: list[tuple[str, Fault]]) -> model.Number:
+def _check_number(row: Number, home: Home, faults: list[tuple[str, Fault]]) -> Number:
     number = _read_number(row.number, home, "number", faults)
     for field in ("company", "call_flow", "inbound_campaign"):
         _check_id(getattr(row, field), field, faults)
-    _check_text(row.city, "city", model.CITY_MAX_CHARS, faults)
-    _check_text(row.name, "name", model.NAME_MAX_CHARS, faults)
-    _check_text(row.description, "description", model.DESCRIPTION_MAX_CHARS, faults)
-    if row.kind is model.NumberKind.RESERVED and row.company is None:
+    _check_text(row.city, "city", CITY_MAX_CHARS, faults)
+    _check_text(row.name, "name", NAME_MAX_CHARS, faults)
+    _check_text(row.description, "description", DESCRIPTION_MAX_CHARS, faults)
+    if row.kind is NumberKind.RESERVED and row.company is None:
         faults.append(("company", Fault("a reserved number belongs to a company", "name it, or make it a pool number")))
-    if row.kind is model.NumberKind.POOL and row.company is not None:
+    if row.kind is NumberKind.POOL and row.company is not None:
         faults.append(("company", Fault("a pool number belongs to no company", "take it out, or make it reserved")))
     if row.call_flow is not None and row.inbound_campaign is not None:
         fault = Fault("a call flow and an inbound campaign at once", "keep one of them")
@@ -275,22 +286,20 @@ class _RawUpdate(msgspec.Struct, forbid_unknown_fields=True):
     at: Any
     call_flow: str | None = None
     inbound_campaign: str | None = None
-    parameters: dict[str, model.ParameterValue] | None = None
+    parameters: dict[str, ParameterValue] | None = None
 
 
-def _read_updates(
-    values: dict[str, Any], home: Home, faults: list[tuple[str, Fault]]
-) -> tuple[model.ScheduledUpdate, ...]:
+def _read_updates(values: dict[str, Any], home: Home, faults: list[tuple[str, Fault]]) -> tuple[ScheduledUpdate, ...]:
     """Take `updates` out of `values` and read them into the order of their times."""
     raw = values.pop("updates", ())
     if not isinstance(raw, list | tuple):
         faults.append(("updates", Fault("not a list of updates", 'write [ { at = "…", call_flow = "…" } ]')))
         return ()
-    if len(raw) > model.UPDATES_PER_NUMBER:
-        faults.append(("updates", Fault(f"{len(raw)} updates", f"use at most {model.UPDATES_PER_NUMBER}")))
+    if len(raw) > UPDATES_PER_NUMBER:
+        faults.append(("updates", Fault(f"{len(raw)} updates", f"use at most {UPDATES_PER_NUMBER}")))
         return ()
     zone = None if home is NO_HOME else times.zone(home.timezone)
-    updates: dict[Any, model.ScheduledUpdate] = {}
+    updates: dict[Any, ScheduledUpdate] = {}
     for place, each in enumerate(raw, start=1):
         path = f"updates[{place}]"
         if not isinstance(each, dict):
@@ -311,7 +320,7 @@ def _read_updates(
         _check_id(update.inbound_campaign, f"{path}.inbound_campaign", faults)
         if at in updates:
             faults.append((f"{path}.at", Fault(f"another update has the same time, {times.shown(at)}", "keep one")))
-        updates[at] = model.ScheduledUpdate(at, update.call_flow, update.inbound_campaign, update.parameters)
+        updates[at] = ScheduledUpdate(at, update.call_flow, update.inbound_campaign, update.parameters)
     return tuple(updates[at] for at in sorted(updates))
 
 
@@ -323,7 +332,7 @@ def _update_fault(update: _RawUpdate) -> Fault | None:
     return None
 
 
-_CHECKS: dict[RowKind, Callable[[Any, Home, list[tuple[str, Fault]]], model.Row]] = {
+_CHECKS: dict[RowKind, Callable[[Any, Home, list[tuple[str, Fault]]], Row]] = {
     RowKind.COMPANY: _check_company,
     RowKind.CALL_FLOW: _check_call_flow,
     RowKind.CAMPAIGN: _check_campaign,

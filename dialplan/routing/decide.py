@@ -10,7 +10,9 @@ from typing import Protocol
 
 import msgspec
 
-from dialplan.kinds.model import CallFlow, Campaign, Destination, ParameterValue
+from dialplan.kinds.call_flow import CallFlow, ParameterValue
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
 from dialplan.routing.table import Assigned, Entry, RoutingTable
 

@@ -11,7 +11,10 @@ from dialplan.campaigns.attempts import Attempt
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.dataset import times
 from dialplan.dataset.problems import quote
-from dialplan.kinds.model import CallbackRule, CallFlow, Campaign, Destination
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import CallbackRule
 from dialplan.numbering.numbers import Unreadable, national
 from dialplan.routing.decide import Call, Decision, Kind, Reason
 from dialplan.routing.table import Assigned, Entry

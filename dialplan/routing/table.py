@@ -15,19 +15,12 @@ from typing import Any
 
 import msgspec
 
-from dialplan.kinds.model import Assignment as RowAssignment
-from dialplan.kinds.model import (
-    CallbackRule,
-    CallFlow,
-    Campaign,
-    Company,
-    Number,
-    ParameterValue,
-    Row,
-    RowKind,
-    Status,
-    assignments,
-)
+from dialplan.kinds.call_flow import CallFlow, ParameterValue
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.company import Company
+from dialplan.kinds.number import Assignment as RowAssignment
+from dialplan.kinds.number import CallbackRule, Number, Status, assignments
+from dialplan.kinds.registry import Row, RowKind
 
 _DIGEST_END = 2**52  # a metric's value is a float, which tells all numbers below that apart
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -15,7 +15,7 @@ from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, called_back, may_claim
 from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, choice
 from dialplan.campaigns.reports import read_report
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
 from dialplan.routing.table import Entry, RoutingTable

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from dialplan.campaigns.caller_ids import Shown
 from dialplan.dataset.parameters import delivered
-from dialplan.kinds.model import CallFlow, Campaign
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign
 from dialplan.routing.decide import Decision
 from router.agi.messages import mset, pair, split_pairs
 from router.config.limits import ANSWER_CACHE_MAX_BYTES, COMMAND_MAX_BYTES

@@ -14,7 +14,7 @@ import msgspec
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
 from dialplan.dataset.problems import DataProblems
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 from router.config.settings import from_process
 from router.management import data_files as files
 from router.store.api import Commit, Store

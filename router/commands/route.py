@@ -12,7 +12,11 @@ from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault, printable, quote
 from dialplan.dataset.times import read_time, shown, zone
-from dialplan.kinds.model import CallFlow, Campaign, Company, Number, Row, RowKind, assignments
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.company import Company
+from dialplan.kinds.number import Number, assignments
+from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Unreadable, is_region, normalise
 from dialplan.routing.decide import Call, Decision, decide
 from dialplan.routing.explain import Explanation, Step

@@ -1,4 +1,4 @@
-"""Every bound of the router, once, with its reason. Those of the data set itself stand in `dialplan.kinds.model`."""
+"""Every bound of the router, once, with its reason. Those of the data set itself stand in `dialplan.kinds`."""
 
 # --- FastAGI, from the wire ---------------------------------------------------------------------------------------
 # A real Asterisk sends about 510 bytes. But it copies a caller's diverting number whole, and a SIP message may have

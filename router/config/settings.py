@@ -11,7 +11,7 @@ import msgspec
 
 from dialplan.dataset.problems import printable, quote
 from dialplan.dataset.reader import check_destination, is_id
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare, is_region
 from router.config.limits import DEADLINE_MAX_MS
 

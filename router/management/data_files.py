@@ -17,7 +17,7 @@ import msgspec
 
 from dialplan.dataset.problems import Place, Problem, printable, quote
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 from router.config.limits import DATA_FILE_MAX_BYTES
 
 STANDARD_INPUT = "-"

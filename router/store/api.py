@@ -8,7 +8,7 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 
 ChangedRow: TypeAlias = tuple[RowKind, str, Row | None]
 Prepare: TypeAlias = Callable[[Stored], ChangeSet]

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from dialplan.kinds.model import ROW_TYPES, Row, RowKind
+from dialplan.kinds.registry import ROW_TYPES, Row, RowKind
 
 # As stored: never renumber.
 CODES = {RowKind.COMPANY: 1, RowKind.CALL_FLOW: 2, RowKind.CAMPAIGN: 3, RowKind.NUMBER: 4}

@@ -12,7 +12,9 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
 from dialplan.dataset.changes import ChangeSet
-from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import Row, RowKind
 from router.observe.metrics import Metrics
 from router.store.api import Commit, Prepare, StoreError
 from router.store.redis import store as store_redis

@@ -15,7 +15,9 @@ from typing import Self
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import Row, RowKind
 from router.store.sqlite.store import SqliteStore
 from tests.integration import large
 from tests.processes import (

@@ -13,7 +13,10 @@ from contextlib import ExitStack
 import pytest
 
 from dialplan.dataset.changes import ChangeSet
-from dialplan.kinds.model import CallFlow, Destination, Number, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number
+from dialplan.kinds.registry import Row, RowKind
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore
 from tests.fastagi import environment_lines, place

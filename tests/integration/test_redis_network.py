@@ -8,7 +8,7 @@ import pytest
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.store.api import Commit, StoreError
 from router.store.redis import callback_scripts
 from router.store.redis import scripts as redis_scripts

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, prepare
-from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import Row, RowKind
 from router.store.api import Prepare
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore

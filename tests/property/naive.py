@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any, NamedTuple
 
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from tests.samples import Entry
 
 

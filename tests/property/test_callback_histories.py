@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dialplan.campaigns.attempts import AttemptReport, Outcome
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import RoutingTable

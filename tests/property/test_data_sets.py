@@ -12,7 +12,7 @@ from hypothesis import given
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
 from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.model import Row, RowKind, key_of
+from dialplan.kinds.registry import Row, RowKind, key_of
 from router.management import data_files as files
 from tests.property.datasets import ANY_ROWS, as_rows, good_sets, tried
 from tests.samples import Entry, Held, held

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from dialplan.dataset.changes import ChangeSet, prepare
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import DataProblems
-from dialplan.kinds.model import CallFlow, Destination, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, decide
 from dialplan.routing.table import Assigned, Patch, RoutingTable

@@ -11,7 +11,11 @@ from typing import TypeAlias
 
 from dialplan.dataset import times
 from dialplan.dataset.problems import Fault
-from dialplan.kinds.model import CallFlow, Campaign, Company, Number, Row, assignments
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.company import Company
+from dialplan.kinds.number import Number, assignments
+from dialplan.kinds.registry import Row
 
 FlowOf: TypeAlias = Callable[[str], CallFlow | None]
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 import msgspec
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.config.limits import (
     REDIS_LOCK_LOOK_SECONDS,
     REDIS_LOCK_SECONDS,

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 from router.config.limits import REDIS_GETS_MAX
 from router.store.codec import CODES, decode
 from router.store.work import Work

@@ -15,7 +15,8 @@ from dialplan.campaigns.callbacks import (
     rule_of,
     used_until,
 )
-from dialplan.kinds.model import CallbackRule, Destination
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import CallbackRule
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
 from tests.samples import campaign, company, flow, number

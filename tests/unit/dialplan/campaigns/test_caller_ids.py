@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 
 from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, Why, choice
-from dialplan.kinds.model import NumberKind
+from dialplan.kinds.number import NumberKind
 from dialplan.routing.table import Patch, RoutingTable
 from tests.samples import Entry, campaign, company, number
 from tests.tables import table_of

@@ -4,7 +4,10 @@ import pytest
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
 from dialplan.dataset.problems import Problem
-from dialplan.kinds.model import CallFlow, Company, Number, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.company import Company
+from dialplan.kinds.number import Number
+from dialplan.kinds.registry import RowKind
 from tests.samples import Entry, Held, campaign, company, fields, flow, held, number, raw, refused
 
 TEXT = {"name": "TEXT", "type": "text"}

@@ -12,7 +12,8 @@ from dialplan.dataset.parameters import (
     read_values,
 )
 from dialplan.dataset.problems import Fault
-from dialplan.kinds.model import CallFlow, Destination, Parameter, ParameterType, ParameterValue
+from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType, ParameterValue
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Unreadable
 
 

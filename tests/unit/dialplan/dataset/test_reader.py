@@ -5,7 +5,12 @@ import pytest
 
 from dialplan.dataset.problems import Place, Problem
 from dialplan.dataset.reader import Home, RawRow, check_destination, read_row
-from dialplan.kinds.model import CallFlow, Campaign, Company, Destination, Number, Row, RowKind, ScheduledUpdate
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.company import Company
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number, ScheduledUpdate
+from dialplan.kinds.registry import Row, RowKind
 from tests.samples import Entry, campaign, company, fields, flow, number
 
 HOMES = {"acme": Home("GB", "Europe/London"), "globex": Home("US", "America/New_York")}

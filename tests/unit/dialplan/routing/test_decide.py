@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Reason, decide, in_force
 from dialplan.routing.table import Assigned, Entry, Patch, RoutingTable

@@ -4,7 +4,10 @@ import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.model import CallbackRule, Campaign, Destination, Direction, RowKind
+from dialplan.kinds.campaign import Campaign, Direction
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import CallbackRule
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
 from dialplan.routing.explain import Explanation, Step

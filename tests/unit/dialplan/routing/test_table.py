@@ -1,7 +1,8 @@
 import datetime as dt
 import gc
 
-from dialplan.kinds.model import Number, NumberKind, Row, RowKind, ScheduledUpdate, Status
+from dialplan.kinds.number import Number, NumberKind, ScheduledUpdate, Status
+from dialplan.kinds.registry import Row, RowKind
 from dialplan.routing.table import Assigned, Entry, Patch, RoutingTable
 from tests.samples import campaign, company, flow, held, number
 

@@ -7,7 +7,7 @@ import structlog
 
 from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Reason
 from dialplan.routing.table import Entry, RoutingTable

@@ -13,7 +13,10 @@ import structlog
 
 from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.model import CallFlow, Destination, Number, NumberKind, Parameter, ParameterType, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number, NumberKind
+from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind, Reason
 from dialplan.routing.table import Entry, Patch, RoutingTable

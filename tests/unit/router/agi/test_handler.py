@@ -5,17 +5,11 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.kinds.model import (
-    CallFlow,
-    Company,
-    Destination,
-    Number,
-    NumberKind,
-    Parameter,
-    ParameterType,
-    Row,
-    RowKind,
-)
+from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType
+from dialplan.kinds.company import Company
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number, NumberKind
+from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind, Reason
 from dialplan.routing.table import Patch, RoutingTable

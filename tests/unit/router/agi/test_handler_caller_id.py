@@ -3,7 +3,7 @@
 import pytest
 
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.model import Company
+from dialplan.kinds.company import Company
 from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler
 from tests.fastagi import executed

@@ -7,7 +7,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.routing.decide import Decision, Kind, Reason
 from router.callbacks import service as callbacks
 from router.callbacks.service import StoreDown

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 from router.commands import data
 from router.management import data_files as files
 from router.store.work import Work

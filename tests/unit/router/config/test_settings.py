@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dialplan.kinds.model import Destination
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from router.config.settings import Ami, Settings, SettingsError, from_process, load
 

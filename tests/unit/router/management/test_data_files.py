@@ -10,7 +10,7 @@ import pytest
 
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.management import data_files as files
 from tests.samples import campaign, company, flow, held, number

@@ -1,7 +1,9 @@
 """What the tests of stores put in and read back."""
 
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
-from dialplan.kinds.model import CallFlow, Destination, Row, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import Row, RowKind
 from router.store.api import Commit, Prepare, Reading, Store
 from tests.samples import Entry, raw
 

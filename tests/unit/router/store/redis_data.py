@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.store.api import Prepare, Store, StoreError
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore

@@ -8,7 +8,8 @@ import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.dataset.problems import DataProblems
-from dialplan.kinds.model import Number, Row, RowKind
+from dialplan.kinds.number import Number
+from dialplan.kinds.registry import Row, RowKind
 from router.config import limits
 from router.store.api import ChangedRow, Commit, Reading, Store
 from tests.samples import Entry, campaign, company, flow, number

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from dialplan.kinds.model import Row, RowKind
+from dialplan.kinds.registry import Row, RowKind
 from router.store.codec import CODES, MalformedError, decode, encode
 from tests.samples import campaign, company, flow, held, number
 

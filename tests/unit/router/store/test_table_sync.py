@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.observe.metrics import Metrics
 from router.store import table_sync as sync
 from router.store.api import ChangedRow, Commit, Prepare, Reading, Store, StoreError

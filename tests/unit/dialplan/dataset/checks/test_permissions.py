@@ -6,7 +6,10 @@ import pytest
 from dialplan.dataset.checks.permissions import forbidden
 from dialplan.dataset.problems import Place
 from dialplan.dataset.reader import Home, RawRow, read_row
-from dialplan.kinds.model import CallFlow, Destination, Number, Row
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number
+from dialplan.kinds.registry import Row
 from tests.samples import Entry, campaign, company, flow, number
 
 LOCKED = CallFlow("locked", "Locked", Destination("flow-locked"), locked=True)

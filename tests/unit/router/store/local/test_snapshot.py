@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.store.api import StoreError
 from router.store.local import snapshot as store_snapshot
 from tests.samples import campaign, company, flow, number

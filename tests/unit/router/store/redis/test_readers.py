@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from dialplan.dataset.changes import ChangeSet
-from dialplan.kinds.model import Number, RowKind
+from dialplan.kinds.number import Number
+from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.store.api import Prepare, StoreError
 from router.store.redis import store as store_redis

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.model import CallFlow, Destination, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.store.api import Commit, StoreError
 from router.store.redis import store as store_redis

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dialplan.kinds.model import CallFlow, Destination, RowKind
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import RowKind
 from router.store.codec import CODES, encode
 from router.store.redis import stored_rows as redis_stored
 from router.store.redis.stored_rows import StoredRows

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.observe.metrics import Metrics
 from router.store.api import ChangedRow, Reading, Store, StoreError
 from router.store.redis import callbacks as redis_callbacks

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dialplan.kinds.model import RowKind
+from dialplan.kinds.registry import RowKind
 from router.store.api import StoreError
 from router.store.sqlite import store as sqlite
 from router.store.sqlite.store import SqliteStore, from_url

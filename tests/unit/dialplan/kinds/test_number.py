@@ -3,21 +3,12 @@ import datetime as dt
 import msgspec
 import pytest
 
-from dialplan.kinds.model import (
-    ROW_TYPES,
-    Assignment,
-    CallFlow,
-    Campaign,
-    Company,
-    Destination,
-    Direction,
-    Number,
-    Row,
-    RowKind,
-    ScheduledUpdate,
-    assignments,
-    key_of,
-)
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign, Direction
+from dialplan.kinds.company import Company
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Assignment, Number, ScheduledUpdate, assignments
+from dialplan.kinds.registry import ROW_TYPES, Row, RowKind, key_of
 
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
