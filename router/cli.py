@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dialplan.dataset.problems import quote
+from dialplan.wording import quote
 from router.commands import attempts, data, live, route
 from router.config.settings import SettingsError, from_process
 from router.store.api import StoreError

@@ -12,7 +12,7 @@ import msgspec
 
 from dialplan.dataset import parameters, times
 from dialplan.dataset.checks import permissions
-from dialplan.dataset.problems import DataProblems, Fault, Place, Problem, field_name, problem, quote
+from dialplan.dataset.problems import DataProblems, Fault, Place, Problem, field_name, problem
 from dialplan.dataset.reader import NO_HOME, Home, RawRow, is_id, read_row
 from dialplan.kinds.call_flow import CallFlow, ParameterValue
 from dialplan.kinds.campaign import Campaign, Direction
@@ -20,6 +20,7 @@ from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number, assignments
 from dialplan.kinds.registry import ROW_TYPES, Row, RowKind, key_of
 from dialplan.numbering.numbers import Bare, is_region, normalise
+from dialplan.wording import quote
 
 R = TypeVar("R")
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from dialplan.dataset.problems import Fault, quote
+from dialplan.dataset.problems import Fault
 from dialplan.kinds.call_flow import (
     CHOICES_PER_PARAMETER,
     PARAMETER_INTEGER_MAX,
@@ -15,6 +15,7 @@ from dialplan.kinds.call_flow import (
     ParameterValue,
 )
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
+from dialplan.wording import quote
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

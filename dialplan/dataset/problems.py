@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-_QUOTE_MAX_CHARS = 60
+from dialplan.wording import quote
+
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -56,24 +57,6 @@ class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not on
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))  # made when it is asked for: there may be a million
-
-
-def quote(value: object) -> str:
-    """A value as it may stand in a message: on one line, printable, of bounded length.
-
-    Data comes from files and pages of other people: what is not printable is shown as an escape.
-    """
-    try:
-        text = str(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
-        text = f"a very large {type(value).__name__}"
-    shown = printable(re.sub(r'["\\]', r"\\\g<0>", text[:_QUOTE_MAX_CHARS]))
-    return f'"{shown}…"' if len(text) > _QUOTE_MAX_CHARS else f'"{shown}"'
-
-
-def printable(text: str) -> str:
-    """Text on one line: what is not printable as an escape."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def field_name(name: str) -> str:

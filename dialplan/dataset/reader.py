@@ -15,7 +15,7 @@ import msgspec
 
 from dialplan.dataset import times
 from dialplan.dataset.parameters import check_declaration, control_characters, number_fault, read_value
-from dialplan.dataset.problems import Fault, Place, Problem, field_name, printable, problem, quote
+from dialplan.dataset.problems import Fault, Place, Problem, field_name, problem
 from dialplan.kinds.call_flow import PARAMETER_NAMES_MAX_CHARS, PARAMETERS_PER_FLOW, CallFlow, Parameter, ParameterValue
 from dialplan.kinds.campaign import CALLBACK_WINDOW_MAX_HOURS, CALLER_IDS_PER_CAMPAIGN, Campaign, Direction
 from dialplan.kinds.company import Company
@@ -30,6 +30,7 @@ from dialplan.kinds.number import (
 )
 from dialplan.kinds.registry import ROW_TYPES, Row, RowKind
 from dialplan.numbering import numbers
+from dialplan.wording import printable, quote
 
 _ID = re.compile(rf"[a-z0-9-]{{1,{ID_MAX_CHARS}}}")
 _CONTEXT = re.compile(rf"[A-Za-z0-9_.@:-]{{1,{CONTEXT_MAX_CHARS}}}")

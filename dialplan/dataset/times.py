@@ -4,7 +4,8 @@ import datetime as dt
 import re
 import zoneinfo
 
-from dialplan.dataset.problems import Fault, quote
+from dialplan.dataset.problems import Fault
+from dialplan.wording import quote
 
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?")
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)

@@ -10,7 +10,6 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.dataset import times
-from dialplan.dataset.problems import quote
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.fields import Destination
@@ -18,6 +17,7 @@ from dialplan.kinds.number import CallbackRule
 from dialplan.numbering.numbers import Unreadable, national
 from dialplan.routing.decide import Call, Decision, Kind, Reason
 from dialplan.routing.table import Assigned, Entry
+from dialplan.wording import quote
 
 
 class Step(msgspec.Struct, frozen=True):

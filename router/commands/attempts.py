@@ -7,8 +7,8 @@ import datetime as dt
 import msgspec
 
 from dialplan.campaigns.attempts import Attempt
-from dialplan.dataset.problems import printable, quote
 from dialplan.numbering.numbers import Unreadable, normalise
+from dialplan.wording import printable, quote
 from router.commands.data import print_json
 from router.config.settings import Settings, from_process
 from router.store.factory import stores_of

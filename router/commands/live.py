@@ -8,7 +8,7 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dialplan.dataset.problems import printable, quote
+from dialplan.wording import printable, quote
 from router.agi.client import AgiClientError, ask
 from router.commands.data import print_json
 from router.config.limits import STATUS_TIMEOUT_SECONDS

@@ -10,7 +10,7 @@ import msgspec
 from dialplan.campaigns.callbacks import ClaimStatus, History, called_back, claim_of, earliest, may_claim, rule_of
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
-from dialplan.dataset.problems import Fault, printable, quote
+from dialplan.dataset.problems import Fault
 from dialplan.dataset.times import read_time, shown, zone
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
@@ -21,6 +21,7 @@ from dialplan.numbering.numbers import Unreadable, is_region, normalise
 from dialplan.routing.decide import Call, Decision, decide
 from dialplan.routing.explain import Explanation, Step
 from dialplan.routing.table import Entry, Patch, RoutingTable
+from dialplan.wording import printable, quote
 from router.commands.data import print_json, with_store
 from router.config.settings import Settings, from_process
 from router.store.api import NoStoreError, Store, Use

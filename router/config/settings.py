@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias, get_origin
 
 import msgspec
 
-from dialplan.dataset.problems import printable, quote
 from dialplan.dataset.reader import check_destination, is_id
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare, is_region
+from dialplan.wording import printable, quote
 from router.config.limits import DEADLINE_MAX_MS
 
 Format: TypeAlias = Literal["json", "console"]

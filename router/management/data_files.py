@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
-from dialplan.dataset.problems import Place, Problem, printable, quote
+from dialplan.dataset.problems import Place, Problem
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import Row, RowKind
+from dialplan.wording import printable, quote
 from router.config.limits import DATA_FILE_MAX_BYTES
 
 STANDARD_INPUT = "-"

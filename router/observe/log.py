@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
+from dialplan.wording import printable
 from router.config.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
 from router.config.settings import Format, Level
 
@@ -177,9 +178,7 @@ def _escape_controls(_logger: Any, _name: str, event: structlog.typing.EventDict
 
 
 def _printable(value: Any) -> Any:
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def _to_json(event: Any, **_: Any) -> bytes:

@@ -114,13 +114,14 @@ def test_each_part_of_the_dialplan_knows_only_what_is_below_it(part: str) -> Non
     for name, path in NAMES.items():
         if under(name, {part}):
             known = {module for module in imports(path) if under(module, {"dialplan"})}
-            assert {module for module in known if not under(module, {part} | DIALPLAN_MAY_IMPORT[part])} == set(), name
+            allowed = {part, "dialplan.wording"} | DIALPLAN_MAY_IMPORT[part]
+            assert {module for module in known if not under(module, allowed)} == set(), name
 
 
 def test_every_part_has_a_rule() -> None:
     parts = {".".join(name.split(".")[:2]) for name in NAMES if "." in name}
     ruled = set(ROUTER_MAY_IMPORT) | set(DIALPLAN_MAY_IMPORT)
-    assert parts - ruled == {"router.__main__", "router.app", "router.cli"}
+    assert parts - ruled == {"dialplan.wording", "router.__main__", "router.app", "router.cli"}
 
 
 def test_nothing_imports_in_a_circle() -> None:

@@ -5,7 +5,7 @@ import urllib.parse
 
 import msgspec
 
-from dialplan.dataset.problems import quote
+from dialplan.wording import quote
 from router.store.api import StoreError
 
 _PORT, _SENTINEL_PORT = 6379, 26379

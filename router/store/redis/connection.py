@@ -22,7 +22,7 @@ from redis.asyncio.sentinel import MasterNotFoundError, SentinelManagedSSLConnec
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 
-from dialplan.dataset.problems import quote
+from dialplan.wording import quote
 from router.config.limits import REDIS_COMMAND_SECONDS, REDIS_CONNECT_SECONDS, REDIS_CONNECTIONS_MAX
 from router.store.api import StoreError
 from router.store.redis.address import Address, Options

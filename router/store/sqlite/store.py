@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.dataset.problems import quote
 from dialplan.kinds.registry import Row, RowKind
+from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.store.api import ChangedRow, Commit, Prepare, Reading, StoreError
 from router.store.codec import CODES, MalformedError, decode, encode

@@ -1,6 +1,6 @@
 import pytest
 
-from dialplan.dataset.problems import DataProblems, Fault, Place, Problem, field_name, printable, problem, quote
+from dialplan.dataset.problems import DataProblems, Fault, Place, Problem, field_name, problem
 
 
 def test_a_problem_reads_as_place_thing_and_mend_on_one_line() -> None:
@@ -18,40 +18,6 @@ def test_data_problems_carries_all_of_them_and_says_all_of_them() -> None:
     error = DataProblems(iter(found))
     assert error.problems == found
     assert str(error).splitlines() == [str(each) for each in found]
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("plain", '"plain"'),
-        ("", '""'),
-        ('say "yes"', r'"say \"yes\""'),
-        ("back\\slash", r'"back\\slash"'),
-        ("two\nlines", r'"two\nlines"'),
-        ("\x1b[2J", r'"\x1b[2J"'),
-        ("\u202eoverride", r'"\u202eoverride"'),
-        ("\ud800", r'"\ud800"'),
-        ("Привет", '"Привет"'),
-        (17, '"17"'),
-        (None, '"None"'),
-    ],
-)
-def test_a_quoted_value_stays_on_its_line(value: object, shown: str) -> None:
-    assert quote(value) == shown
-
-
-def test_a_quoted_value_has_bounds() -> None:
-    assert quote("x" * 60) == '"' + "x" * 60 + '"'
-    assert quote("x" * 61) == '"' + "x" * 60 + '…"'
-
-
-def test_what_python_itself_cannot_print_is_named_by_its_type() -> None:
-    assert quote(1 << 100_000) == '"a very large int"'
-
-
-def test_printable_text_is_left_alone() -> None:
-    assert printable('a b é \\ "') == 'a b é \\ "'
-    assert printable("a\0b\u2028") == r"a\x00b\u2028"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""Codes with arguments -> sentences, in the one place where that is done.
+
+What may be wrong with data, and what a step of a decision may come to, is a `Code`: a stable word for programs, and its
+English sentence, declared beside the rule. Another language brings a catalogue of the same words.
+"""
+
+import re
+import string
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+_QUOTE_MAX_CHARS = 60
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Something that may be said. `slug` is stable: programs and translations know it by that.
+
+    `text` and `hint` (what to do about it) name their arguments in braces; `{name!q}` puts one in quotes.
+    """
+
+    slug: str
+    text: str
+    hint: str = ""
+
+
+def say(text: str, arguments: Mapping[str, object]) -> str:
+    """The sentence `text` with its arguments in their places, on one line."""
+    return _Sentences().vformat(text, (), arguments)
+
+
+class _Sentences(string.Formatter):
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        if conversion == "q":
+            return quote(value)
+        return super().convert_field(value, conversion)
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return printable(str(super().format_field(value, format_spec)))
+
+
+def quote(value: object) -> str:
+    """A value as it may stand in a message: on one line, printable, of bounded length.
+
+    Data comes from files and pages of other people: what is not printable is shown as an escape.
+    """
+    try:
+        text = str(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
+        text = f"a very large {type(value).__name__}"
+    shown = printable(re.sub(r'["\\]', r"\\\g<0>", text[:_QUOTE_MAX_CHARS]))
+    return f'"{shown}…"' if len(text) > _QUOTE_MAX_CHARS else f'"{shown}"'
+
+
+def printable(text: str) -> str:
+    """Text on one line: what is not printable as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,54 @@
+import pytest
+
+from dialplan.wording import printable, quote, say
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("there is no flow {flow!q}", {"flow": "x"}, 'there is no flow "x"'),
+        ("use at most {limit}", {"limit": 5}, "use at most 5"),
+        ("write { at } or {{ at }}".replace("{ at }", "{{ at }}"), {}, "write { at } or { at }"),
+        ("{name}", {"name": "a\nb"}, r"a\nb"),
+        ("{name!q}", {"name": "a\nb"}, r'"a\nb"'),
+        ("{name!q}", {"name": "{other}"}, '"{other}"'),
+    ],
+)
+def test_a_sentence_takes_its_arguments_as_they_may_be_shown(
+    text: str, arguments: dict[str, object], said: str
+) -> None:
+    assert say(text, arguments) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", '"plain"'),
+        ("", '""'),
+        ('say "yes"', r'"say \"yes\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("two\nlines", r'"two\nlines"'),
+        ("\x1b[2J", r'"\x1b[2J"'),
+        ("\u202eoverride", r'"\u202eoverride"'),
+        ("\ud800", r'"\ud800"'),
+        ("Привет", '"Привет"'),
+        (17, '"17"'),
+        (None, '"None"'),
+    ],
+)
+def test_a_quoted_value_stays_on_its_line(value: object, shown: str) -> None:
+    assert quote(value) == shown
+
+
+def test_a_quoted_value_has_bounds() -> None:
+    assert quote("x" * 60) == '"' + "x" * 60 + '"'
+    assert quote("x" * 61) == '"' + "x" * 60 + '…"'
+
+
+def test_what_python_itself_cannot_print_is_named_by_its_type() -> None:
+    assert quote(1 << 100_000) == '"a very large int"'
+
+
+def test_printable_text_is_left_alone() -> None:
+    assert printable('a b é \\ "') == 'a b é \\ "'
+    assert printable("a\0b\u2028") == r"a\x00b\u2028"
