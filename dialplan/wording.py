@@ -7,7 +7,7 @@ English sentence, declared beside the rule. Another language brings a catalogue 
 import re
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,6 +24,42 @@ class Code(msgspec.Struct, frozen=True):
     text: str
     hint: str = ""
 
+    def __call__(self, **arguments: object) -> "Message":
+        """This with its arguments."""
+        return Message(self, arguments)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A code with its arguments: plain values, or messages that stand inside the sentence."""
+
+    code: Code
+    arguments: dict[str, object]
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return say(self.code.text, self.arguments)
+
+    @property
+    def hint(self) -> str:
+        """What to do about it; empty where there is nothing to do."""
+        return say(self.code.hint, self.arguments)
+
+    def plain(self) -> dict[str, object]:
+        """The arguments as JSON has them: a message inside as its own code and arguments."""
+        return {
+            name: {"code": each.code.slug, "arguments": each.plain()} if isinstance(each, Message) else each
+            for name, each in self.arguments.items()
+        }
+
+
+class Trace(Protocol):
+    """Is told what each step of a decision came to, while it is made."""
+
+    def step(self, name: str, outcome: str, details: Message) -> None:
+        """The step `name` came to `outcome`; `details` say why."""
+        ...
+
 
 def say(text: str, arguments: Mapping[str, object]) -> str:
     """The sentence `text` with its arguments in their places, on one line."""
@@ -37,6 +73,8 @@ class _Sentences(string.Formatter):
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, Message):
+            return value.text
         return printable(str(super().format_field(value, format_spec)))
 
 

@@ -8,9 +8,6 @@ from enum import StrEnum
 
 import msgspec
 
-from dialplan.numbering.numbers import Bare, Unreadable, normalise
-from dialplan.routing.table import RoutingTable
-
 ATTEMPT_ID_MAX_CHARS = 200  # a unique id of Asterisk (150), and what tells attempts of one channel apart
 # Q.850 causes of a call that came to the subscriber and was not taken: user busy, no user responding, no answer from
 # user (alerted), call rejected.
@@ -95,25 +92,3 @@ class AttemptReport(msgspec.Struct, frozen=True):
     subscriber: str
     at: float  # its end, epoch seconds UTC
     outcome: Outcome
-
-
-def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
-    """The attempt in what a witness saw, or why there is none in it.
-
-    National numbers are read in the region of the campaign's company, with `region` where that is not known.
-    """
-    campaign = table.campaigns.get(report.campaign)
-    if campaign is None:
-        return "no such campaign is stored"
-    company = table.companies.get(campaign.company)
-    home = company.region if company is not None else region
-    number = normalise(report.number, home, bare)
-    if isinstance(number, Unreadable):
-        return f"the number shown cannot be read: {number.text}"
-    subscriber = normalise(report.subscriber, home, bare)
-    if isinstance(subscriber, Unreadable):
-        return f"the subscriber's number cannot be read: {subscriber.text}"
-    entry = table.numbers.get(number)
-    if entry is None or entry.company not in (None, campaign.company):
-        return "the number shown is neither the pool's nor the campaign's company's"
-    return Attempt(report.id, report.campaign, number, subscriber, report.at, report.outcome)

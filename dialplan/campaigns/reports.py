@@ -6,7 +6,9 @@ status of the last SIP answer.
 
 from collections.abc import Sequence
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, outcome_of
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Attempt, AttemptReport, outcome_of
+from dialplan.numbering.numbers import Bare, Unreadable, normalise
+from dialplan.routing.table import RoutingTable
 
 FAMILY = "ringway-attempts"  # of AstDB; the key is the attempt's id
 _KEPT = f"/{FAMILY}/"
@@ -56,3 +58,25 @@ def read_astdb(key: str, value: str) -> AttemptReport | None:
 def _number(text: str) -> int:
     """A cause or a status; 0 where it is none."""
     return int(text[:_DIGITS]) if text.isascii() and text.isdigit() else 0
+
+
+def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
+    """The attempt in what a witness saw, or why there is none in it.
+
+    National numbers are read in the region of the campaign's company, with `region` where that is not known.
+    """
+    campaign = table.campaigns.get(report.campaign)
+    if campaign is None:
+        return "no such campaign is stored"
+    company = table.companies.get(campaign.company)
+    home = company.region if company is not None else region
+    number = normalise(report.number, home, bare)
+    if isinstance(number, Unreadable):
+        return f"the number shown cannot be read: {number.text}"
+    subscriber = normalise(report.subscriber, home, bare)
+    if isinstance(subscriber, Unreadable):
+        return f"the subscriber's number cannot be read: {subscriber.text}"
+    entry = table.numbers.get(number)
+    if entry is None or entry.company not in (None, campaign.company):
+        return "the number shown is neither the pool's nor the campaign's company's"
+    return Attempt(report.id, report.campaign, number, subscriber, report.at, report.outcome)

@@ -61,6 +61,11 @@ def shown(moment: dt.datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def shown_at(seconds: float) -> str:
+    """A moment in epoch seconds as data files have it."""
+    return shown(dt.datetime.fromtimestamp(seconds, dt.UTC))
+
+
 def _parse(value: object) -> dt.datetime | None:
     if not isinstance(value, str):
         return None

@@ -1,53 +1,35 @@
-"""One call's decision, in the order that the mission page fixes.
+"""One call's decision.
 
-unreadable number -> unknown number -> disabled number -> the assignment in force -> the destination, and whatever has
-none of its own falls to the company's default, then to the platform's. Pure and synchronous: the table, the time and
-the platform's default are handed in.
+Pure and synchronous: the table, the time and the platform's default are handed in. The usual call, to a number that is
+assigned, without an update ahead, from a caller who rings nobody back, is decided at once; any other one goes through
+the steps.
 """
 
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Iterator
 
 import msgspec
 
-from dialplan.kinds.call_flow import CallFlow, ParameterValue
+from dialplan.campaigns.callbacks import Claim
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.fields import Destination
-from dialplan.numbering.numbers import Bare, Unreadable, normalise
-from dialplan.routing.table import Assigned, Entry, RoutingTable
+from dialplan.numbering.numbers import Unreadable, national, normalise
+from dialplan.routing.steps import ERROR, STEPS
+from dialplan.routing.steps.assignment import ASSIGNED
+from dialplan.routing.steps.step import Call, ClaimNeed, Pending, Situation, Step
+from dialplan.routing.table import RoutingTable
+from dialplan.routing.target import Kind, Values
+from dialplan.wording import Code, Trace
 
+__all__ = ["Call", "ClaimNeed", "Decision", "Kind", "Waiting", "begin", "decide", "untrusted"]
 
-class Reason(StrEnum):
-    """The step that decided. Stable: variables, metrics and dashboards carry these words."""
-
-    ASSIGNED = "assigned"
-    SCHEDULED = "scheduled"
-    CALLBACK_FORCE_YES = "callback-force-yes"
-    CALLBACK_CAMPAIGN = "callback-campaign"
-    CALLBACK_NOT_ACCEPTED = "callback-not-accepted"  # the campaign takes no incoming calls; the number's own does
-    CALLBACK_USED = "callback-used"  # an earlier callback has used the right up; the number's own takes it
-    DISABLED = "disabled"
-    UNKNOWN_NUMBER = "unknown-number"
-    BAD_NUMBER = "bad-number"
-    NO_DESTINATION = "no-destination"
-    ERROR = "error"
-
-
-class Kind(StrEnum):
-    """What a call is sent to."""
-
-    CALL_FLOW = "call-flow"
-    CAMPAIGN = "campaign"
-    DEFAULT = "default"
-
-
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """One call as it comes in: texts as the trunk sent them, and how to read them."""
-
-    dialled: str
-    caller: str  # empty where withheld
-    region: str  # ISO country for national numbers
-    bare: Bare
+_READ_FROM = Code("caller-read", "read from {written!q}")
+_WITHHELD = Code("caller-withheld", "no number was given")
+_UNREADABLE = Code("unreadable", "{written!q}: {reason}")
+_DIALLED = Code("dialled-read", "read from {written!q} in region {region}, bare digits as {bare}")
+_DIALLED_SHOWN = Code(
+    "dialled-read-and-shown", "read from {written!q} in region {region}, bare digits as {bare}; shown as {national}"
+)
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -57,110 +39,113 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     the number gives to the flow's parameters. `number` and `caller` are E.164 or empty.
     """
 
-    reason: Reason
+    reason: str
     kind: Kind
     destination: Destination
     target: CallFlow | Campaign | None
-    values: tuple[tuple[str, ParameterValue], ...]
+    values: Values
     company: str
     number: str
     caller: str
     version: int
 
 
-class Trace(Protocol):
-    """Is told each step of a decision while it is made; `dialplan.routing.explain` has one that puts it into words."""
+class Waiting:
+    """A decision that needs something shared before it can be made: `need`."""
 
-    def caller(self, call: Call, caller: str | Unreadable) -> None:
-        """How the caller's number was read."""
-        ...
+    def __init__(self, situation: Situation, step: Step, later: Iterator[Step], need: ClaimNeed, version: int) -> None:
+        self.need = need
+        self._situation = situation
+        self._step = step
+        self._later = later
+        self._version = version
 
-    def dialled(self, call: Call, number: str | Unreadable) -> None:
-        """How the dialled number was read."""
-        ...
-
-    def entry(self, entry: Entry | None) -> None:
-        """What the table has under that number."""
-        ...
-
-    def assignments(self, entry: Entry, now: float) -> None:
-        """Which assignments there were to choose from, at that moment."""
-        ...
-
-    def target(self, assigned: Assigned | None, target: CallFlow | Campaign | None) -> None:
-        """What the assignment in force leads to."""
-        ...
-
-    def fallback(self, company: str | None, flow: CallFlow | None, default: Destination) -> None:
-        """Which default took the call."""
-        ...
+    def resume(self, answer: Claim, table: RoutingTable) -> Decision:
+        """The decision with what was needed, by the table as it is now. Call it once."""
+        self._situation.routes = table
+        self._step.answered(self._situation, answer)
+        made = _run(self._situation, self._later, self._version)
+        if isinstance(made, Waiting):  # no step behind this one has a need
+            raise TypeError("a second need in one decision")
+        return made
 
 
 def decide(call: Call, table: RoutingTable, now: float, default: Destination, trace: Trace | None = None) -> Decision:
-    """Decide one call at `now` (epoch seconds, UTC).
+    """Decide one call at `now` (epoch seconds, UTC), as if nobody had rung the caller before.
 
     `default` is the platform's destination. Total: any text gives a decision. `trace` costs nothing when absent.
     """
+    made = begin(call, table, now, default, None, trace)
+    if isinstance(made, Waiting):  # nothing is pending
+        raise TypeError("a need without anything pending")
+    return made
+
+
+def begin(
+    call: Call,
+    table: RoutingTable,
+    now: float,
+    default: Destination,
+    pending: Pending | None,
+    trace: Trace | None = None,
+) -> Decision | Waiting:
+    """As `decide`, for a caller whom a campaign may have rung: `pending` says of which pairs that may be.
+
+    Where it may be this one's, and the rule of the number looks at it, the decision waits.
+    """
     caller = normalise(call.caller, call.region, call.bare) if call.caller else ""
-    if trace is not None:
-        trace.caller(call, caller)
-    if isinstance(caller, Unreadable):
-        caller = ""
     number = normalise(call.dialled, call.region, call.bare)
     if trace is not None:
-        trace.dialled(call, number)
+        _tell(trace, call, caller, number)
+    if isinstance(caller, Unreadable):
+        caller = ""
+    entry = table.find(number) if not isinstance(number, Unreadable) else None
+    if entry is not None and not entry.steps and trace is None:
+        target = entry.base
+        if target is not None and (pending is None or not caller or not pending(number, caller)):
+            row = target.row(table)
+            if row is not None:
+                company = entry.company or ""
+                return Decision(
+                    ASSIGNED, target.kind, row.destination, row, target.values, company, number, caller, table.version
+                )
+    situation = Situation(call, caller, number, entry, table, now, default, trace, pending)
+    return _run(situation, iter(STEPS), table.version)
+
+
+def _run(call: Situation, steps: Iterator[Step], version: int) -> Decision | Waiting:
+    made = dict(call.entry.steps) if call.entry is not None else {}
+    for step in steps:
+        if call.ended and not step.last:
+            continue
+        known = made.get(step.name)
+        if known is None and not step.everywhere:
+            continue
+        need = step.resolve(call, known)
+        if need is not None:
+            return Waiting(call, step, steps, need, version)
+    number = "" if isinstance(call.number, Unreadable) else call.number
+    return Decision(
+        call.reason, call.kind, call.destination, call.row, call.values, call.company, number, call.caller, version
+    )
+
+
+def untrusted(default: Destination, version: int) -> Decision:
+    """The decision for a call whose data cannot be trusted: the platform's default."""
+    return Decision(ERROR, Kind.DEFAULT, default, None, (), "", "", "", version)
+
+
+def _tell(trace: Trace, call: Call, caller: str, number: str) -> None:
+    """How the two numbers were read."""
+    if isinstance(caller, Unreadable):
+        trace.step("caller", "unreadable", _UNREADABLE(written=call.caller, reason=caller.text))
+    elif caller:
+        trace.step("caller", caller, _READ_FROM(written=call.caller))
+    else:
+        trace.step("caller", "withheld", _WITHHELD())
     if isinstance(number, Unreadable):
-        return _fall_back(Reason.BAD_NUMBER, None, "", caller, table, default, trace)
-    entry = table.numbers.get(number)
-    if trace is not None:
-        trace.entry(entry)
-    if entry is None:
-        return _fall_back(Reason.UNKNOWN_NUMBER, None, number, caller, table, default, trace)
-    if not entry.active:
-        return _fall_back(Reason.DISABLED, entry.company, number, caller, table, default, trace)
-    if trace is not None:
-        trace.assignments(entry, now)
-    reason, assigned = in_force(entry, now)
-    kind, target = _target(table, assigned)
-    if trace is not None:
-        trace.target(assigned, target)
-    if assigned is None or target is None:
-        return _fall_back(Reason.NO_DESTINATION, entry.company, number, caller, table, default, trace)
-    company = entry.company or ""
-    return Decision(reason, kind, target.destination, target, assigned.values, company, number, caller, table.version)
-
-
-def in_force(entry: Entry, now: float) -> tuple[Reason, Assigned | None]:
-    """The assignment of `entry` at `now`: its newest update that is due, else the base one (S6)."""
-    for at, assigned in reversed(entry.updates):
-        if at <= now:
-            return Reason.SCHEDULED, assigned
-    return Reason.ASSIGNED, entry.base
-
-
-def _target(table: RoutingTable, assigned: Assigned | None) -> tuple[Kind, CallFlow | Campaign | None]:
-    """The flow or inbound campaign of an assignment; None where there is none, or the campaign is not active."""
-    if assigned is None:
-        return Kind.DEFAULT, None
-    if assigned.flow is not None:
-        return Kind.CALL_FLOW, table.flows.get(assigned.flow)
-    campaign = table.campaigns.get(assigned.campaign or "")
-    return Kind.CAMPAIGN, campaign if campaign is not None and campaign.active else None
-
-
-def _fall_back(
-    reason: Reason,
-    company_id: str | None,
-    number: str,
-    caller: str,
-    table: RoutingTable,
-    default: Destination,
-    trace: Trace | None,
-) -> Decision:
-    """The company's default, else the platform's. The reason stays that of the step that sent the call here."""
-    company = table.companies.get(company_id) if company_id is not None else None
-    flow = table.flows.get(company.default_flow) if company is not None and company.default_flow else None
-    if trace is not None:
-        trace.fallback(company_id, flow, default)
-    destination = flow.destination if flow is not None else default
-    return Decision(reason, Kind.DEFAULT, destination, flow, (), company_id or "", number, caller, table.version)
+        trace.step("dialled number", "unreadable", _UNREADABLE(written=call.dialled, reason=number.text))
+        return
+    how = {"written": call.dialled, "region": call.region, "bare": str(call.bare)}
+    shown = national(number, call.region)
+    trace.step("dialled number", number, _DIALLED(**how) if shown == number else _DIALLED_SHOWN(**how, national=shown))

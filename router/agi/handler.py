@@ -12,13 +12,14 @@ import msgspec
 import structlog
 
 from dialplan.campaigns.attempts import AttemptReport
-from dialplan.campaigns.callbacks import Claim, called_back, may_claim
+from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, choice
 from dialplan.campaigns.reports import read_report
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
-from dialplan.routing.table import Entry, RoutingTable
+from dialplan.routing.decide import Call, Decision, Waiting, begin, untrusted
+from dialplan.routing.steps.step import Numbered
+from dialplan.routing.table import RoutingTable
 from router.agi.messages import AgiRequest, mset
 from router.agi.response import Answers, cleared_by, shown_command
 from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
@@ -26,6 +27,7 @@ from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
 _NOT_TO_BE_SHOWN = 0x60
 _EPOCH_DIGITS = 10  # until the year 2286
+_NO_ENTITLEMENT = Claim(ClaimStatus.NONE)
 _NO_CALL = Call("", "", "", Bare.REFUSE)
 
 
@@ -53,7 +55,7 @@ class Callbacks(Protocol):
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
         ...
 
-    def since(self, number: str, subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
+    def since(self, number: str, subscriber: str, entry: Numbered, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give a callback that began then a right."""
         ...
 
@@ -118,29 +120,27 @@ class Handler:
         reading = self._reading
         call = Call(_dialled(request), _caller(request), _region(request) or reading.region, reading.bare)
         table = self._table()
-        decision = decide(call, table, now, reading.default)
-        if decision.caller and self._callbacks.knows(decision.number, decision.caller):
-            entry = table.numbers.get(decision.number)
-            if entry is not None and may_claim(entry, decision):
-                began = _began(request, now)
-                since = self._callbacks.since(decision.number, decision.caller, entry, began)
-                if since:
-                    return self._called_back(request, call, decision, entry, began, since)
-        return self._answer(request, call, decision)
+        made = begin(call, table, now, reading.default, self._callbacks.knows)
+        if isinstance(made, Decision):
+            return self._answer(request, call, made)
+        began = _began(request, now)
+        since = self._callbacks.since(made.need.number, made.need.subscriber, made.need.entry, began)
+        if not since:
+            return self._answer(request, call, made.resume(_NO_ENTITLEMENT, table))
+        return self._called_back(request, call, made, began, since)
 
     async def _called_back(
         self,
         request: AgiRequest,
         call: Call,
-        decision: Decision,
-        entry: Entry,
+        waiting: Waiting,
         began: float,
         since: Mapping[str, float],
     ) -> Answer:
         # Without an id no call is the same as another one.
         call_id = request.unique_id or uuid.uuid4().hex
-        claim = await self._callbacks.claim(decision.number, decision.caller, call_id, began, since)
-        final = called_back(decision, entry, claim, self._table())
+        claim = await self._callbacks.claim(waiting.need.number, waiting.need.subscriber, call_id, began, since)
+        final = waiting.resume(claim, self._table())
         self._callbacks.count(claim, final)
         return self._answer(request, call, final, claim)
 
@@ -191,9 +191,7 @@ class Handler:
 
         `revoked` is an answer that was given before that was known; what it set is set to nothing.
         """
-        decision = Decision(
-            Reason.ERROR, Kind.DEFAULT, self._reading.default, None, (), "", "", "", self._table().version
-        )
+        decision = untrusted(self._reading.default, self._table().version)
         ahead, last = self._answers.commands(decision, with_names=False)
         cleared: tuple[bytes, ...] = ()
         if revoked is not None:

@@ -13,11 +13,13 @@ from typing import Literal, TypeAlias
 import msgspec
 import structlog
 
-from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, read_attempt
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, earliest
+from dialplan.campaigns.reports import read_attempt
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
-from dialplan.routing.table import Entry, RoutingTable
+from dialplan.routing.steps.step import Numbered
+from dialplan.routing.table import RoutingTable
 from router.callbacks.index import Missed
 from router.config.limits import (
     ATTEMPT_KEEP_SECONDS,
@@ -104,14 +106,14 @@ class Callbacks:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
         return bool(self._missed.of(number, subscriber)) or self._missed.full
 
-    def since(self, number: str, subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
+    def since(self, number: str, subscriber: str, entry: Numbered, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give a right to a callback that began then.
 
         See `dialplan.campaigns.callbacks.earliest`.
         """
         table = self._table()
         campaigns = table.campaigns if self._missed.full else self._missed.of(number, subscriber)
-        return earliest(campaigns, table, entry, began)
+        return earliest(campaigns, table.campaigns, entry.company, began)
 
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]

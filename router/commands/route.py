@@ -7,25 +7,27 @@ import time
 
 import msgspec
 
-from dialplan.campaigns.callbacks import ClaimStatus, History, called_back, claim_of, earliest, may_claim, rule_of
+from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earliest
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault
-from dialplan.dataset.times import read_time, shown, zone
+from dialplan.dataset.times import read_time, shown_at, zone
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number, assignments
 from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Unreadable, is_region, normalise
-from dialplan.routing.decide import Call, Decision, decide
-from dialplan.routing.explain import Explanation, Step
-from dialplan.routing.table import Entry, Patch, RoutingTable
-from dialplan.wording import printable, quote
+from dialplan.routing.decide import Call, ClaimNeed, Decision, Waiting, begin
+from dialplan.routing.explain import ExplainedStep, Explanation
+from dialplan.routing.table import Patch, RoutingTable
+from dialplan.wording import Code, printable, quote
 from router.commands.data import print_json, with_store
 from router.config.settings import Settings, from_process
 from router.store.api import NoStoreError, Store, Use
 from router.store.factory import stores_of
+
+_CONSUMED_BY = Code("consumed-by", "call {call!q}, which began {began}")
 
 
 class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours
@@ -45,7 +47,7 @@ class Routed(msgspec.Struct, frozen=True):
     destination: dict[str, str | int]
     parameters: dict[str, str]
     version: int
-    steps: list[Step]
+    steps: list[ExplainedStep]
 
 
 def route(arguments: argparse.Namespace) -> int:
@@ -63,11 +65,11 @@ def route(arguments: argparse.Namespace) -> int:
     table.version = with_store(arguments.config, look)
     at = _moment(arguments.at, call, table)
     explanation = Explanation()
-    decision = decide(call, table, at.timestamp(), settings.defaults.destination, explanation)
-    entry = table.numbers.get(decision.number)
-    if entry is not None and entry.active and decision.caller:
-        history, uses = asyncio.run(_history(settings, decision, at.timestamp()))
-        decision = _called_back(decision, entry, history, uses, table, at.timestamp(), explanation)
+    made = begin(call, table, at.timestamp(), settings.defaults.destination, lambda _number, _caller: True, explanation)
+    if isinstance(made, Waiting):
+        history, uses = asyncio.run(_history(settings, made.need, at.timestamp()))
+        made = _called_back(made, history, uses, table, at.timestamp(), explanation)
+    decision = made
     routed = _routed(decision, at, explanation.steps)
     if arguments.json:
         print_json(routed)
@@ -76,10 +78,10 @@ def route(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _history(settings: Settings, decision: Decision, now: float) -> tuple[History, list[Use]]:
+async def _history(settings: Settings, need: ClaimNeed, now: float) -> tuple[History, list[Use]]:
     """What was known of the two numbers then; nothing where no router has run here yet."""
     store = stores_of(settings.store).calls
-    pair = (decision.number, decision.caller)
+    pair = (need.number, need.subscriber)
     try:
         await store.open(make=False)
         return await store.history(*pair, now), await store.uses(*pair, now)
@@ -90,34 +92,24 @@ async def _history(settings: Settings, decision: Decision, now: float) -> tuple[
 
 
 def _called_back(
-    decision: Decision,
-    entry: Entry,
-    history: History,
-    uses: list[Use],
-    table: RoutingTable,
-    now: float,
-    explanation: Explanation,
+    waiting: Waiting, history: History, uses: list[Use], table: RoutingTable, now: float, explanation: Explanation
 ) -> Decision:
     """The decision after the callback rule, as a new call would get it."""
-    explanation.callback_rule(rule_of(entry), pool=entry.company is None)
-    if not may_claim(entry, decision):
-        return decision
-    since = earliest({each.campaign for each in history.attempts}, table, entry, now)
+    campaigns = {each.campaign for each in history.attempts}
+    since = earliest(campaigns, table.campaigns, waiting.need.entry.company, now)
     claim = claim_of(history, since, explanation, began=now)
-    final = called_back(decision, entry, claim, table)
-    explanation.called_back(claim, final)
+    final = waiting.resume(claim, table)
     if claim.status is ClaimStatus.CONSUMED and claim.attempt is not None:
         attempt_at = claim.attempt.at
         use = next((each for each in uses if each.used_at >= attempt_at), None)
         if use is not None:
-            began = shown(dt.datetime.fromtimestamp(use.at, dt.UTC))
-            explanation.steps.append(Step("used by", "another call", f"call {quote(use.call_id)}, which began {began}"))
+            explanation.step("consumed by", "another call", _CONSUMED_BY(call=use.call_id, began=shown_at(use.at)))
     return final
 
 
 def _what_concerns(call: Call, stored: Stored) -> Patch:
     """The rows that this call's decision may need: the number's, its owner's, and those that they name."""
-    patch = Patch(0, whole=True)
+    patch = Patch(0, full=True)
     number = normalise(call.dialled, call.region, call.bare)
     row = stored.get(RowKind.NUMBER, number) if not isinstance(number, Unreadable) else None
     if not isinstance(row, Number):
@@ -148,7 +140,7 @@ def _moment(text: str | None, call: Call, table: RoutingTable) -> dt.datetime:
     return moment
 
 
-def _routed(decision: Decision, at: dt.datetime, steps: list[Step]) -> Routed:
+def _routed(decision: Decision, at: dt.datetime, steps: list[ExplainedStep]) -> Routed:
     target, destination = decision.target, decision.destination
     parameters = dict(delivered(target, dict(decision.values))) if isinstance(target, CallFlow) else {}
     return Routed(

@@ -12,7 +12,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from dialplan.campaigns.attempts import Outcome
-from dialplan.routing.decide import Kind, Reason
+from dialplan.routing.steps import REASONS
+from dialplan.routing.target import Kind
 
 # From what an idle machine needs (about 0.2 ms, most of it waiting for Asterisk's small writes) to the deadline.
 _DECISION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -114,7 +115,7 @@ class Metrics:
         for became in CALLBACK_OUTCOMES:
             self.callbacks.labels(became)
         # Bound beforehand: looking a child up costs more than counting.
-        self.decided = {(reason, kind): self._decisions.labels(reason, kind) for reason in Reason for kind in Kind}
+        self.decided = {(reason, kind): self._decisions.labels(reason, kind) for reason in REASONS for kind in Kind}
         self.in_step_at(time.monotonic)
 
     def in_step_at(self, moment: Callable[[], float]) -> None:

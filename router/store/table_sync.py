@@ -66,7 +66,7 @@ class TableSync:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
             raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
-        patch = Patch(reading.version, whole=reading.whole)
+        patch = Patch(reading.version, full=reading.whole)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await asyncio.to_thread(patch.add, rows)

@@ -25,7 +25,7 @@ def test_route_explains_itself_with_the_candidates_it_turned_down(demo: pathlib.
     done = ringway("route", "020 7946 0000", "--from", "anonymous", "--at", "2026-12-24T17:00:00", config=demo)
     assert (done.status, done.err) == (0, "")
     assert 'call flow "main-menu"' in done.out
-    assert "turned down" in done.out
+    assert "rejected" in done.out
     assert "not due before 2027-01-02T09:00:00Z" in done.out
     decision = "=> flow-closed,s,1  call-flow xmas, reason scheduled, at 2026-12-24T17:00:00Z, version 1"
     assert decision in done.out.splitlines()

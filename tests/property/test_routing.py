@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +14,13 @@ from dialplan.kinds.fields import Destination
 from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, decide
-from dialplan.routing.table import Assigned, Patch, RoutingTable
+from dialplan.routing.entry import Entry
+from dialplan.routing.table import Patch, RoutingTable
+from dialplan.routing.target import Target
 from tests.property import naive
 from tests.property.datasets import NUMBERS, as_rows, good_sets, number_entries, tried
-from tests.samples import Entry, Held, held
+from tests.samples import Entry as FileEntry
+from tests.samples import Held, held
 
 DEFAULT = Destination("ringway-default")
 PLACE = (DEFAULT.context, DEFAULT.exten, DEFAULT.priority)
@@ -25,14 +29,14 @@ FIRST, LAST = naive.moment("2025-12-01T00:00:00Z"), naive.moment("2028-01-01T00:
 
 
 def whole(store: Held, version: int = 1) -> RoutingTable:
-    patch = Patch(version, whole=True)
+    patch = Patch(version, full=True)
     for kind in RowKind:
         patch.add((kind, key, row) for key, row in store.held[kind].items())
     return RoutingTable().patched(patch)
 
 
 def patch_of(changes: ChangeSet, version: int) -> Patch:
-    patch = Patch(version, whole=False)
+    patch = Patch(version, full=False)
     for kind, section in changes.rows.items():
         patch.add((kind, key, row) for key, row in section.items())
     return patch
@@ -41,17 +45,20 @@ def patch_of(changes: ChangeSet, version: int) -> Patch:
 def seen(table: RoutingTable) -> tuple[Any, ...]:
     """Everything in a table, so that it can be compared."""
 
-    def shown(assigned: Assigned | None) -> Any:
-        return assigned and (assigned.flow, assigned.campaign, assigned.values)
+    def shown(target: Target | None) -> Any:
+        return target and (msgspec.to_builtins(target), target.values)
+
+    def updates(entry: Entry) -> Any:
+        steps: dict[str, Any] = dict(entry.steps)
+        return [(at, shown(later)) for at, later in steps.get("assignment", ())]
 
     numbers = {
-        number: (each.company, each.active, shown(each.base), [(at, shown(later)) for at, later in each.updates])
-        for number, each in table.numbers.items()
+        number: (each.company, each.active, shown(each.base), updates(each)) for number, each in table.numbers.items()
     }
     return numbers, table.flows, table.campaigns, table.companies, table.version
 
 
-def moments(entries: list[Entry]) -> list[float]:
+def moments(entries: list[FileEntry]) -> list[float]:
     """The times at which something switches, and just before and after."""
     numbers = naive.section(entries, RowKind.NUMBER).values()
     at = [naive.moment(update["at"]) for number in numbers for update in number["updates"]]
@@ -60,7 +67,7 @@ def moments(entries: list[Entry]) -> list[float]:
 
 @tried(100)
 @given(st.lists(good_sets(), min_size=2, max_size=4), st.booleans())
-def test_change_sets_one_by_one_make_the_same_table_as_the_whole(sets: list[list[Entry]], swapped: bool) -> None:
+def test_change_sets_one_by_one_make_the_same_table_as_the_whole(sets: list[list[FileEntry]], swapped: bool) -> None:
     store, table = Held(), RoutingTable()
     for version, entries in enumerate(sets, start=1):
         changes = prepare(as_rows(entries), store, replace=True)
@@ -75,7 +82,7 @@ def test_change_sets_one_by_one_make_the_same_table_as_the_whole(sets: list[list
 
 @tried(150)
 @given(good_sets(), st.data())
-def test_a_decision_is_what_the_rules_say_at_any_moment(entries: list[Entry], data: st.DataObject) -> None:
+def test_a_decision_is_what_the_rules_say_at_any_moment(entries: list[FileEntry], data: st.DataObject) -> None:
     table = whole(held(*entries))
     times = st.sampled_from(moments(entries)) | st.floats(FIRST, LAST)
     for number, now in data.draw(st.lists(st.tuples(st.sampled_from(ALL_NUMBERS), times), min_size=1, max_size=8)):
@@ -93,7 +100,9 @@ def test_a_decision_is_what_the_rules_say_at_any_moment(entries: list[Entry], da
 
 @tried(200)
 @given(good_sets().filter(lambda entries: naive.section(entries, RowKind.NUMBER)), st.data())
-def test_an_admin_never_moves_a_number_off_a_flow_while_it_is_locked(entries: list[Entry], data: st.DataObject) -> None:
+def test_an_admin_never_moves_a_number_off_a_flow_while_it_is_locked(
+    entries: list[FileEntry], data: st.DataObject
+) -> None:
     number, before = data.draw(st.sampled_from(sorted(naive.section(entries, RowKind.NUMBER).items())))
     flows = naive.section(entries, RowKind.CALL_FLOW)
     owner = before["company"]
@@ -117,7 +126,7 @@ CHANGEABLE = ["call_flow", "inbound_campaign", "parameters", "updates", "name", 
 
 @tried(100)
 @given(good_sets().filter(lambda entries: naive.section(entries, RowKind.NUMBER)), st.data())
-def test_an_admin_may_always_change_what_is_not_the_flow(entries: list[Entry], data: st.DataObject) -> None:
+def test_an_admin_may_always_change_what_is_not_the_flow(entries: list[FileEntry], data: st.DataObject) -> None:
     _, before = data.draw(st.sampled_from(sorted(naive.section(entries, RowKind.NUMBER).items())))
     after = before | {"name": "Other", "description": "", "callback_rule": "force-no", "status": "active"}
     store = held(*entries)

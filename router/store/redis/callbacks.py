@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, consumed_until
 from router.config.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_NEWS_MAX,
@@ -193,7 +193,7 @@ class RedisCallbackStore:
 
     async def _claims(self, pair: _Pair, call_id: str, rev: bytes, claim: Claim, began: float) -> bool:
         name = claim.attempt.id if claim.attempt is not None else ""
-        used_at = used_until(claim, began)
+        used_at = consumed_until(claim, began)
         body = _encode(_Claimed(claim.status, name, began, used_at))
         values = (call_id, rev, body, "" if used_at is None else used_at, pair.name(name) if name else "", _KEEP)
         limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_NEWS_MAX)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, consumed_until
 from router.config.limits import (
     CALLBACK_BUSY_SECONDS,
     CALLBACK_CHANGES_MAX,
@@ -141,7 +141,7 @@ class SqliteCallbackStore:
                 return Claim(ClaimStatus.NONE)
             (used_at,) = database.execute(_USED_AT, (number, subscriber, float("inf"))).fetchone()
             claim = claim_of(History(tuple(attempts), used_at), since, began=began)
-            used_at = used_until(claim, began)
+            used_at = consumed_until(claim, began)
             (kept,) = database.execute(_CLAIMS, (number, subscriber, CALLBACK_PAIR_CLAIMS_MAX)).fetchone()
             if used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
                 return claim

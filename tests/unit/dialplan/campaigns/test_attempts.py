@@ -1,6 +1,7 @@
 import pytest
 
-from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, Outcome, merged, outcome_of, read_attempt
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, Outcome, merged, outcome_of
+from dialplan.campaigns.reports import read_attempt
 from dialplan.numbering.numbers import Bare
 from tests.samples import campaign, company, number
 from tests.tables import table_of

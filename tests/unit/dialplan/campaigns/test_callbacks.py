@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
@@ -8,21 +6,14 @@ from dialplan.campaigns.callbacks import (
     Claim,
     ClaimStatus,
     History,
-    called_back,
     claim_of,
+    consumed_until,
     earliest,
-    may_claim,
-    rule_of,
-    used_until,
 )
-from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import CallbackRule
-from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
+from dialplan.wording import Message
 from tests.samples import campaign, company, flow, number
 from tests.tables import table_of
 
-DEFAULT = Destination("ringway-default")
 HOUR = 3600.0
 NOW = 1_000_000.0
 TABLE = table_of(
@@ -42,7 +33,7 @@ TABLE = table_of(
     number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
     number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
 )
-OURS, POOLED = TABLE.numbers["+442079460000"], TABLE.numbers["+442079460005"]
+OURS, POOLED = "acme", None
 
 
 def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outcome: str = "missed") -> Attempt:
@@ -50,7 +41,7 @@ def attempt(name: str = "a", campaign: str = "win-back", age: float = 60.0, outc
 
 
 def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
-    since = earliest({each.campaign for each in attempts}, TABLE, OURS, NOW)
+    since = earliest({each.campaign for each in attempts}, TABLE.campaigns, OURS, NOW)
     return claim_of(History(attempts, used_at), since, began=NOW)
 
 
@@ -84,8 +75,8 @@ def test_the_window_counts_to_the_last_second() -> None:
 
 def test_a_reserved_number_has_campaigns_of_its_own_company_and_the_pool_those_of_all() -> None:
     names = ["win-back", "theirs", "offer", "over", "nobodys"]
-    assert set(earliest(names, TABLE, OURS, NOW)) == {"win-back"}
-    assert set(earliest(names, TABLE, POOLED, NOW)) == {"win-back", "theirs"}
+    assert set(earliest(names, TABLE.campaigns, OURS, NOW)) == {"win-back"}
+    assert set(earliest(names, TABLE.campaigns, POOLED, NOW)) == {"win-back", "theirs"}
 
 
 def test_the_newest_attempt_wins() -> None:
@@ -147,17 +138,20 @@ def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
 def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
     claim: Claim, until: float | None
 ) -> None:
-    assert used_until(claim, NOW) == until
+    assert consumed_until(claim, NOW) == until
 
 
 class Words:
-    """Writes down what a trace is told."""
+    """Takes down what a trace is told."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def attempt(self, attempt: Attempt, why_not: str) -> None:
-        self.told.append((attempt.id, why_not))
+    def step(self, name: str, outcome: str, details: Message) -> None:
+        assert name == "attempt"
+        why = details.arguments.get("why", "")
+        assert (outcome == "rejected") is (why != "")
+        self.told.append((str(details.arguments["attempt"]), why.text if isinstance(why, Message) else ""))
 
 
 def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
@@ -174,7 +168,7 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
         )
     )
     words = Words()
-    claim_of(history, earliest(TABLE.campaigns, TABLE, OURS, NOW), words, began=NOW)
+    claim_of(history, earliest(TABLE.campaigns, TABLE.campaigns, OURS, NOW), words, began=NOW)
     assert words.told == [
         ("z", "it ended after this call had begun"),
         ("a", "it never reached the subscriber"),
@@ -185,66 +179,3 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
         ("f", "a later attempt was answered"),
         ("g", 'the callback window of campaign "short" is over'),
     ]
-
-
-def own(dialled: str, caller: str = "07700900123") -> Decision:
-    return decide(Call(dialled, caller, "GB", Bare.E164), TABLE, NOW, DEFAULT)
-
-
-@pytest.mark.parametrize(
-    ("dialled", "caller", "may"),
-    [
-        ("02079460000", "07700900123", True),
-        ("02079460001", "07700900123", True),
-        ("02079460002", "07700900123", False),  # force-no never looks
-        ("02079460000", "", False),  # withheld
-        ("02079460000", "front desk", False),
-        ("02079460004", "07700900123", False),  # disabled
-        ("02079460005", "07700900123", True),  # the pool follows the campaign, whatever the row says
-    ],
-)
-def test_who_may_have_a_right(dialled: str, caller: str, may: bool) -> None:
-    decision = own(dialled, caller)
-    assert may_claim(TABLE.numbers[decision.number], decision) is may
-
-
-def test_the_pool_follows_the_campaign() -> None:
-    assert rule_of(TABLE.numbers["+442079460005"]) is CallbackRule.AS_IN_CAMPAIGN
-    assert rule_of(TABLE.numbers["+442079460001"]) is CallbackRule.FORCE_YES
-
-
-def after(dialled: str, verdict: ClaimStatus, campaign: str = "win-back") -> tuple[Any, ...]:
-    decision = own(dialled)
-    claim = Claim(verdict, attempt(campaign=campaign) if verdict is not ClaimStatus.NONE else None)
-    made = called_back(decision, TABLE.numbers[decision.number], claim, TABLE)
-    return made.reason, made.kind, made.target and made.target.id, made.destination.context, made.company
-
-
-@pytest.mark.parametrize(
-    ("dialled", "verdict", "campaign", "reason", "target"),
-    [
-        ("02079460000", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
-        ("02079460000", ClaimStatus.GRANTED, "quiet", Reason.CALLBACK_NOT_ACCEPTED, "menu"),
-        ("02079460000", ClaimStatus.CONSUMED, "win-back", Reason.CALLBACK_USED, "menu"),
-        ("02079460000", ClaimStatus.NONE, "win-back", Reason.ASSIGNED, "menu"),
-        ("02079460000", ClaimStatus.GRANTED, "removed", Reason.ASSIGNED, "menu"),
-        ("02079460001", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_FORCE_YES, "win-back"),
-        ("02079460001", ClaimStatus.GRANTED, "quiet", Reason.CALLBACK_FORCE_YES, "quiet"),
-        ("02079460001", ClaimStatus.CONSUMED, "quiet", Reason.CALLBACK_USED, "menu"),
-        ("02079460003", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
-        ("02079460005", ClaimStatus.GRANTED, "win-back", Reason.CALLBACK_CAMPAIGN, "win-back"),
-    ],
-)
-def test_where_a_callback_goes(dialled: str, verdict: ClaimStatus, campaign: str, reason: Reason, target: str) -> None:
-    made = after(dialled, verdict, campaign)
-    assert made[0] is reason
-    assert made[2] == target
-    assert made[4] == "acme"
-    kind = "campaign" if target != "menu" else "flow"
-    assert made[1] is (Kind.CAMPAIGN if kind == "campaign" else Kind.CALL_FLOW)
-    assert made[3] == f"{kind}-{target}"
-
-
-@pytest.mark.parametrize("verdict", [ClaimStatus.GRANTED, ClaimStatus.CONSUMED])
-def test_a_number_without_destination_keeps_its_reason(verdict: ClaimStatus) -> None:
-    assert after("02079460003", verdict, "quiet")[:2] == (Reason.NO_DESTINATION, Kind.DEFAULT)

@@ -135,7 +135,7 @@ def test_the_pool_follows_each_patch() -> None:
     table = the_table()
     assert table.pool == [e164(text) for text in POOL]
     changed = the_table(number("+442079460109", kind="pool", company=None))
-    patch = Patch(8, whole=False)
+    patch = Patch(8, full=False)
     key = "+442079460109"
     patch.numbers[key] = changed.numbers[key]
     table.apply(patch)

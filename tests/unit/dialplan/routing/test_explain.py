@@ -1,17 +1,15 @@
 import datetime as dt
 
+import msgspec
 import pytest
 
-from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.campaign import Campaign, Direction
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import CallbackRule
+from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Call, Decision, Kind, Reason, decide
-from dialplan.routing.explain import Explanation, Step
-from dialplan.routing.table import Assigned, Entry, Patch, RoutingTable
+from dialplan.routing.decide import Call, decide
+from dialplan.routing.explain import ExplainedStep, Explanation
+from dialplan.routing.table import Patch, RoutingTable
 from tests.samples import campaign, company, flow, held, number
 
 DEFAULT = Destination("ringway-default")
@@ -33,12 +31,13 @@ STORE = held(
     number("02079460001", inbound_campaign="over"),
     number("02079460002", company="bare"),
     number("02079460003", status="disabled"),
+    number("02079460004"),
     (RowKind.NUMBER, {"number": "+447700900100", "kind": "pool"}),
 )
 
 
-def explained(dialled: str, caller: str = "") -> list[Step]:
-    patch = Patch(1, whole=True)
+def explained(dialled: str, caller: str = "") -> list[ExplainedStep]:
+    patch = Patch(1, full=True)
     for kind, section in STORE.held.items():
         patch.add((kind, key, row) for key, row in section.items())
     explanation = Explanation()
@@ -50,12 +49,12 @@ def lines(dialled: str, step: str) -> list[tuple[str, str]]:
     return [(each.outcome, each.detail) for each in explained(dialled) if each.step == step]
 
 
-def test_every_candidate_is_told_with_why_it_was_turned_down() -> None:
+def test_every_candidate_is_told_with_why_it_was_rejected() -> None:
     assert lines("02079460000", "assignment") == [
-        ("turned down", 'call flow "menu": the base assignment, replaced by the update of 2026-07-01T10:00:00Z'),
-        ("turned down", 'call flow "night": of 2026-07-01T10:00:00Z, a newer update is due'),
+        ("rejected", 'call flow "menu": the base assignment, replaced by the update of 2026-07-01T10:00:00Z'),
+        ("rejected", 'call flow "night": of 2026-07-01T10:00:00Z, a newer update is due'),
         ("in force", 'call flow "queue" with WAIT="5": since 2026-07-01T11:00:00Z'),
-        ("turned down", 'inbound campaign "offer": not due before 2026-07-01T13:00:00Z'),
+        ("rejected", 'inbound campaign "offer": not due before 2026-07-01T13:00:00Z'),
     ]
     assert lines("02079460000", "destination") == [("taken", 'call flow "queue": flow-queue,s,1')]
 
@@ -65,20 +64,24 @@ def test_exactly_one_assignment_is_in_force() -> None:
         assert [outcome for outcome, _ in lines(dialled, "assignment")].count("in force") == 1
 
 
-def test_a_campaign_that_is_not_active_is_a_candidate_turned_down() -> None:
-    assert lines("02079460001", "destination") == [("turned down", 'inbound campaign "over" is not active')]
+def test_a_campaign_that_is_not_active_is_a_candidate_rejected() -> None:
+    assert lines("02079460001", "destination") == [("rejected", 'inbound campaign "over" is not active')]
     assert lines("02079460001", "default") == [("taken", 'default flow "night" of company "acme": flow-night,s,1')]
 
 
 def test_a_flow_that_is_not_there_is_not_called_inactive() -> None:
+    patch = Patch(1, full=True)
+    patch.add([(RowKind.NUMBER, "+442079460000", Number("+442079460000", call_flow="gone"))])
     explanation = Explanation()
-    explanation.target(Assigned("gone", None, ()), None)
-    assert explanation.steps == [Step("destination", "turned down", 'call flow "gone" is not stored')]
+    decide(Call("+442079460000", "", "GB", Bare.E164), RoutingTable().patched(patch), NOON, DEFAULT, trace=explanation)
+    assert ("destination", "rejected", 'call flow "gone" is not stored') in [
+        (each.step, each.outcome, each.detail) for each in explanation.steps
+    ]
 
 
 def test_defaults_are_told_in_their_order() -> None:
     assert lines("02079460002", "default") == [
-        ("turned down", 'company "bare" has no default flow'),
+        ("rejected", 'company "bare" has no default flow'),
         ("taken", "the platform's: ringway-default,s,1"),
     ]
     assert lines("02079460999", "default") == [("taken", "the platform's: ringway-default,s,1")]
@@ -125,64 +128,13 @@ def test_no_step_spans_two_lines_whatever_the_call_says() -> None:
 
 
 def test_an_assignment_that_leads_nowhere_is_named() -> None:
-    explanation = Explanation()
-    explanation.assignments(Entry(None, True, None, ((NOON - 1, Assigned("a", None, ())),)), NOON)
-    assert explanation.steps[0].detail.startswith("nothing: ")
+    assert lines("02079460004", "assignment")[0] == ("in force", "nothing: the base assignment")
 
 
-ATTEMPT = Attempt("1.1", "win-back", "+442079460000", "+447700900123", NOON, Outcome.MISSED)
-WIN_BACK = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("campaign-win-back"))
-
-
-@pytest.mark.parametrize(
-    ("rule", "why"),
-    [
-        (CallbackRule.FORCE_YES, "a callback goes to the campaign that rang, whatever that takes"),
-        (CallbackRule.AS_IN_CAMPAIGN, "a callback goes to the campaign that rang, where that takes incoming calls"),
-        (CallbackRule.FORCE_NO, "a callback goes to the number's own destination"),
-    ],
-)
-def test_each_callback_rule_says_what_it_does(rule: CallbackRule, why: str) -> None:
-    explanation = Explanation()
-    explanation.callback_rule(rule, pool=False)
-    explanation.callback_rule(rule, pool=True)
-    assert explanation.steps == [
-        Step("callback rule", rule, why),
-        Step("callback rule", rule, f"every pool number's: {why}"),
-    ]
-
-
-def test_an_attempt_says_whether_it_gives_the_right_and_why_not() -> None:
-    explanation = Explanation()
-    explanation.attempt(ATTEMPT, "")
-    explanation.attempt(ATTEMPT, "it was answered")
-    what = 'missed, campaign "win-back", 2026-07-01T12:00:00Z, 1.1'
-    assert explanation.steps == [
-        Step("attempt", "gives the right", what),
-        Step("attempt", "turned down", f"{what}: it was answered"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("verdict", "reason", "kind", "outcome", "detail"),
-    [
-        ("right", "callback-campaign", "campaign", "taken", 'campaign "win-back": campaign-win-back,s,1'),
-        ("right", "callback-force-yes", "campaign", "taken", 'campaign "win-back": campaign-win-back,s,1'),
-        ("right", "callback-not-accepted", "call-flow", "turned down", "the campaign takes no incoming calls"),
-        ("right", "no-destination", "default", "turned down", "the campaign takes no incoming calls"),
-        ("used", "callback-used", "campaign", "turned down", "the right has been used up"),
-        ("used", "no-destination", "default", "turned down", "the right has been used up"),
-        ("none", "assigned", "call-flow", "no right", "no attempt gives one"),
-    ],
-)
-def test_what_the_rule_made_of_a_callback_is_told(
-    verdict: str, reason: str, kind: str, outcome: str, detail: str
-) -> None:
-    target = WIN_BACK if kind == "campaign" else None
-    destination = WIN_BACK.destination if target is not None else DEFAULT
-    decision = Decision(Reason(reason), Kind(kind), destination, target, (), "acme", "", "", 1)
-    explanation = Explanation()
-    explanation.called_back(Claim(ClaimStatus(verdict), ATTEMPT if verdict != "none" else None), decision)
-    (step,) = explanation.steps
-    assert (step.step, step.outcome) == ("callback", outcome)
-    assert step.detail.startswith(detail)
+def test_a_step_has_its_code_and_its_arguments_too() -> None:
+    (found,) = [each for each in explained("02079460001") if each.step == "destination"]
+    assert (found.code, found.arguments) == (
+        "target-not-active",
+        {"target": {"code": "target-campaign", "arguments": {"campaign": "over"}}},
+    )
+    assert msgspec.json.decode(msgspec.json.encode(found))["detail"] == found.detail

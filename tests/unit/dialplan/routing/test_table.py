@@ -1,9 +1,12 @@
 import datetime as dt
 import gc
+from typing import Any
 
 from dialplan.kinds.number import Number, NumberKind, ScheduledUpdate, Status
 from dialplan.kinds.registry import Row, RowKind
-from dialplan.routing.table import Assigned, Entry, Patch, RoutingTable
+from dialplan.routing.entry import Entry
+from dialplan.routing.table import Patch, RoutingTable
+from dialplan.routing.target import ToCampaign, ToFlow
 from tests.samples import campaign, company, flow, held, number
 
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -14,8 +17,8 @@ def rows(*numbers: Number) -> list[tuple[RowKind, str, Row | None]]:
     return [(RowKind.NUMBER, each.number, each) for each in numbers]
 
 
-def patch(*changes: tuple[RowKind, str, Row | None], version: int = 1, whole: bool = False) -> Patch:
-    made = Patch(version, whole=whole)
+def patch(*changes: tuple[RowKind, str, Row | None], version: int = 1, full: bool = False) -> Patch:
+    made = Patch(version, full=full)
     made.add(changes)
     return made
 
@@ -46,17 +49,19 @@ def test_an_entry_holds_what_a_call_needs() -> None:
     )
     made = patch(*rows(base)).numbers[A]
     assert (made.company, made.active) == ("acme", False)
-    assert made.base is not None
-    assert (made.base.flow, made.base.campaign, made.base.values) == ("menu", None, (("P", 1), ("Q", "x")))
-    (first, offer), (second, menu) = made.updates
+    assert isinstance(made.base, ToFlow)
+    assert (made.base.flow, made.base.values) == ("menu", (("P", 1), ("Q", "x")))
+    steps: dict[str, Any] = dict(made.steps)
+    (first, offer), (second, menu) = steps["assignment"]
     assert (first, second) == (NOON.timestamp(), NOON.timestamp() + 86_400)
-    assert offer is not None
-    assert menu is not None
-    assert (offer.flow, offer.campaign, menu.flow, menu.values) == (None, "offer", "menu", ())
+    assert isinstance(offer, ToCampaign)
+    assert isinstance(menu, ToFlow)
+    assert (offer.campaign, menu.flow, menu.values) == ("offer", "menu", ())
+    assert steps["status"] is True
 
 
 def test_a_number_without_any_assignment_has_none() -> None:
-    assert patch(*rows(Number(A, company="acme"))).numbers[A] == Entry("acme", True, None, ())
+    assert patch(*rows(Number(A, company="acme"))).numbers[A] == Entry("acme", True, None)
 
 
 def test_numbers_with_the_same_plain_assignment_share_it() -> None:
@@ -73,7 +78,7 @@ def test_entries_are_no_business_of_the_garbage_collectors() -> None:
     made = patch(*rows(Number(A, call_flow="menu", updates=(ScheduledUpdate(NOON, "menu"),)))).numbers[A]
     assert not gc.is_tracked(made)
     assert not gc.is_tracked(made.base)
-    assert isinstance(made.base, Assigned)
+    assert isinstance(made.base, ToFlow)
 
 
 def test_a_patch_counts_every_change() -> None:
@@ -88,7 +93,7 @@ def test_applying_replaces_adds_removes_and_takes_the_version() -> None:
     assert table.version == 7
     assert set(table.numbers) == {A}
     base = table.numbers[A].base
-    assert base is not None
+    assert isinstance(base, ToFlow)
     assert base.flow == "new"
 
 
@@ -102,7 +107,7 @@ def test_the_last_word_on_a_row_stands() -> None:
     table.apply(made)
     assert set(table.numbers) == {A}
     base = table.numbers[A].base
-    assert base is not None
+    assert isinstance(base, ToFlow)
     assert base.flow == "kept"
 
 
@@ -134,10 +139,10 @@ def test_a_patched_table_leaves_the_old_one_as_it_was() -> None:
     assert (set(newer.numbers), newer.version) == ({B}, 2)
 
 
-def test_a_whole_patch_is_all_there_is_afterwards() -> None:
+def test_a_full_patch_is_all_there_is_afterwards() -> None:
     table = RoutingTable(1)
     table.apply(patch(*rows(Number(A))))
-    newer = table.patched(patch(*rows(Number(B)), version=2, whole=True))
+    newer = table.patched(patch(*rows(Number(B)), version=2, full=True))
     assert set(newer.numbers) == {B}
 
 
@@ -205,10 +210,10 @@ def test_a_patch_that_leaves_the_pool_as_it_is_leaves_its_list_alone() -> None:
     assert table.pool is pool == [A, B]
 
 
-def test_a_whole_patch_is_all_of_the_pool() -> None:
+def test_a_full_patch_is_all_of_the_pool() -> None:
     table = pooled(shared(A), shared(B))
-    assert table.patched(patch(*rows(shared(C)), whole=True)).pool == [C]
-    assert table.patched(patch(*rows(Number(A, company="acme")), whole=True)).pool == []
+    assert table.patched(patch(*rows(shared(C)), full=True)).pool == [C]
+    assert table.patched(patch(*rows(Number(A, company="acme")), full=True)).pool == []
 
 
 def test_a_patched_table_leaves_the_old_ones_pool_as_it_was() -> None:

@@ -9,8 +9,9 @@ from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Decision, Reason
-from dialplan.routing.table import Entry, RoutingTable
+from dialplan.routing.decide import Decision
+from dialplan.routing.steps.step import Numbered as Entry
+from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest, parse_environment
 from tests.fastagi import environment, executed
@@ -34,7 +35,7 @@ class FakeCallbacks:
         self.since_when: Mapping[str, float] = {"win-back": NOW - 3600}
         self.looked: list[tuple[Entry, float]] = []
         self.asked: list[tuple[object, ...]] = []
-        self.counted: list[tuple[ClaimStatus, Reason]] = []
+        self.counted: list[tuple[ClaimStatus, str]] = []
         self.seen: list[AttemptReport] = []
         self.taken = taken
         self.shared = False

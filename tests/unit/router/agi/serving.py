@@ -18,8 +18,10 @@ from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Number, NumberKind
 from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Decision, Kind, Reason
-from dialplan.routing.table import Entry, Patch, RoutingTable
+from dialplan.routing.decide import Decision, Kind
+from dialplan.routing.steps import REASONS
+from dialplan.routing.steps.step import Numbered as Entry
+from dialplan.routing.table import Patch, RoutingTable
 from router.agi import handler
 from router.agi.handler import Answer, Reading
 from router.agi.messages import AgiRequest
@@ -44,7 +46,7 @@ def routes(count: int = 1) -> RoutingTable:
     rows.append((RowKind.CALL_FLOW, "wide", CallFlow("wide", "Wide", Destination("wide"), parameters=parameters)))
     did = "+442079469999"
     rows.append((RowKind.NUMBER, did, Number(did, NumberKind.RESERVED, "acme", call_flow="wide")))
-    patch = Patch(1, whole=True)
+    patch = Patch(1, full=True)
     patch.add(rows)
     return RoutingTable().patched(patch)
 
@@ -123,7 +125,7 @@ class Served:
         return {cause: count for cause, count in counts.items() if count}
 
     def decided(self) -> dict[tuple[str, str], int]:
-        pairs = [(reason, kind) for reason in Reason for kind in Kind]
+        pairs = [(reason, kind) for reason in REASONS for kind in Kind]
         counts = {pair: int(self.count("decisions_total", reason=pair[0], kind=pair[1])) for pair in pairs}
         return {pair: count for pair, count in counts.items() if count}
 

@@ -11,7 +11,7 @@ from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Number, NumberKind
 from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Decision, Kind, Reason
+from dialplan.routing.decide import Decision, Kind
 from dialplan.routing.table import Patch, RoutingTable
 from router.agi.handler import Answer, Handler, Reading, UnknownScriptError
 from router.agi.messages import AgiRequest
@@ -21,7 +21,7 @@ from tests.unit.router.agi.serving import NoCallbacks
 
 
 def table(context: str = "flow-menu", version: int = 5) -> RoutingTable:
-    patch = Patch(version, whole=True)
+    patch = Patch(version, full=True)
     rows: list[tuple[RowKind, str, Row | None]] = [
         (RowKind.COMPANY, "acme", Company("acme", "Acme", "GB")),
         (RowKind.CALL_FLOW, "menu", CallFlow("menu", "Menu", Destination(context))),
@@ -133,7 +133,7 @@ def test_the_answer_carries_the_call_and_the_decision_for_the_log() -> None:
     assert answer.call.dialled == "020 7946 0000"
     assert decision.number == "+442079460000"
     assert decision.caller == "+447700900123"
-    assert (decision.reason, decision.kind) == (Reason.ASSIGNED, Kind.CALL_FLOW)
+    assert (decision.reason, decision.kind) == ("assigned", Kind.CALL_FLOW)
 
 
 @pytest.mark.parametrize("script", ["", "Route", "route/", "caller-ids", "Attempt", "../route", "x" * 1000])

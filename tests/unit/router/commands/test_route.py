@@ -20,9 +20,9 @@ def test_every_step_and_the_decision_are_shown(demo: Run) -> None:
     assert '   PARAM_MESSAGE = "vm-goodbye"' in done.out
 
 
-def test_candidates_that_were_turned_down_say_why(demo: Run) -> None:
+def test_candidates_that_were_rejected_say_why(demo: Run) -> None:
     out = demo("route", "02079460000", "--at", "2026-12-25T12:00:00Z").out
-    assert "turned down" in out
+    assert "rejected" in out
     assert "replaced by the update of 2026-12-24T17:00:00Z" in out
     assert "not due before 2027-01-02T09:00:00Z" in out
 
@@ -42,7 +42,7 @@ def test_json_has_the_whole_decision(demo: Run) -> None:
         "parameters": {"QUEUE": "support", "MAX_WAIT_SECONDS": "300", "OVERFLOW_NUMBER": "+442079460000"},
         "version": 1,
     }
-    assert [set(step) for step in steps] == [{"step", "outcome", "detail"}] * len(steps)
+    assert [set(step) for step in steps] == [{"step", "outcome", "detail", "code", "arguments"}] * len(steps)
 
 
 @pytest.mark.parametrize(
@@ -157,17 +157,17 @@ def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
     assert found["destination"]["context"] == "campaign-win-back"
     assert [outcome for outcome, _ in told(found, "callback rule")] == ["force-yes"]
     assert [(outcome, detail.partition("Z, ")[2]) for outcome, detail in told(found, "attempt")] == [
-        ("gives the right", "new"),
-        ("turned down", "old: a newer attempt replaces it"),
-        ("turned down", "failed: it never reached the subscriber"),
-        ("turned down", 'gone: campaign "nobodys" is not an active one of the number\'s company'),
-        ("turned down", 'theirs: campaign "survey" is not an active one of the number\'s company'),
-        ("turned down", 'expired: the callback window of campaign "win-back" is over'),
+        ("gives the entitlement", "new"),
+        ("rejected", "old: a newer attempt replaces it"),
+        ("rejected", "failed: it never reached the subscriber"),
+        ("rejected", 'gone: campaign "nobodys" is not an active one of the number\'s company'),
+        ("rejected", 'theirs: campaign "survey" is not an active one of the number\'s company'),
+        ("rejected", 'expired: the callback window of campaign "win-back" is over'),
     ]
     assert told(found, "callback") == [("taken", 'campaign "win-back": campaign-win-back,s,1')]
 
 
-def test_an_answer_ends_the_right_of_what_came_before(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_an_answer_ends_the_entitlement_of_what_came_before(demo: Run, tmp_path: pathlib.Path) -> None:
     heard = [attempt("answered", 10, Outcome.ANSWERED), attempt("missed", 20)]
     with_callback_store(tmp_path, lambda store: store.record(heard))
     found = demo("route", *BACK).json()
@@ -176,10 +176,10 @@ def test_an_answer_ends_the_right_of_what_came_before(demo: Run, tmp_path: pathl
         "it was answered",
         "a later attempt was answered",
     ]
-    assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
+    assert [outcome for outcome, _ in told(found, "callback")] == ["no entitlement"]
 
 
-def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_asking_consumes_no_entitlement(demo: Run, tmp_path: pathlib.Path) -> None:
     with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
     for _ in range(2):
         assert demo("route", *BACK).json()["reason"] == "callback-force-yes"
@@ -189,11 +189,11 @@ def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
     found = demo("route", *BACK).json()
     assert (found["reason"], found["id"]) == ("callback-used", "spring-offer")
     assert "it has been called back since" in told(found, "attempt")[0][1]
-    assert [outcome for outcome, _ in told(found, "callback")] == ["turned down"]
-    assert told(found, "used by") == [("another call", 'call "call-1", which began 2026-07-01T11:55:00Z')]
+    assert [outcome for outcome, _ in told(found, "callback")] == ["rejected"]
+    assert told(found, "consumed by") == [("another call", 'call "call-1", which began 2026-07-01T11:55:00Z')]
 
 
-def test_the_call_that_is_named_is_the_one_that_used_this_right(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_the_call_that_is_named_is_the_one_that_consumed_this_entitlement(demo: Run, tmp_path: pathlib.Path) -> None:
     """Neither one of an older right nor one that got nothing; and a caller's bytes do nothing to a terminal."""
     hostile = "\x1b[2J:{ringway}\n1"
 
@@ -210,7 +210,7 @@ def test_the_call_that_is_named_is_the_one_that_used_this_right(demo: Run, tmp_p
 
     with_callback_store(tmp_path, heard)
     out = demo("route", *BACK[:-1]).out
-    (line,) = [line for line in out.splitlines() if line.startswith("used by")]
+    (line,) = [line for line in out.splitlines() if line.startswith("consumed by")]
     assert line.endswith("which began 2026-07-01T11:40:00Z")
     assert "\x1b" not in out
     assert "ringway" in line
@@ -235,11 +235,11 @@ def test_a_call_of_an_earlier_moment_is_decided_by_what_was_known_then(demo: Run
         return found["reason"], [(each, detail.partition("Z, ")[2]) for each, detail in told(found, "attempt")]
 
     assert at("2026-07-01T11:40:00Z") == ("assigned", [])
-    assert at("2026-07-01T12:00:00Z") == ("callback-force-yes", [("gives the right", "then")])
-    assert at("2026-07-01T12:15:00Z") == ("callback-used", [("turned down", "then: it has been called back since")])
+    assert at("2026-07-01T12:00:00Z") == ("callback-force-yes", [("gives the entitlement", "then")])
+    assert at("2026-07-01T12:15:00Z") == ("callback-used", [("rejected", "then: it has been called back since")])
     assert at("2026-07-01T12:25:00Z") == (
         "assigned",
-        [("turned down", "answered: it was answered"), ("turned down", "then: a later attempt was answered")],
+        [("rejected", "answered: it was answered"), ("rejected", "then: a later attempt was answered")],
     )
     assert at("2026-07-01T12:35:00Z")[0] == "callback-force-yes"
 
@@ -260,10 +260,10 @@ def test_a_number_that_forces_no_is_told_without_a_look_at_the_attempts(
     assert (told(found, "attempt"), told(found, "callback")) == ([], [])
 
 
-def test_where_no_router_has_run_there_is_no_right_and_no_store_is_made(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_where_no_router_has_run_nobody_is_entitled_and_no_store_is_made(demo: Run, tmp_path: pathlib.Path) -> None:
     found = demo("route", *BACK).json()
     assert (found["reason"], told(found, "attempt")) == ("assigned", [])
-    assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
+    assert [outcome for outcome, _ in told(found, "callback")] == ["no entitlement"]
     assert not list(tmp_path.glob("*callbacks*"))
 
 

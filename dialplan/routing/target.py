@@ -1,0 +1,121 @@
+"""Where a call may lead, before it is known whether that is there: a call flow with values, or an inbound campaign."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import ClassVar, Protocol, TypeAlias
+
+import msgspec
+
+from dialplan.kinds.call_flow import CallFlow, ParameterValue
+from dialplan.kinds.campaign import Campaign
+from dialplan.kinds.company import Company
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Assignment
+from dialplan.wording import Code, Message, quote
+
+Values: TypeAlias = tuple[tuple[str, ParameterValue], ...]
+
+_FLOW = Code("target-flow", "call flow {flow!q}")
+_FLOW_WITH_VALUES = Code("target-flow-with-values", "call flow {flow!q} with {values}")
+_CAMPAIGN = Code("target-campaign", "inbound campaign {campaign!q}")
+_NOTHING = Code("target-nothing", "nothing")
+_PLACE = Code("destination", "{context},{exten},{priority}")
+
+
+class Kind(StrEnum):
+    """What a call is sent to. Stable: ROUTE_KIND, metrics and dashboards carry these words."""
+
+    CALL_FLOW = "call-flow"
+    CAMPAIGN = "campaign"
+    DEFAULT = "default"
+
+
+class Routes(Protocol):
+    """What of the table a target or a step may look at."""
+
+    @property
+    def companies(self) -> Mapping[str, Company]:
+        """By id."""
+
+    @property
+    def flows(self) -> Mapping[str, CallFlow]:
+        """By id."""
+
+    @property
+    def campaigns(self) -> Mapping[str, Campaign]:
+        """By id."""
+
+
+class ToFlow(msgspec.Struct, frozen=True, gc=False, eq=False, tag="flow"):
+    """To a call flow, with the values for its parameters. Compared by identity: equal ones are one object."""
+
+    kind: ClassVar[Kind] = Kind.CALL_FLOW
+
+    flow: str
+    values: Values = ()
+
+    def row(self, routes: Routes) -> CallFlow | None:
+        """The flow as it is now; None where there is none."""
+        return routes.flows.get(self.flow)
+
+    def words(self, *, values: bool) -> Message:
+        """What it is called, with its values or without."""
+        if not values or not self.values:
+            return _FLOW(flow=self.flow)
+        listed = ", ".join(f"{name}={quote(value)}" for name, value in self.values)
+        return _FLOW_WITH_VALUES(flow=self.flow, values=listed)
+
+
+class ToCampaign(msgspec.Struct, frozen=True, gc=False, eq=False, tag="campaign"):
+    """To an inbound campaign. Compared by identity: equal ones are one object."""
+
+    kind: ClassVar[Kind] = Kind.CAMPAIGN
+    values: ClassVar[Values] = ()
+
+    campaign: str
+
+    def row(self, routes: Routes) -> Campaign | None:
+        """The campaign as it is now; None where there is none, or it is not active."""
+        campaign = routes.campaigns.get(self.campaign)
+        return campaign if campaign is not None and campaign.active else None
+
+    def words(self, *, values: bool) -> Message:
+        """What it is called."""
+        del values  # it has none
+        return _CAMPAIGN(campaign=self.campaign)
+
+
+Target: TypeAlias = ToFlow | ToCampaign
+
+
+class Targets:
+    """Makes targets of assignments: the same object for all with the same flow and no values of their own."""
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[str | None, str | None], Target] = {}
+
+    def of(self, assignment: Assignment) -> Target | None:
+        """Where an assignment leads; None where it names nothing."""
+        flow, campaign = assignment.call_flow, assignment.inbound_campaign
+        if assignment.parameters and flow is not None:
+            return ToFlow(flow, tuple(assignment.parameters.items()))
+        shared = self._shared.get((flow, campaign))
+        if shared is None:
+            if flow is not None:
+                shared = ToFlow(flow)
+            elif campaign is not None:
+                shared = ToCampaign(campaign)
+            else:
+                return None
+            self._shared[flow, campaign] = shared
+        return shared
+
+
+def named(target: Target | None, *, values: bool = True) -> Message:
+    """What a target is called, with the values that go along or without."""
+    return target.words(values=values) if target is not None else _NOTHING()
+
+
+def place(destination: Destination) -> Message:
+    """A destination as Asterisk's dialplan writes it."""
+    return _PLACE(context=destination.context, exten=destination.exten, priority=destination.priority)
