@@ -27,7 +27,7 @@ class Exchange:
         self.explained: list[str] = []
 
     def begin(self) -> None:
-        """Make ready for a test: no channel, no record, no kept answer, a router that runs."""
+        """Make ready for a test: no channel, no record, no cached route, a router that runs."""
         if self.router.process.poll() is not None:
             self.router.start()
         self.asterisk.wait_idle()
@@ -114,7 +114,7 @@ def routed(
     caller: str = CALLER,
     params: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return all variables that a call has after the router's answer, as the contract has them."""
+    """Return all variables that a call has after the router's answer, as the documents have them."""
     return {
         "ROUTE_STATUS": "OK",
         "ROUTE_REASON": reason,

@@ -56,7 +56,7 @@ def written(at_ms: int, offset_h: int | None = 0) -> str:
 
 
 def data(numbers: Mapping[str, Updates], base: Given = OLD, zones: Sequence[str] = ("UTC",)) -> str:
-    """A data set: the flows, and these numbers, each of a company with the next of the time zones in turn."""
+    """A data set: the flows, and these numbers, each of a company with the next of the time zones, round-robin."""
     greeting = [{"name": "GREETING", "type": "text", "default": UNSAID}]
     return tomli_w.dumps(
         {

@@ -39,9 +39,9 @@ FLOWS = (Flow(FLOW, params=("GREETING",)), DEFAULT_FLOW)
 RATE = 50
 SOME = 15  # calls that come through before the next thing happens
 FALLBACK = (FROM_KEPT, TO_DEFAULT)
-SHIPPED_GUARD = 2
-# So long that a test would fail of it: where it is set, what goes on is not the guard's doing.
-NO_GUARD = 600
+SHIPPED_AGI_TIMEOUT = 2
+# So long that a test would fail of it: where it is set, what goes on is not the AGI timeout's doing.
+NO_AGI_TIMEOUT = 600
 # Becomes the router, as the child that systemd starts does: the socket is descriptor 3, and the process id is its own.
 _ACTIVATED = """#!{python} -IS
 import os, sys
@@ -79,11 +79,11 @@ class Ground:
         asterisk.wait_idle()
         asterisk.forget()
         self.asterisk = asterisk
-        self.guard(SHIPPED_GUARD)
+        self.agi_timeout(SHIPPED_AGI_TIMEOUT)
         self._stores = stores
         self._folder = folder
 
-    def guard(self, seconds: int) -> None:
+    def agi_timeout(self, seconds: int) -> None:
         """Set how long a router may take, for the calls that come."""
         self.asterisk.set_global("RINGWAY_GUARD_SECONDS", str(seconds))
 
@@ -131,12 +131,12 @@ def by_first(call: Arrival) -> bool:
 
 
 def check(ended: Ended, *, fallback: bool) -> None:
-    """Each call's way must be one that the contract knows; without `fallback`, a router's decision."""
+    """Each call's way must be one that the documents know; without `fallback`, a router's decision."""
     for call in ended.calls:
         status = call.variables["ROUTE_STATUS"]
         assert status in {"OK", {PLAIN: "KEPT", DASHED: "NONE"}[call.dialled] if fallback else "OK"}, call
         assert call.context == (DEFAULT if status == "NONE" else FLOW), call
-        assert (call.limit, call.agi_exits) == ("0", ""), call  # the guard is off again
+        assert (call.limit, call.agi_exits) == ("0", ""), call  # the AGI timeout is off again
         if status != "NONE":
             assert call.variables["PARAM_GREETING"] == GREETING, call
 

@@ -1,6 +1,6 @@
 """The link to the manager interface is cut, goes silent, is flooded, refused: while people call and are called.
 
-A campaign's call by the shipped dialplan has two witnesses. Whatever becomes of the link, the hangup handler tells of
+A campaign's call by the shipped dialplan has two sources. Whatever becomes of the link, the hangup handler tells of
 the attempt: none is lost, and where both tell of it it counts once. Incoming calls ask the router and nobody else.
 
 What a dialler's own dialplan does while there is no link is lost by design: nobody else saw it. Such calls are placed
@@ -370,7 +370,7 @@ def test_by_tls_and_only_with_the_right_certificate(asterisk_program: Program, t
 
 def test_of_200_first_callbacks_at_once_one_is_the_campaigns(asterisk_program: Program, tmp_path: Path) -> None:
     with running_campaigns(asterisk_program, tmp_path, ami=True) as campaigns:
-        # The guard is not what is tested here: on a small machine so many channels at once take their time.
+        # The AGI timeout is not what is tested here: on a small machine so many channels at once take their time.
         campaigns.asterisk.set_global("RINGWAY_GUARD_SECONDS", "30")
         anna, boris = subscriber(Behaviour.BUSY), subscriber(Behaviour.RINGS)
         campaigns.dial(anna)

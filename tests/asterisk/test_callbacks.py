@@ -73,7 +73,7 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 @pytest.fixture(scope="module")
 def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaigns]:
-    """A router that has both witnesses."""
+    """A router that has both sources."""
     folder = tmp_path_factory.mktemp("router")
     with running_campaigns(asterisk_program, folder, data(), FLOWS, ami=True) as running:
         yield running
@@ -141,7 +141,7 @@ def test_strangers_and_withheld_callers(campaigns: Campaigns, case: Case) -> Non
     assert lands(campaigns, case.number, anna, own_number) == OWN, "he has withheld the number that the trunk knows"
     other = CASES[CASES.index(case) - 1]
     assert lands(campaigns, other.number, anna) == OWN, "a number that he was not shown"
-    assert lands(campaigns, case.number, anna) == first(case), "nobody has used up the right"
+    assert lands(campaigns, case.number, anna) == first(case), "nobody has consumed the entitlement"
 
 
 @every_case
@@ -167,7 +167,7 @@ def test_a_campaign_that_is_not_active(campaigns: Campaigns, case: Case) -> None
         assert lands(campaigns, case.number, anna) == OWN
     finally:
         campaigns.load(row)
-    assert lands(campaigns, case.number, anna) == first(case), "the right was not used up meanwhile"
+    assert lands(campaigns, case.number, anna) == first(case), "the entitlement was not consumed meanwhile"
 
 
 @every_case

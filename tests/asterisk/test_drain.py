@@ -7,7 +7,7 @@ import pytest
 
 from tests.asterisk.between import Between, Step
 from tests.asterisk.pbx import REFUSED, Asterisk
-from tests.asterisk.site import NO_GUARD, SOME, Ground, by_first, check
+from tests.asterisk.site import NO_AGI_TIMEOUT, SOME, Ground, by_first, check
 from tests.asterisk.traffic import Ended, Waits, in_queue, now_ms
 from tests.processes import PATIENCE_SECONDS, wait_until
 
@@ -26,7 +26,7 @@ def dropped(asterisk: Asterisk, ended: Ended) -> int:
 
 
 def test_calls_in_the_queue_are_answered(ground: Ground, waits: Waits) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     with ground.site(second=True, settings=PATIENT) as site, ground.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -51,7 +51,7 @@ def test_calls_in_the_queue_are_answered(ground: Ground, waits: Waits) -> None:
 
 
 def test_a_call_in_hand_is_answered_while_others_are_refused(ground: Ground, waits: Waits) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     with ground.site(second=True, settings=PATIENT) as site, Between(site.router.agi_port) as relay:
         with ground.calls() as calls:
             calls.more(2 * SOME)

@@ -83,7 +83,7 @@ def test_the_default_takes_the_call(lonely: Asterisk) -> None:
     outcome = place_call(lonely.ports.sip, "+442079460000")
     assert outcome.status == BUSY
     assert outcome.ended_ms is not None
-    assert outcome.ended_ms < 1000  # a refused connection needs no guard
+    assert outcome.ended_ms < 1000  # a refused connection needs no timeout
     lonely.wait_idle()
     lonely.assert_no_surprise(REFUSED, TO_DEFAULT)
 

@@ -235,7 +235,7 @@ def test_a_caller_who_forges_the_whole_rest_of_the_environment(exchange: Exchang
     _, calls = exchange.place(*[dial] * count, rate=300)
     for call in calls:
         assert call.context == DEFAULT
-        # Where the forgery was seen only after the answer, that one was taken back with all that it had set.
+        # Where the forgery was seen only after the answer, that one was revoked with all that it had set.
         assert call.variables == refused(exchange)
     assert exchange.asterisk.kept() == {}
 

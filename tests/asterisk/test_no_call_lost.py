@@ -11,7 +11,7 @@ from tests.asterisk.site import (
     FALLBACK,
     FLOW,
     GREETING,
-    NO_GUARD,
+    NO_AGI_TIMEOUT,
     PLAIN,
     SOME,
     Ground,
@@ -77,7 +77,7 @@ def test_stalled_and_going_on(ground: Ground, waits: Waits, second: bool) -> Non
         before = now_ms()
         site.router.signal(signal.SIGSTOP)
         stalled = now_ms()
-        calls.after(stalled, SOME)  # these have waited until the guard let them go on
+        calls.after(stalled, SOME)  # these have waited until the AGI timeout let them go on
         continued = now_ms()
         site.router.signal(signal.SIGCONT)
         site.router.ask(PLAIN)  # what waited in its queue is behind it
@@ -92,7 +92,7 @@ def test_stalled_and_going_on(ground: Ground, waits: Waits, second: bool) -> Non
 
 
 def test_both_routers_stalled(ground: Ground, waits: Waits) -> None:
-    ground.guard(1)
+    ground.agi_timeout(1)
     with ground.site(second=True) as site, ground.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -111,12 +111,12 @@ def test_both_routers_stalled(ground: Ground, waits: Waits) -> None:
     assert not [call for call in between(ended, stalled, continued) if call.variables["ROUTE_STATUS"] == "OK"]
     assert_all_by_first(ended, back)
     ground.asterisk.assert_no_surprise(*FALLBACK)
-    waits.add("both routers stalled, guard 1 s", ended, before)
+    waits.add("both routers stalled, AGI timeout 1 s", ended, before)
 
 
 @SECOND
 def test_killed_while_calls_wait_in_its_queue(ground: Ground, waits: Waits, second: bool) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     with ground.site(second=second) as site, ground.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -137,7 +137,7 @@ def test_killed_while_calls_wait_in_its_queue(ground: Ground, waits: Waits, seco
 @SECOND
 @pytest.mark.parametrize("step", Step)
 def test_killed_between_the_accept_and_the_command(ground: Ground, waits: Waits, second: bool, step: Step) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     hit: list[str] = []
     with ground.site(second=second) as site, Between(site.router.agi_port) as relay:
         ground.asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{relay.port}")
@@ -202,7 +202,7 @@ def test_one_after_the_other_restarted(ground: Ground, waits: Waits) -> None:
 
 
 def test_restarted_under_socket_activation(ground: Ground, waits: Waits) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     with ground.activated() as site, ground.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -220,7 +220,7 @@ def test_restarted_under_socket_activation(ground: Ground, waits: Waits) -> None
 
 
 def test_killed_under_socket_activation(ground: Ground, waits: Waits) -> None:
-    ground.guard(NO_GUARD)
+    ground.agi_timeout(NO_AGI_TIMEOUT)
     with ground.activated() as site, ground.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()

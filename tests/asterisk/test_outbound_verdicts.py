@@ -28,13 +28,13 @@ exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
 """
 
 
-@pytest.fixture(scope="module", params=["hangup handler", "both witnesses"])
+@pytest.fixture(scope="module", params=["hangup handler", "both sources"])
 def started(
     request: pytest.FixtureRequest, asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Campaigns]:
     """The hangup handler alone, or the manager interface too."""
     folder = tmp_path_factory.mktemp("router")
-    both = request.param == "both witnesses"
+    both = request.param == "both sources"
     with running_campaigns(asterisk_program, folder, ami=both, extra=DIALLERS) as running:
         yield running
 

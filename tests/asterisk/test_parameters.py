@@ -1,4 +1,4 @@
-"""The parameters of a flow (S5) as Asterisk's channel has them: every type, every character, and very many."""
+"""The parameters of a flow as Asterisk's channel has them: every type, every character, and very many."""
 
 import tomllib
 from collections.abc import Iterator

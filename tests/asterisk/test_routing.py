@@ -78,7 +78,7 @@ def test_the_channel_has_these_variables_and_no_others(exchange: Exchange) -> No
     exchange.watch("02079460031", arrived, "the call is in its flow")
     to = MENU | {"ROUTE_CONTEXT": "flow-hold", "ROUTE_ID": "hold"}
     expected = routed(exchange, to, number="+442079460031", company="acme")
-    del expected["ROUTE_AGE"]  # of kept answers alone
+    del expected["ROUTE_AGE"]  # of cached routes alone
     digest = seen.pop("ROUTE_DIGEST")
     assert len(digest) == 16
     assert {name: value for name, value in seen.items() if name.startswith(("ROUTE_", "PARAM_"))} == expected

@@ -1,4 +1,4 @@
-"""Scheduled updates (S6) across their moment: which calls get the old flow and which the new, as Asterisk saw it."""
+"""Scheduled updates across their moment: which calls get the old flow and which the new, as Asterisk saw it."""
 
 from pathlib import Path
 

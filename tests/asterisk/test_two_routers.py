@@ -12,7 +12,7 @@ from tests.asterisk.campaigns import CAMPAIGN, FLOWS, OUR, OWN, SECRET_FILE, Cam
 from tests.asterisk.campaigns import DATA as CAMPAIGN_DATA
 from tests.asterisk.parts import Program
 from tests.asterisk.pbx import REFUSED, Asterisk
-from tests.asterisk.site import DATA, NO_GUARD, PLAIN, SOME, Ground, check
+from tests.asterisk.site import DATA, NO_AGI_TIMEOUT, PLAIN, SOME, Ground, check
 from tests.asterisk.subscribers import Behaviour, subscribers
 from tests.asterisk.traffic import DEFAULT_FLOW, Ended, Traffic, Waits, now_ms
 from tests.processes import Router, load, running_router, wait_until
@@ -74,7 +74,7 @@ def all_decided(ended: Ended) -> None:
 
 @pytest.mark.long
 def test_either_router_and_redis_killed_and_restarted_in_turn(site: Site, waits: Waits) -> None:
-    site.ground.guard(NO_GUARD)  # who dies is noticed at once
+    site.ground.agi_timeout(NO_AGI_TIMEOUT)  # who dies is noticed at once
     with site.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -143,7 +143,7 @@ def test_both_routers_start_while_redis_is_away(site: Site, waits: Waits) -> Non
 
 def test_a_rolling_restart(site: Site, waits: Waits) -> None:
     """No call waits for a fallback: who is refused by the one is answered by the other, at once and by a router."""
-    site.ground.guard(NO_GUARD)  # who waited for it would wait for longer than this test
+    site.ground.agi_timeout(NO_AGI_TIMEOUT)  # who waited for it would wait for longer than this test
     with site.calls() as calls:
         calls.more(2 * SOME)
         before = now_ms()
@@ -161,7 +161,7 @@ def test_a_rolling_restart(site: Site, waits: Waits) -> None:
 
 
 def test_what_one_router_heard_is_called_back_through_the_other(asterisk_program: Program, tmp_path: Path) -> None:
-    """The attempt is told to the first router, and the callback asks the second: one right, whoever is asked."""
+    """The attempt is told to the first router, and the callback asks the second: one entitlement, whichever is asked."""
     with ExitStack() as running:
         redis = running.enter_context(running_redis())
         flows = (*FLOWS, DEFAULT_FLOW)

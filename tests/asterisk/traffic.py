@@ -50,7 +50,7 @@ class Ended(NamedTuple):
     calls: list[Arrival]
 
     def by(self, status: str) -> list[Arrival]:
-        """The calls that the router (OK), a kept answer (KEPT) or nobody (NONE) decided."""
+        """The calls that the router (OK), a cached route (KEPT) or nobody (NONE) decided."""
         return [call for call in self.calls if call.variables["ROUTE_STATUS"] == status]
 
     def answered_by(self, version: int) -> list[Arrival]:
@@ -59,7 +59,7 @@ class Ended(NamedTuple):
 
 
 class Traffic:
-    """Calls to the `numbers` in turn, each from a caller's number of its own, `rate` a second until `end()`."""
+    """Calls to the `numbers` round-robin, each from a caller's number of its own, `rate` a second until `end()`."""
 
     def __init__(self, asterisk: Asterisk, numbers: Sequence[str], rate: float) -> None:
         self._asterisk = asterisk

@@ -6,8 +6,8 @@ in that order, give those very answers. One that ended with an error, a timeout 
 effect at any moment since it was asked, or never.
 
 The search is that of Wing and Gong, with Lowe's memory of what was tried: an operation may come next if none that is
-left was answered before it was asked. What one after the other means is written here from the mission page ("Callback
-rules, exactly"), and shares nothing with `dialplan.campaigns.callbacks`.
+left was answered before it was asked. What one after the other means is written here once more, and
+shares nothing with `dialplan.campaigns.callbacks`.
 """
 
 import math
@@ -19,7 +19,7 @@ _SAYS_MORE = ("failed", "missed", "answered")
 
 
 class Word(NamedTuple):
-    """A witness's word about an attempt: `at` is its end in epoch seconds, `outcome` missed, answered or failed."""
+    """A source's report of an attempt: `at` is its end in epoch seconds, `outcome` missed, answered or failed."""
 
     attempt: str
     campaign: str

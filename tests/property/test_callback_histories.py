@@ -1,4 +1,4 @@
-"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the rule as the mission page has it.
+"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the rule written down once more, plainly.
 
 Two routers on one store; their handlers, what they have in memory, and the store are the real ones. The model is a list
 of attempts and a few loops. Words about attempts come late, in any order and to either router, and are dated by clocks
@@ -54,7 +54,7 @@ outcomes = st.sampled_from((Outcome.MISSED, *Outcome))
 routers = st.sampled_from((0, 1))
 clocks = st.sampled_from((-CLOCKS_SECONDS, 0, 0, CLOCKS_SECONDS))
 beginnings = st.sampled_from((0, 0, -CLOCKS_SECONDS, CLOCKS_SECONDS, -10, -60))  # of calls: some waited before they ask
-laters = st.sampled_from((-CLOCKS_SECONDS, 0, 10, 3600))  # of another witness's moment
+laters = st.sampled_from((-CLOCKS_SECONDS, 0, 10, 3600))  # of another source's moment
 pauses = st.sampled_from((0.0, 0.5, 3.0, 7.0, 60.0))  # within what clocks may differ, and beyond
 WEIGHT = [Outcome.FAILED, Outcome.MISSED, Outcome.ANSWERED].index
 
@@ -149,7 +149,7 @@ class Model:
         return given.campaign
 
     def forget(self) -> None:
-        """Let go of what is past its campaign's window, and of what was used up where nothing is left."""
+        """Let go of what is past its campaign's window, and of what was consumed where nothing is left."""
         kept = [each for each in self.attempts if each.outcome is Outcome.ANSWERED or not self.is_over(each)]
         longest = max(self.hours.values())
         missed = {(each.number, each.subscriber) for each in kept if each.outcome is Outcome.MISSED}
@@ -306,7 +306,7 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.attempts)
     @rule(router=routers, data=st.data(), outcome=outcomes, later=laters)
-    def another_witness(self, router: int, data: st.DataObject, outcome: Outcome, later: int) -> None:
+    def another_source(self, router: int, data: st.DataObject, outcome: Outcome, later: int) -> None:
         """The same attempt again, perhaps by one who saw more or less of it, and took it to end at another moment."""
         known = data.draw(st.sampled_from(self.model.attempts))
         at = known.at + later

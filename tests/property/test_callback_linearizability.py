@@ -74,7 +74,7 @@ REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= ARGV[2] then"
     [
         pytest.param([("CLAIM", REV, "if false then")], id="two decide at once"),
         pytest.param([(name, KNOWN, "local known = false") for name in ("LOOK", "CLAIM")], id="answers forgotten"),
-        pytest.param([("CLAIM", "if ARGV[4] ~= '' then", "if false then")], id="nothing used up"),
+        pytest.param([("CLAIM", "if ARGV[4] ~= '' then", "if false then")], id="nothing consumed"),
         pytest.param([("WRITE", "if there == known then", "if true then")], id="the last word stands"),
     ],
 )
