@@ -1,4 +1,4 @@
-"""`make bench`: the router beside a bare uvloop responder, one after the other, at one rate, with a million numbers loaded."""
+"""`make bench`: the router beside a bare uvloop responder, at one rate, with a million numbers loaded."""
 
 import argparse
 import contextlib

@@ -47,7 +47,7 @@ class Arrival:
 
     Times are milliseconds since 1970: `started_ms` when the channel was made (before any dialplan), `arrived_ms` at the
     flow's first step. Bytes that are no UTF-8 are kept as surrogate escapes. A variable that is not set reads "".
-    `limit` and `agi_exits` are what the AGI timeout sets while a router is asked: TIMEOUT(absolute) and AGIEXITONHANGUP.
+    `limit` and `agi_exits` are what the AGI timeout sets for a while: TIMEOUT(absolute) and AGIEXITONHANGUP.
     """
 
     unique_id: str

@@ -161,7 +161,7 @@ def test_a_rolling_restart(site: Site, waits: Waits) -> None:
 
 
 def test_what_one_router_heard_is_called_back_through_the_other(asterisk_program: Program, tmp_path: Path) -> None:
-    """The attempt is told to the first router, and the callback asks the second: one entitlement, whichever is asked."""
+    """The attempt is told to the first router, and the callback asks the second: one entitlement in all."""
     with ExitStack() as running:
         redis = running.enter_context(running_redis())
         flows = (*FLOWS, DEFAULT_FLOW)

@@ -1,4 +1,4 @@
-"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the rule written down once more, plainly.
+"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the rule written down once more.
 
 Two routers on one store; their handlers, what they have in memory, and the store are the real ones. The model is a list
 of attempts and a few loops. Words about attempts come late, in any order and to either router, and are dated by clocks
