@@ -12,8 +12,9 @@ import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.registry import Row, RowKind
-from router.commands import data
+from router.commands import data, running
 from router.management import data_files as files
+from router.management import dump, load
 from router.store.work import Work
 from tests.processes import DEMO_DATA
 from tests.unit.router.commands.conftest import Run
@@ -45,7 +46,11 @@ def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib
 
 def test_check_prints_json(run: Run) -> None:
     found = run("check", DEMO_DATA, "--json").json()
-    assert found == {"problems": [], "rows": {"companies": 2, "call_flows": 4, "campaigns": 3, "numbers": 6}}
+    assert found == {
+        "problems": [],
+        "warnings": [],
+        "rows": {"companies": 2, "call_flows": 4, "campaigns": 3, "numbers": 6},
+    }
 
 
 def test_check_refuses_with_every_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +81,7 @@ def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.Monk
 def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
     assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
     assert run("load", DEMO_DATA).out == "nothing to change, version 1\n"
-    assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0}
+    assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0, "warnings": []}
 
 
 def test_load_takes_all_files_together_or_none(run: Run, tmp_path: pathlib.Path) -> None:
@@ -137,7 +142,7 @@ def interrupt() -> None:
 def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_files(_: object) -> None:
+    def read_files(*_: object) -> None:
         interrupt()
         raise AssertionError
 
@@ -152,7 +157,7 @@ def test_an_interrupt_during_the_check_changes_nothing_and_says_so(run: Run, mon
             stored.get(RowKind.NUMBER, "+442079460000")
 
     with monkeypatch.context() as patched:
-        patched.setattr(data, "prepare", prepare)
+        patched.setattr(load, "prepare", prepare)
         assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
     assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
 
@@ -182,7 +187,7 @@ def test_an_interrupted_dump_is_told(demo: Run, monkeypatch: pytest.MonkeyPatch)
         while True:
             yield from ((RowKind.NUMBER, row) for row in stored.rows(RowKind.NUMBER))
 
-    monkeypatch.setattr(data, "_all_rows", endless)
+    monkeypatch.setattr(dump, "all_rows", endless)
     done = demo("dump")
     assert (done.status, done.err) == (1, "ringway: interrupted\n")
 
@@ -211,7 +216,7 @@ def test_a_dump_is_printed_when_the_store_is_let_go_of(run: Run, monkeypatch: py
     """Who reads it may be a pager that stays open, and a shared store lets nobody write while it is looked at."""
     run("load", DEMO_DATA)
     events: list[str] = []
-    using = data.with_store
+    using = running.with_store
 
     def with_store(*arguments: Any, **named: Any) -> Any:
         using(*arguments, **named)
