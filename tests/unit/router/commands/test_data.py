@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.dataset.changes import ChangeSet, Stored, prepare
+from dialplan.dataset.problems import Problem
+from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import Row, RowKind
 from router.commands import data, running
+from router.management import check, dump, load
 from router.management import data_files as files
-from router.management import dump, load
 from router.store.work import Work
 from tests.processes import DEMO_DATA
 from tests.unit.router.commands.conftest import Run
@@ -132,6 +134,46 @@ def test_an_admins_load_is_held_to_what_an_admin_may_do(demo: Run, monkeypatch: 
     assert 'call flow "basic-queue" is locked' in done.err
 
 
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+class Warned(ChangeSet):
+    """A change that may not be what its author meant."""
+
+    warnings: tuple[Problem, ...] = ()
+
+
+DOUBTFUL = Problem("a.toml", 'numbers[1] "+442079460000"', "call_flow", "it takes no calls", "name another one")
+DOUBTFUL_LINE = 'warning: a.toml: numbers[1] "+442079460000": call_flow: it takes no calls; name another one\n'
+
+
+@pytest.mark.parametrize(("command", "module"), [("check", check), ("load", load)])
+def test_warnings_are_told_and_change_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, module: Any
+) -> None:
+    def warn(rows: list[RawRow], stored: Stored, **options: Any) -> ChangeSet:
+        return Warned(prepare(rows, stored, **options).rows, (DOUBTFUL,))
+
+    monkeypatch.setattr(module, "prepare", warn)
+    done = run(command, DEMO_DATA)
+    assert (done.status, done.err) == (0, DOUBTFUL_LINE)
+    assert done.out in (
+        "15 rows changed, version 1\n",
+        "no problems: 2 companies, 4 call_flows, 3 campaigns, 6 numbers\n",
+    )
+    done = run(command, DEMO_DATA, "--json")
+    assert (done.status, done.err) == (0, DOUBTFUL_LINE)
+    assert done.json()["warnings"] == [
+        {
+            "file": "a.toml",
+            "entry": 'numbers[1] "+442079460000"',
+            "field": "call_flow",
+            "text": "it takes no calls",
+            "hint": "name another one",
+        }
+    ]
+
+
 # --- Ctrl-C, and an output that takes nothing -----------------------------------------------------------------------
 
 
@@ -151,13 +193,13 @@ def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
 
 
 def test_an_interrupt_during_the_check_changes_nothing_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare(_: object, stored: Stored, **__: object) -> ChangeSet:
+    def endless(_: object, stored: Stored, **__: object) -> ChangeSet:
         interrupt()
         while True:
             stored.get(RowKind.NUMBER, "+442079460000")
 
     with monkeypatch.context() as patched:
-        patched.setattr(load, "prepare", prepare)
+        patched.setattr(load, "prepare", endless)
         assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
     assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
 
