@@ -1,4 +1,4 @@
-"""The command line (contract: "Commands"): what may be asked, and which command answers.
+"""The command line: what may be asked, and which command answers.
 
 Exit status: 0 done, 1 refused or failed with one clear line on standard error, 2 wrong usage.
 """
@@ -13,20 +13,11 @@ from typing import Any
 
 from dialplan.wording import quote
 from router.commands import attempts, data, live, route
+from router.commands.running import Failure
 from router.config.settings import SettingsError, from_process
 from router.store.api import StoreError
 
 Command = Callable[[argparse.Namespace], int]
-
-_FAILURES = (
-    SettingsError,
-    StoreError,
-    data.Interrupted,
-    data.NoRoom,
-    route.Refused,
-    live.Unreachable,
-    attempts.BadNumber,
-)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -37,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         status = command(arguments)
         sys.stdout.flush()
-    except _FAILURES as error:
+    except (SettingsError, StoreError, Failure) as error:
         print(f"ringway: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -69,7 +60,7 @@ def _give_up_printing(error: OSError) -> None:
 
 def serve(arguments: argparse.Namespace) -> int:
     """Run the router until it is told to stop."""
-    from router import app  # noqa: PLC0415 - only this command needs the whole house
+    from router import app  # noqa: PLC0415 - only this command needs the whole router
 
     app.serve(from_process(arguments.config))
     return 0
@@ -128,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     configured(sub)
     printing(sub)
 
-    sub = add("route", route.route, "show the decision that the store gives, with every step; uses up nothing")
+    sub = add("route", route.route, "show the decision that the store gives, with every step; consumes nothing")
     sub.add_argument("did", metavar="DID", help="the dialled number")
     sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
     sub.add_argument("--at", metavar="TIME", help="another moment, such as 2026-12-24T17:00:00Z")

@@ -56,9 +56,9 @@ def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Faul
     return moment.astimezone(dt.UTC)
 
 
-def shown(moment: dt.datetime) -> str:
-    """A moment in UTC as data files have it, to the fraction of a second that it has."""
-    return moment.isoformat().replace("+00:00", "Z")
+def shown(moment: dt.datetime, timespec: str = "auto") -> str:
+    """A moment in UTC as data files have it, to the fraction of a second that it has, or that `timespec` names."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def shown_at(seconds: float) -> str:

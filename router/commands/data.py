@@ -1,108 +1,83 @@
 """`ringway check`, `load` and `dump`: the data set in and out of the store."""
 
 import argparse
-import asyncio
 import contextlib
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
-from dialplan.dataset.problems import DataProblems
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.dataset.problems import DataProblems, Problem
+from dialplan.dataset.reader import RawRow
+from router.commands.output import print_json, print_warnings, problems_as_json
+from router.commands.running import Failure, with_store
 from router.config.settings import from_process
+from router.management import check as checking
 from router.management import data_files as files
-from router.store.api import Commit, Store
+from router.management import dump as dumping
+from router.management import load as loading
 from router.store.factory import stores_of
 
-T = TypeVar("T")
 
-
-class Interrupted(Exception):  # noqa: N818 - somebody wanted it so
+class Interrupted(Failure):
     """A load was broken off; the text says what has become of it."""
 
 
-class NoRoom(Exception):  # noqa: N818 - it is the machine's
+class NoRoom(Failure):
     """A dump found no place to wait in until it is printed; the text says where it was looked for."""
-
-
-def with_store(config: str | None, use: Callable[[Store], Awaitable[T]], *, make: bool = False) -> T:
-    """Open the configured store, use it, close it; with `make`, make a missing one first.
-
-    Ctrl-C, however often, is one cancellation: `use` gets to know what has become of its work.
-    Raises SettingsError and StoreError.
-    """
-
-    async def run() -> T:
-        task = asyncio.current_task()
-        if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-        store = stores_of(from_process(config).store).rows
-        try:
-            await store.open(make=make)
-            return await use(store)
-        finally:
-            await store.close()
-
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Validate files as a set of their own; change nothing."""
-    rows, problems = files.read_files(arguments.files)
     try:
-        changes = prepare(rows, NothingStored(), before=problems)
+        checked = checking.check(*_read(arguments.files))
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1
+    print_warnings(checked.warnings)
     if arguments.json:
-        print_json({"problems": [], "rows": _counts(changes)})
+        print_json({"problems": [], "warnings": problems_as_json(checked.warnings), "rows": checked.rows})
     else:
-        print("no problems: " + ", ".join(f"{count} {kind}" for kind, count in _counts(changes).items()))
+        print("no problems: " + ", ".join(f"{count} {kind}" for kind, count in checked.rows.items()))
     return 0
 
 
 def load(arguments: argparse.Namespace) -> int:
     """Validate files against what is stored too, then apply all of it or nothing."""
-    done: list[Commit] = []
-
-    async def commit(store: Store) -> None:
-        done.append(await store.commit(prepared))
-
     try:
-        rows, problems = files.read_files(arguments.files)
-
-        def prepared(stored: Stored) -> ChangeSet:
-            return prepare(rows, stored, replace=arguments.replace, as_company=arguments.as_company, before=problems)
-
-        with_store(arguments.config, commit, make=True)
+        rows, problems = _read(arguments.files)
+        done = with_store(
+            stores_of(from_process(arguments.config).store).rows,
+            lambda store: loading.load(
+                store, rows, before=problems, replace=arguments.replace, as_company=arguments.as_company
+            ),
+            make=True,
+        )
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1
     except KeyboardInterrupt:
-        if not done:
-            raise Interrupted("interrupted; nothing was changed") from None
-    _say_done(done[0], as_json=arguments.json)
+        raise Interrupted("interrupted; nothing was changed") from None
+    _say_done(done, as_json=arguments.json)
     return 0
 
 
-def _say_done(done: Commit, *, as_json: bool) -> None:
+def _read(names: Sequence[str]) -> tuple[list[RawRow], list[Problem]]:
+    # Standard input may have been closed by whoever started us.
+    return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None)
+
+
+def _say_done(done: loading.Loaded, *, as_json: bool) -> None:
     """Say what a load has changed: on standard error where standard output takes nothing."""
     if not done.changed:
         text = f"nothing to change, version {done.version}"
     else:
         text = f"{done.changed} row{'s' if done.changed > 1 else ''} changed, version {done.version}"
+    print_warnings(done.warnings)
     try:
         if as_json:
-            print_json({"version": done.version, "changed": done.changed})
+            warnings = problems_as_json(done.warnings)
+            print_json({"version": done.version, "changed": done.changed, "warnings": warnings})
         else:
             print(text)
         sys.stdout.flush()
@@ -113,20 +88,17 @@ def _say_done(done: Commit, *, as_json: bool) -> None:
 
 def dump(arguments: argparse.Namespace) -> int:
     """Print the whole data set as a data file."""
+    settings = from_process(arguments.config)
     # A shared store lets nobody write while it is looked at, and who reads this may be a pager that stays open.
     with _room():
         whole = tempfile.TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed below, full or not
 
-    def use(stored: Stored) -> None:
+    def write(piece: str) -> None:
         with _room():
-            for piece in files.write(_all_rows(stored), as_json=arguments.json):
-                whole.write(piece)
-
-    async def view(store: Store) -> int:
-        return await store.view(use)
+            whole.write(piece)
 
     try:
-        with_store(arguments.config, view)
+        with_store(stores_of(settings.store).rows, lambda store: dumping.dump(store, write, as_json=arguments.json))
         with _room():
             whole.seek(0)
         shutil.copyfileobj(whole, sys.stdout)
@@ -147,26 +119,11 @@ def _room() -> Iterator[None]:
         raise NoRoom(f"{text}; name a folder with room for it in TMPDIR") from error
 
 
-def _all_rows(stored: Stored) -> Iterator[tuple[RowKind, Row]]:
-    for kind in RowKind:
-        for row in stored.rows(kind):
-            yield kind, row
-
-
-def _counts(changes: ChangeSet) -> dict[str, int]:
-    return {kind: len(changes.rows.get(kind, {})) for kind in RowKind}
-
-
 def _refuse(refused: DataProblems, *, as_json: bool) -> None:
     if as_json:
-        print_json({"problems": refused.problems})
+        print_json({"problems": problems_as_json(refused.problems)})
     else:
         for each in refused.problems:
             print(each, file=sys.stderr)
     count = len(refused.problems)
     print(f"ringway: {count} problem{'s' if count > 1 else ''}; nothing was changed", file=sys.stderr)
-
-
-def print_json(value: object) -> None:
-    """Print a value as indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -10,12 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dialplan.wording import printable, quote
 from router.agi.client import AgiClientError, ask
-from router.commands.data import print_json
+from router.commands.output import print_json
+from router.commands.running import Failure
 from router.config.limits import STATUS_TIMEOUT_SECONDS
 from router.config.settings import PORT_MAX, Settings, from_process
 
 
-class Unreachable(Exception):  # noqa: N818 - nobody answered; the text says who
+class Unreachable(Failure):
     """A running router did not answer; the text says where it was looked for."""
 
 

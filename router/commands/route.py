@@ -1,171 +1,60 @@
 """`ringway route`: the decision that the store gives for a call, offline, with every step that led to it."""
 
 import argparse
-import asyncio
-import datetime as dt
 import time
+from functools import partial
 
-import msgspec
-
-from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earliest
-from dialplan.dataset.changes import Stored
-from dialplan.dataset.parameters import delivered
-from dialplan.dataset.problems import Fault
-from dialplan.dataset.times import read_time, shown_at, zone
-from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.campaign import Campaign
-from dialplan.kinds.company import Company
-from dialplan.kinds.number import Number, assignments
-from dialplan.kinds.registry import Row, RowKind
-from dialplan.numbering.numbers import Unreadable, is_region, normalise
-from dialplan.routing.decide import Call, ClaimNeed, Decision, Waiting, begin
-from dialplan.routing.explain import ExplainedStep, Explanation
-from dialplan.routing.table import Patch, RoutingTable
-from dialplan.wording import Code, printable, quote
-from router.commands.data import print_json, with_store
-from router.config.settings import Settings, from_process
-from router.store.api import NoStoreError, Store, Use
+from dialplan.numbering.numbers import is_region
+from dialplan.routing.decide import Call
+from dialplan.wording import printable, quote
+from router.commands.output import print_json
+from router.commands.running import Failure, opened, with_store
+from router.config.settings import from_process
+from router.management.explain import BadTimeError, Explained, Past, explain, past_of
+from router.store.api import NoStoreError
 from router.store.factory import stores_of
 
-_CONSUMED_BY = Code("consumed-by", "call {call!q}, which began {began}")
 
-
-class Refused(Exception):  # noqa: N818 - what the user asked cannot be answered; it is no failure of ours
+class Refused(Failure):
     """The question cannot be answered; the text says why."""
 
 
-class Routed(msgspec.Struct, frozen=True):
-    """What `ringway route --json` prints."""
-
-    number: str
-    caller: str
-    at: str
-    reason: str
-    kind: str
-    id: str
-    company: str
-    destination: dict[str, str | int]
-    parameters: dict[str, str]
-    version: int
-    steps: list[ExplainedStep]
-
-
 def route(arguments: argparse.Namespace) -> int:
-    """Decide and explain. Uses up nothing, changes nothing."""
+    """Decide and explain. Consumes nothing, changes nothing."""
     settings = from_process(arguments.config)
     region = (arguments.region or settings.numbering.region).upper()
     if not is_region(region):
         raise Refused(f"--region {quote(region)} is not a country; use its ISO 3166 code, such as GB")
     call = Call(arguments.did, arguments.caller or "", region, settings.numbering.bare)
-    table = RoutingTable()
+    at = time.time() if arguments.at is None else arguments.at
+    stores = stores_of(settings.store)
 
-    async def look(store: Store) -> int:
-        return await store.view(lambda stored: table.apply(_what_concerns(call, stored)))
+    async def past(number: str, subscriber: str, until: float) -> Past:
+        """What was known of the two numbers then; nothing where no router has run here yet."""
+        try:
+            return await opened(stores.calls, partial(past_of, number=number, subscriber=subscriber, until=until))
+        except NoStoreError:
+            return Past()
 
-    table.version = with_store(arguments.config, look)
-    at = _moment(arguments.at, call, table)
-    explanation = Explanation()
-    made = begin(call, table, at.timestamp(), settings.defaults.destination, lambda _number, _caller: True, explanation)
-    if isinstance(made, Waiting):
-        history, uses = asyncio.run(_history(settings, made.need, at.timestamp()))
-        made = _called_back(made, history, uses, table, at.timestamp(), explanation)
-    decision = made
-    routed = _routed(decision, at, explanation.steps)
+    try:
+        explained = with_store(stores.rows, lambda store: explain(store, past, call, at, settings.defaults.destination))
+    except BadTimeError as error:
+        raise Refused(f"--at: {error}") from None
     if arguments.json:
-        print_json(routed)
+        print_json(explained)
     else:
-        _print(routed)
+        _print(explained)
     return 0
 
 
-async def _history(settings: Settings, need: ClaimNeed, now: float) -> tuple[History, list[Use]]:
-    """What was known of the two numbers then; nothing where no router has run here yet."""
-    store = stores_of(settings.store).calls
-    pair = (need.number, need.subscriber)
-    try:
-        await store.open(make=False)
-        return await store.history(*pair, now), await store.uses(*pair, now)
-    except NoStoreError:
-        return History(), []
-    finally:
-        await store.close()
-
-
-def _called_back(
-    waiting: Waiting, history: History, uses: list[Use], table: RoutingTable, now: float, explanation: Explanation
-) -> Decision:
-    """The decision after the callback rule, as a new call would get it."""
-    campaigns = {each.campaign for each in history.attempts}
-    since = earliest(campaigns, table.campaigns, waiting.need.entry.company, now)
-    claim = claim_of(history, since, explanation, began=now)
-    final = waiting.resume(claim, table)
-    if claim.status is ClaimStatus.CONSUMED and claim.attempt is not None:
-        attempt_at = claim.attempt.at
-        use = next((each for each in uses if each.used_at >= attempt_at), None)
-        if use is not None:
-            explanation.step("consumed by", "another call", _CONSUMED_BY(call=use.call_id, began=shown_at(use.at)))
-    return final
-
-
-def _what_concerns(call: Call, stored: Stored) -> Patch:
-    """The rows that this call's decision may need: the number's, its owner's, and those that they name."""
-    patch = Patch(0, full=True)
-    number = normalise(call.dialled, call.region, call.bare)
-    row = stored.get(RowKind.NUMBER, number) if not isinstance(number, Unreadable) else None
-    if not isinstance(row, Number):
-        return patch
-    wanted: set[tuple[RowKind, str | None]] = {(RowKind.COMPANY, row.company)}
-    for assignment in assignments(row):
-        wanted |= {(RowKind.CALL_FLOW, assignment.call_flow), (RowKind.CAMPAIGN, assignment.inbound_campaign)}
-    company = stored.get(RowKind.COMPANY, row.company) if row.company else None
-    if isinstance(company, Company):
-        wanted.add((RowKind.CALL_FLOW, company.default_flow))
-    rows: list[tuple[RowKind, str, Row | None]] = [(RowKind.NUMBER, row.number, row)]
-    rows += [(kind, key, stored.get(kind, key)) for kind, key in wanted if key is not None]
-    rows += [(RowKind.CAMPAIGN, each.id, each) for each in stored.rows(RowKind.CAMPAIGN) if isinstance(each, Campaign)]
-    patch.add(rows)
-    return patch
-
-
-def _moment(text: str | None, call: Call, table: RoutingTable) -> dt.datetime:
-    """`--at`, without an offset in the time zone of the number's company."""
-    if text is None:
-        return dt.datetime.fromtimestamp(time.time(), dt.UTC)
-    number = normalise(call.dialled, call.region, call.bare)
-    entry = table.numbers.get(str(number))
-    company = table.companies.get(entry.company or "") if entry is not None else None
-    moment = read_time(text, zone(company.timezone) if company is not None else None)
-    if isinstance(moment, Fault):
-        raise Refused(f"--at: {moment.text}; {moment.hint}")
-    return moment
-
-
-def _routed(decision: Decision, at: dt.datetime, steps: list[ExplainedStep]) -> Routed:
-    target, destination = decision.target, decision.destination
-    parameters = dict(delivered(target, dict(decision.values))) if isinstance(target, CallFlow) else {}
-    return Routed(
-        decision.number,
-        decision.caller,
-        at.isoformat().replace("+00:00", "Z"),
-        decision.reason,
-        decision.kind,
-        target.id if target is not None else "",
-        decision.company,
-        msgspec.to_builtins(destination),
-        parameters,
-        decision.version,
-        steps,
-    )
-
-
-def _print(routed: Routed) -> None:
-    width = max(len(step.step) for step in routed.steps)
-    outcome_width = max(len(step.outcome) for step in routed.steps)
-    for step in routed.steps:
+def _print(explained: Explained) -> None:
+    width = max(len(step.step) for step in explained.steps)
+    outcome_width = max(len(step.outcome) for step in explained.steps)
+    for step in explained.steps:
         # Attempts and calls in it have names of somebody else's choice.
         print(f"{step.step:<{width}}  {step.outcome:<{outcome_width}}  {printable(step.detail)}")
-    destination = ",".join(str(part) for part in routed.destination.values())
-    what = f"{routed.kind} {routed.id}".strip()
-    print(f"=> {destination}  {what}, reason {routed.reason}, at {routed.at}, version {routed.version}")
-    for name, value in routed.parameters.items():
+    destination = ",".join(str(part) for part in explained.destination.values())
+    what = f"{explained.kind} {explained.id}".strip()
+    print(f"=> {destination}  {what}, reason {explained.reason}, at {explained.at}, version {explained.version}")
+    for name, value in explained.parameters.items():
         print(f"   PARAM_{name} = {quote(value)}")

@@ -1,4 +1,4 @@
-"""Data files: TOML and JSON with the same shape, CSV for numbers alone (contract: "Data files").
+"""Data files: TOML and JSON with the same shape, CSV for numbers alone.
 
 Reads files into raw rows, each with its place, and writes a whole set back out.
 """
@@ -8,10 +8,9 @@ import io
 import json
 import pathlib
 import re
-import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -31,13 +30,16 @@ _NOT_IN_CSV = {
 _HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
 
 
-def read_files(names: Sequence[str]) -> tuple[list[RawRow], list[Problem]]:
-    """The rows of all files, in their order, and what could not be made rows of."""
+def read_files(names: Sequence[str], standard_input: BinaryIO | None = None) -> tuple[list[RawRow], list[Problem]]:
+    """The rows of all files, in their order, and what could not be made rows of.
+
+    The file "-" is `standard_input`, where that is there.
+    """
     rows: list[RawRow] = []
     problems: list[Problem] = []
     for name in names:
         try:
-            for each in _read_file(name):
+            for each in _read_file(name, standard_input):
                 if isinstance(each, _FileError):
                     problems.append(each.at(name))
                 else:
@@ -66,13 +68,13 @@ def _called(name: str) -> str:
     return "standard input" if name == STANDARD_INPUT else printable(name)
 
 
-def _read_file(name: str) -> Iterator[RawRow | _FileError]:
+def _read_file(name: str, standard_input: BinaryIO | None) -> Iterator[RawRow | _FileError]:
     """The rows of a file, and among them what one entry has wrong. Raises _FileError for the file as a whole."""
     try:
         if name == STANDARD_INPUT:
-            if sys.stdin is None:  # closed by whoever started us
+            if standard_input is None:
                 raise _FileError("it is closed", "hand the data over, or name a file")
-            data = sys.stdin.buffer.read(DATA_FILE_MAX_BYTES + 1)
+            data = standard_input.read(DATA_FILE_MAX_BYTES + 1)
         else:
             with pathlib.Path(name).open("rb") as file:
                 data = file.read(DATA_FILE_MAX_BYTES + 1)

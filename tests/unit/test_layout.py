@@ -144,6 +144,18 @@ def test_nothing_but_the_entry_point_imports_app() -> None:
     assert importers_of("router.app") == {"router.cli"}
 
 
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if under(name, {"router.management"})))
+def test_a_use_case_is_handed_all_it_uses_and_returns_what_it_found(name: str) -> None:
+    """Whoever calls it has the event loop, the signals, the arguments and the streams."""
+    tree = ast.parse((ROOT / NAMES[name]).read_text())
+    assert not [each for each in imports(NAMES[name]) if under(each, {"argparse", "signal", "sys", "time"})]
+    assert calls(NAMES[name]) & {"print", "input"} == set()
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert used & {"asyncio.run", "asyncio.Runner", "asyncio.new_event_loop"} == set()
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "asyncio"]
+    assert not [alias.name for node in names for alias in node.names if alias.name in ("run", "Runner")]
+
+
 def test_app_is_fetched_only_when_it_is_served() -> None:
     """Commands must not pay for the whole router: the import stands inside the one that serves."""
     tree = ast.parse((ROOT / "router/cli.py").read_text())

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
-from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.dataset.changes import ChangeSet, Stored, prepare
+from dialplan.dataset.problems import Problem
+from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import Row, RowKind
-from router.commands import data
+from router.commands import data, running
+from router.management import check, dump, load
 from router.management import data_files as files
 from router.store.work import Work
 from tests.processes import DEMO_DATA
@@ -45,7 +48,11 @@ def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib
 
 def test_check_prints_json(run: Run) -> None:
     found = run("check", DEMO_DATA, "--json").json()
-    assert found == {"problems": [], "rows": {"companies": 2, "call_flows": 4, "campaigns": 3, "numbers": 6}}
+    assert found == {
+        "problems": [],
+        "warnings": [],
+        "rows": {"companies": 2, "call_flows": 4, "campaigns": 3, "numbers": 6},
+    }
 
 
 def test_check_refuses_with_every_problem(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +83,7 @@ def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.Monk
 def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
     assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
     assert run("load", DEMO_DATA).out == "nothing to change, version 1\n"
-    assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0}
+    assert run("load", DEMO_DATA, "--json").json() == {"version": 1, "changed": 0, "warnings": []}
 
 
 def test_load_takes_all_files_together_or_none(run: Run, tmp_path: pathlib.Path) -> None:
@@ -127,6 +134,46 @@ def test_an_admins_load_is_held_to_what_an_admin_may_do(demo: Run, monkeypatch: 
     assert 'call flow "basic-queue" is locked' in done.err
 
 
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+class Warned(ChangeSet):
+    """A change that may not be what its author meant."""
+
+    warnings: tuple[Problem, ...] = ()
+
+
+DOUBTFUL = Problem("a.toml", 'numbers[1] "+442079460000"', "call_flow", "it takes no calls", "name another one")
+DOUBTFUL_LINE = 'warning: a.toml: numbers[1] "+442079460000": call_flow: it takes no calls; name another one\n'
+
+
+@pytest.mark.parametrize(("command", "module"), [("check", check), ("load", load)])
+def test_warnings_are_told_and_change_nothing_else(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, module: Any
+) -> None:
+    def warn(rows: list[RawRow], stored: Stored, **options: Any) -> ChangeSet:
+        return Warned(prepare(rows, stored, **options).rows, (DOUBTFUL,))
+
+    monkeypatch.setattr(module, "prepare", warn)
+    done = run(command, DEMO_DATA)
+    assert (done.status, done.err) == (0, DOUBTFUL_LINE)
+    assert done.out in (
+        "15 rows changed, version 1\n",
+        "no problems: 2 companies, 4 call_flows, 3 campaigns, 6 numbers\n",
+    )
+    done = run(command, DEMO_DATA, "--json")
+    assert (done.status, done.err) == (0, DOUBTFUL_LINE)
+    assert done.json()["warnings"] == [
+        {
+            "file": "a.toml",
+            "entry": 'numbers[1] "+442079460000"',
+            "field": "call_flow",
+            "text": "it takes no calls",
+            "hint": "name another one",
+        }
+    ]
+
+
 # --- Ctrl-C, and an output that takes nothing -----------------------------------------------------------------------
 
 
@@ -137,7 +184,7 @@ def interrupt() -> None:
 def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_files(_: object) -> None:
+    def read_files(*_: object) -> None:
         interrupt()
         raise AssertionError
 
@@ -146,13 +193,13 @@ def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
 
 
 def test_an_interrupt_during_the_check_changes_nothing_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare(_: object, stored: Stored, **__: object) -> ChangeSet:
+    def endless(_: object, stored: Stored, **__: object) -> ChangeSet:
         interrupt()
         while True:
             stored.get(RowKind.NUMBER, "+442079460000")
 
     with monkeypatch.context() as patched:
-        patched.setattr(data, "prepare", prepare)
+        patched.setattr(load, "prepare", endless)
         assert run("load", DEMO_DATA) == (1, "", "ringway: interrupted; nothing was changed\n")
     assert run("load", DEMO_DATA).out == "15 rows changed, version 1\n"
 
@@ -182,7 +229,7 @@ def test_an_interrupted_dump_is_told(demo: Run, monkeypatch: pytest.MonkeyPatch)
         while True:
             yield from ((RowKind.NUMBER, row) for row in stored.rows(RowKind.NUMBER))
 
-    monkeypatch.setattr(data, "_all_rows", endless)
+    monkeypatch.setattr(dump, "all_rows", endless)
     done = demo("dump")
     assert (done.status, done.err) == (1, "ringway: interrupted\n")
 
@@ -211,7 +258,7 @@ def test_a_dump_is_printed_when_the_store_is_let_go_of(run: Run, monkeypatch: py
     """Who reads it may be a pager that stays open, and a shared store lets nobody write while it is looked at."""
     run("load", DEMO_DATA)
     events: list[str] = []
-    using = data.with_store
+    using = running.with_store
 
     def with_store(*arguments: Any, **named: Any) -> Any:
         using(*arguments, **named)

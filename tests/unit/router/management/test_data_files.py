@@ -1,7 +1,6 @@
 import io
 import json
 import pathlib
-import sys
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -56,9 +55,8 @@ def test_a_byte_order_mark_and_line_ends_of_windows_are_nothing_special(read: Re
 
 
 @pytest.mark.parametrize("content", [TOML, JSON, "\ufeff" + JSON])
-def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-    rows, problems = files.read_files(["-"])
+def test_standard_input_is_a_file_too(content: str) -> None:
+    rows, problems = files.read_files(["-"], io.BytesIO(content.encode()))
     assert problems == []
     assert values(rows) == THREE
     assert rows[0].place.file == "standard input"
@@ -73,9 +71,8 @@ def test_standard_input_is_a_file_too(monkeypatch: pytest.MonkeyPatch, content: 
         "number,company,parameters.TEXT\n020,acme,\n",
     ],
 )
-def test_csv_on_standard_input_is_told_by_its_heading(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-    rows, problems = files.read_files(["-"])
+def test_csv_on_standard_input_is_told_by_its_heading(content: str) -> None:
+    rows, problems = files.read_files(["-"], io.BytesIO(content.encode()))
     assert problems == []
     ((kind, found),) = values(rows)
     assert (kind, sorted(found.items())) == ("numbers", [("company", "acme"), ("number", "020")])
@@ -83,9 +80,8 @@ def test_csv_on_standard_input_is_told_by_its_heading(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("content", ["number;company\n020;acme\n", "name,company\nx,acme\n", "[{}]"])
-def test_what_no_form_has_is_told_with_how_each_begins(monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-    rows, (problem,) = files.read_files(["-"])
+def test_what_no_form_has_is_told_with_how_each_begins(content: str) -> None:
+    rows, (problem,) = files.read_files(["-"], io.BytesIO(content.encode()))
     assert rows == []
     assert problem.hint.endswith("JSON begins with {, CSV with a line of field names such as number,company")
 

@@ -1,0 +1,31 @@
+"""Checking a data set that stands alone, as `ringway check` does."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
+from dialplan.dataset.problems import Problem
+from dialplan.dataset.reader import RawRow
+from dialplan.kinds.registry import RowKind
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A data set without problems: how many rows of each kind it has, and warnings about it."""
+
+    rows: dict[str, int]
+    warnings: tuple[Problem, ...]
+
+
+def check(rows: Iterable[RawRow], before: Iterable[Problem]) -> Checked:
+    """Validate rows as a set of their own. `before`: what was wrong with the files that they are from.
+
+    Raises DataProblems with everything that is wrong.
+    """
+    changes = prepare(rows, NothingStored(), before=before)
+    return Checked({kind: len(changes.rows.get(kind, {})) for kind in RowKind}, warnings_of(changes))
+
+
+def warnings_of(changes: ChangeSet) -> tuple[Problem, ...]:
+    """The warnings of a change: what is allowed, and may not be what its author meant."""
+    return tuple(getattr(changes, "warnings", ()))
