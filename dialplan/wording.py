@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import msgspec
 
 _QUOTE_MAX_CHARS = 60
+_PLAIN_MAX_CHARS = 1_000  # of an argument: more than a name or a description has
+_JSON_INTEGER_END = 2**63
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -47,10 +49,17 @@ class Message(msgspec.Struct, frozen=True):
 
     def plain(self) -> dict[str, object]:
         """The arguments as JSON has them: a message inside as its own code and arguments."""
-        return {
-            name: {"code": each.code.slug, "arguments": each.plain()} if isinstance(each, Message) else each
-            for name, each in self.arguments.items()
-        }
+        return {name: _plain(each) for name, each in self.arguments.items()}
+
+
+def _plain(value: object) -> object:
+    """A value that JSON can hold, of bounded size."""
+    if isinstance(value, Message):
+        return {"code": value.code.slug, "arguments": value.plain()}
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < _JSON_INTEGER_END):
+        return value
+    text = value if isinstance(value, str) else unquoted(value)
+    return text[:_PLAIN_MAX_CHARS].encode("utf-8", "backslashreplace").decode()
 
 
 class Trace(Protocol):
@@ -83,12 +92,17 @@ def quote(value: object) -> str:
 
     Data comes from files and pages of other people: what is not printable is shown as an escape.
     """
-    try:
-        text = str(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
-        text = f"a very large {type(value).__name__}"
+    text = unquoted(value)
     shown = printable(re.sub(r'["\\]', r"\\\g<0>", text[:_QUOTE_MAX_CHARS]))
     return f'"{shown}…"' if len(text) > _QUOTE_MAX_CHARS else f'"{shown}"'
+
+
+def unquoted(value: object) -> str:
+    """Any value as text."""
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
+        return f"a very large {type(value).__name__}"
 
 
 def printable(text: str) -> str:

@@ -1,21 +1,59 @@
-"""User-configurable parameters (S5): declared on a call flow, valued on a number, delivered as channel variables."""
+"""User-configurable parameters: declared on a call flow, valued on a number, delivered as channel variables."""
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
-from dialplan.dataset.problems import Fault
-from dialplan.kinds.call_flow import (
+from dialplan.dataset.problems import Fault, Faults
+from dialplan.kinds.parameter import (
     CHOICES_PER_PARAMETER,
     PARAMETER_INTEGER_MAX,
     PARAMETER_NAME_MAX_CHARS,
     PARAMETER_TEXT_MAX_CHARS,
-    CallFlow,
     Parameter,
     ParameterType,
     ParameterValue,
 )
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
-from dialplan.wording import quote
+from dialplan.wording import Code, quote
+
+_CONTROL = Code("control-character", "{value!q} holds the control character {character}", "take it out")
+_NOT_A_NAME = Code(
+    "not-a-parameter-name",
+    "{name!q} is not a parameter's name",
+    "use A-Z, 0-9 and _, a letter first, at most {limit}",
+)
+_NO_SUCH_LIMIT = Code(
+    "limit-of-another-type", "a parameter of type {type} has no {field}", "take it out or make it {other}"
+)
+_LENGTH = Code("length-out-of-bounds", "{value!q} is out of bounds", "choose 1 to {limit} characters")
+_DIGITS = Code("integer-out-of-bounds", "{value!q} is out of bounds", "use at most 18 digits")
+_CROSSED = Code("limits-crossed", "the minimum {minimum!q} is above the maximum {maximum!q}", "swap them")
+_CHOICES = Code("number-of-choices", "a choice among {count} values", "list 1 to {limit}")
+_CHOICE_TWICE = Code("choice-twice", "a choice is listed twice", "list each once")
+_CHOICE_LENGTH = Code("choice-too-long", "{value!q} is too long", "use at most {limit} characters")
+_NOT_QUOTED = Code("value-not-text", "{value!q} is not text", "put it in quotes")
+_NOT_A_CHOICE = Code("not-a-choice", "{value!q} is not a choice", "use one of {choices}")
+_TOO_LONG = Code("value-too-long", "{value!q} has {length} characters", "use at most {limit}")
+_NOT_AN_INTEGER = Code("value-not-integer", "{value!q} is not a whole number", "write digits")
+_TOO_SMALL = Code("value-too-small", "{value} is too small", "use at least {limit}")
+_TOO_LARGE = Code("value-too-large", "{value} is too large", "use at most {limit}")
+_NOT_A_TRUTH_VALUE = Code("value-not-boolean", "{value!q} is not a truth value", "write true or false")
+_UNDECLARED = Code("parameter-undeclared", "call flow {flow!q} declares no such parameter", "it has: {known}")
+_REQUIRED = Code("parameter-required", "call flow {flow!q} requires it and has no default", "give it a value")
+
+
+def _no_number(reason: Unreadable) -> Code:
+    """The reason's sentence says what is wrong, then how to mend it."""
+    what, _, hint = reason.text.rstrip(".").partition("; ")
+    return Code(
+        f"number-{reason.value}",
+        "{value!q} is not a phone number: " + what,
+        hint or "write it with 0 or + in front",
+    )
+
+
+_NO_NUMBER = {reason: _no_number(reason) for reason in Unreadable}
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -28,22 +66,33 @@ _ONLY_FOR = {
 }
 
 
+class Declaring(Protocol):
+    """A call flow, as far as its parameters go."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What it declares."""
+
+
 def control_characters(text: str) -> Fault | None:
     """Refuse what no AGI line can carry (LF, CR, NUL), and with it every other control character."""
     for char in text:
         if char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" or char in "\u2028\u2029":
-            return Fault(f"{quote(text)} holds the control character U+{ord(char):04X}", "take it out")
+            return _CONTROL(value=text, character=f"U+{ord(char):04X}")
     return None
 
 
 def check_declaration(parameter: Parameter, region: str) -> Iterator[tuple[str, Fault]]:
     """Everything wrong with one declaration: (field, fault) pairs."""
     if not _NAME.fullmatch(parameter.name) or len(parameter.name) > PARAMETER_NAME_MAX_CHARS:
-        hint = f"use A-Z, 0-9 and _, a letter first, at most {PARAMETER_NAME_MAX_CHARS}"
-        yield "name", Fault(f"{quote(parameter.name)} is not a parameter's name", hint)
+        yield "name", _NOT_A_NAME(name=parameter.name, limit=PARAMETER_NAME_MAX_CHARS)
     for field, kind in _ONLY_FOR.items():
         if getattr(parameter, field) not in (None, ()) and parameter.type is not kind:
-            yield field, Fault(f"a parameter of type {parameter.type} has no {field}", f"take it out or make it {kind}")
+            yield field, _NO_SUCH_LIMIT(type=str(parameter.type), field=field, other=str(kind))
     limits = list(_check_limits(parameter))
     yield from limits
     if parameter.default is not None and not limits:
@@ -54,26 +103,24 @@ def check_declaration(parameter: Parameter, region: str) -> Iterator[tuple[str, 
 
 def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     if parameter.max_length is not None and not 1 <= parameter.max_length <= PARAMETER_TEXT_MAX_CHARS:
-        hint = f"choose 1 to {PARAMETER_TEXT_MAX_CHARS} characters"
-        yield "max_length", Fault(f"{quote(parameter.max_length)} is out of bounds", hint)
+        yield "max_length", _LENGTH(value=parameter.max_length, limit=PARAMETER_TEXT_MAX_CHARS)
     low, high = parameter.minimum, parameter.maximum
     for field, bound in (("minimum", low), ("maximum", high)):
         if bound is not None and abs(bound) > PARAMETER_INTEGER_MAX:
-            yield field, Fault(f"{quote(bound)} is out of bounds", "use at most 18 digits")
+            yield field, _DIGITS(value=bound)
     if low is not None and high is not None and low > high:
-        yield "minimum", Fault(f"the minimum {quote(low)} is above the maximum {quote(high)}", "swap them")
+        yield "minimum", _CROSSED(minimum=low, maximum=high)
     if parameter.type is not ParameterType.CHOICE:
         return
     if not 1 <= len(parameter.choices) <= CHOICES_PER_PARAMETER:
-        hint = f"list 1 to {CHOICES_PER_PARAMETER}"
-        yield "choices", Fault(f"a choice among {len(parameter.choices)} values", hint)
+        yield "choices", _CHOICES(count=len(parameter.choices), limit=CHOICES_PER_PARAMETER)
     if len(set(parameter.choices)) != len(parameter.choices):
-        yield "choices", Fault("a choice is listed twice", "list each once")
+        yield "choices", _CHOICE_TWICE()
     for choice in parameter.choices:
         if fault := control_characters(choice):
             yield "choices", fault
         elif len(choice) > PARAMETER_TEXT_MAX_CHARS:
-            yield "choices", Fault(f"{quote(choice)} is too long", f"use at most {PARAMETER_TEXT_MAX_CHARS} characters")
+            yield "choices", _CHOICE_LENGTH(value=choice, limit=PARAMETER_TEXT_MAX_CHARS)
 
 
 def read_value(parameter: Parameter, value: ParameterValue, region: str) -> ParameterValue | Fault:
@@ -87,11 +134,11 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
     if parameter.type is ParameterType.BOOLEAN:
         return _read_boolean(value)
     if not isinstance(value, str):
-        return Fault(f"{quote(value)} is not text", "put it in quotes")
+        return _NOT_QUOTED(value=value)
     if parameter.type is ParameterType.CHOICE:
         if value in parameter.choices:
             return value
-        return Fault(f"{quote(value)} is not a choice", f"use one of {', '.join(map(quote, parameter.choices))}")
+        return _NOT_A_CHOICE(value=value, choices=", ".join(map(quote, parameter.choices)))
     if parameter.type is ParameterType.NUMBER:
         number = normalise(value, region, Bare.REFUSE)
         return number_fault(value, number) if isinstance(number, Unreadable) else number
@@ -99,15 +146,14 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
 
 
 def number_fault(value: object, reason: Unreadable) -> Fault:
-    """The fault of a value that is no phone number; the reason's sentence says what is wrong, then how to hint it."""
-    what, _, hint = reason.text.rstrip(".").partition("; ")
-    return Fault(f"{quote(value)} is not a phone number: {what}", hint or "write it with 0 or + in front")
+    """The fault of a value that is no phone number."""
+    return _NO_NUMBER[reason](value=value)
 
 
 def _read_text(parameter: Parameter, value: str) -> str | Fault:
     limit = parameter.max_length or PARAMETER_TEXT_MAX_CHARS
     if len(value) > limit:
-        return Fault(f"{quote(value)} has {len(value)} characters", f"use at most {limit}")
+        return _TOO_LONG(value=value, length=len(value), limit=limit)
     return control_characters(value) or value
 
 
@@ -115,13 +161,13 @@ def _read_integer(parameter: Parameter, value: ParameterValue) -> int | Fault:
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        return Fault(f"{quote(value)} is not a whole number", "write digits")
+        return _NOT_AN_INTEGER(value=value)
     if abs(value) > PARAMETER_INTEGER_MAX:
-        return Fault(f"{quote(value)} is out of bounds", "use at most 18 digits")
+        return _DIGITS(value=value)
     if parameter.minimum is not None and value < parameter.minimum:
-        return Fault(f"{value} is too small", f"use at least {parameter.minimum}")
+        return _TOO_SMALL(value=value, limit=parameter.minimum)
     if parameter.maximum is not None and value > parameter.maximum:
-        return Fault(f"{value} is too large", f"use at most {parameter.maximum}")
+        return _TOO_LARGE(value=value, limit=parameter.maximum)
     return value
 
 
@@ -130,39 +176,36 @@ def _read_boolean(value: ParameterValue) -> bool | Fault:
         return value
     if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
         return value.lower() in _TRUE
-    return Fault(f"{quote(value)} is not a truth value", "write true or false")
+    return _NOT_A_TRUTH_VALUE(value=value)
 
 
 def read_values(
-    flow: CallFlow, values: Mapping[str, ParameterValue], region: str
-) -> tuple[dict[str, ParameterValue], list[tuple[str, Fault]]]:
+    flow: Declaring, values: Mapping[str, ParameterValue], region: str
+) -> tuple[dict[str, ParameterValue], Faults]:
     """The values that a number gives to the parameters of `flow`, typed, and every (name, fault) among them."""
     declared = {parameter.name: parameter for parameter in flow.parameters}
     good: dict[str, ParameterValue] = {}
-    faults: list[tuple[str, Fault]] = []
+    faults: Faults = []
     for name, value in values.items():
         if name not in declared:
             known = ", ".join(declared) or "none"
-            faults.append((name, Fault(f'call flow "{flow.id}" declares no such parameter', f"it has: {known}")))
+            faults.append((name, _UNDECLARED(flow=flow.id, known=known)))
             continue
         read = read_value(declared[name], value, region)
         if isinstance(read, Fault):
             faults.append((name, read))
         else:
             good[name] = read
-    faults.extend(
-        (name, Fault(f'call flow "{flow.id}" requires it and has no default', "give it a value"))
-        for name in missing(flow, values)
-    )
+    faults.extend((name, _REQUIRED(flow=flow.id)) for name in missing(flow, values))
     return good, faults
 
 
-def missing(flow: CallFlow, values: Mapping[str, ParameterValue]) -> list[str]:
+def missing(flow: Declaring, values: Mapping[str, ParameterValue]) -> list[str]:
     """The parameters of `flow` that must have a value, have no default, and get none from `values`."""
     return [p.name for p in flow.parameters if p.required and p.default is None and p.name not in values]
 
 
-def delivered(flow: CallFlow, values: Mapping[str, ParameterValue]) -> list[tuple[str, str]]:
+def delivered(flow: Declaring, values: Mapping[str, ParameterValue]) -> list[tuple[str, str]]:
     """What a call gets: (name, text) for each parameter of `flow`, its value, else its default, else empty text.
 
     A truth value is delivered as 1 or 0, which the dialplan's expressions take as they are.

@@ -1,21 +1,19 @@
-"""What is wrong with a data set, said so that the reader can hint it: the thing, the place, the hint."""
+"""What is wrong with a data set, said so that the reader can correct it: the thing, the place, the hint."""
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
-from dialplan.wording import quote
+from dialplan.wording import Message, quote
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-
-class Fault(NamedTuple):
-    """One thing wrong with one value, before anybody knows where the value stands."""
-
-    text: str
-    hint: str
+# One thing wrong with one value, before anybody knows where the value stands.
+Fault: TypeAlias = Message
+# Faults and the fields that they are in, dotted paths inside an entry.
+Faults: TypeAlias = list[tuple[str, Fault]]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -26,29 +24,34 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing wrong, at its place. `field` is the dotted path inside the entry, empty for the whole entry."""
+    """One thing wrong, at its place. `field` is the dotted path inside the entry, empty for the whole entry.
+
+    `code` and `arguments` are for programs, `text` and `hint` say the same to people.
+    """
 
     file: str
     entry: str
     field: str
+    code: str
+    arguments: dict[str, object]
     text: str
     hint: str
 
     def __str__(self) -> str:
-        """One line: file, entry, field, what is wrong, how to hint it."""
+        """One line: file, entry, field, what is wrong, and the hint."""
         where = ": ".join(part for part in (self.file, self.entry, self.field) if part)
         return f"{where}: {self.text}; {self.hint}"
 
 
 def problem(place: Place, field: str, fault: Fault) -> Problem:
     """Put a fault into its place."""
-    return Problem(place.file, place.entry, field, fault.text, fault.hint)
+    return Problem(place.file, place.entry, field, fault.code.slug, fault.plain(), fault.text, fault.hint)
 
 
 class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not one error
     """A data set was refused. `problems` holds every one that was found.
 
-    Kind by kind in the order of `model.RowKind`, rows by themselves first, then what they say about each other.
+    Kind by kind in the order of the registry, rows by themselves first, then what they say about each other.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:

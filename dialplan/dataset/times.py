@@ -1,11 +1,21 @@
-"""Times of scheduled updates (S6): read with their offset, or in the company's own time zone."""
+"""Times of scheduled updates: read with their offset, or in the company's own time zone."""
 
 import datetime as dt
 import re
 import zoneinfo
 
 from dialplan.dataset.problems import Fault
-from dialplan.wording import quote
+from dialplan.wording import Code
+
+_NO_TIME = Code("not-a-time", "{value!q} is not a date and time", "write it like 2026-12-24T17:00:00Z")
+_NO_ZONE = Code(
+    "time-without-zone",
+    "{value!q} has no offset, and there is no company whose time zone would tell",
+    "write {local}Z or with an offset such as +01:00",
+)
+_OUT_OF_RANGE = Code("time-out-of-range", "{value!q} is not between the years 2000 and 2200", "check the year")
+_SKIPPED = Code("time-skipped", "{local} does not exist: clocks skip it in {zone}", "write {earlier} or {later}")
+_TWICE = Code("time-twice", "{local} happens twice: clocks go back then in {zone}", "write {earlier} or {later}")
 
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?")
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -39,20 +49,17 @@ def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Faul
     """
     moment = value if isinstance(value, dt.datetime) else _parse(value)
     if moment is None:
-        return Fault(f"{quote(value)} is not a date and time", "write it like 2026-12-24T17:00:00Z")
+        return _NO_TIME(value=value)
     if moment.tzinfo is None:
         if local_zone is None:
-            return Fault(
-                f"{quote(value)} has no offset, and there is no company whose time zone would tell",
-                f"write {moment.isoformat()}Z or with an offset such as +01:00",
-            )
+            return _NO_ZONE(value=value, local=moment.isoformat())
         placed = _place(moment, local_zone)
         if isinstance(placed, Fault):
             return placed
         moment = placed
     # Compared before it is converted: the first and last day of the calendar cannot be, in every zone.
     if not _EARLIEST <= moment < _LATEST:
-        return Fault(f"{quote(value)} is not between the years 2000 and 2200", "check the year")
+        return _OUT_OF_RANGE(value=value)
     return moment.astimezone(dt.UTC)
 
 
@@ -86,8 +93,8 @@ def _place(local: dt.datetime, local_zone: dt.tzinfo) -> dt.datetime | Fault:
         return earlier
     skipped = earlier.astimezone(dt.UTC).astimezone(local_zone).replace(tzinfo=None) != local
     choices = [_fixed(each) for each in sorted((earlier, later), key=lambda each: each.astimezone(dt.UTC))]
-    what = "does not exist: clocks skip it" if skipped else "happens twice: clocks go back then"
-    return Fault(f"{local.isoformat()} {what} in {local_zone}", f"write {choices[0]} or {choices[1]}")
+    code = _SKIPPED if skipped else _TWICE
+    return code(local=local.isoformat(), zone=str(local_zone), earlier=choices[0], later=choices[1])
 
 
 def _fixed(moment: dt.datetime) -> str:

@@ -1,33 +1,29 @@
-"""The kinds of rows, in the order in which they refer back."""
+"""The kinds of rows: what each says of itself stands in its own module, and this list is all that has to know of it."""
 
-from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.campaign import Campaign
-from dialplan.kinds.company import Company
-from dialplan.kinds.number import Number
+from dialplan.kinds.call_flow import CallFlow, CallFlowKind
+from dialplan.kinds.campaign import Campaign, CampaignKind
+from dialplan.kinds.company import Company, CompanyKind
+from dialplan.kinds.kind import Kind, RowKind
+from dialplan.kinds.number import Number, NumberRows
+
+__all__ = ["KINDS", "Row", "RowKind", "key_of", "kind_of"]
 
 Row: TypeAlias = Company | CallFlow | Campaign | Number
 
-
-class RowKind(StrEnum):
-    """The kinds of rows, named as the data files name their sections, in the order in which they refer back."""
-
-    COMPANY = "companies"
-    CALL_FLOW = "call_flows"
-    CAMPAIGN = "campaigns"
-    NUMBER = "numbers"
-
-
-ROW_TYPES: dict[RowKind, type[Row]] = {
-    RowKind.COMPANY: Company,
-    RowKind.CALL_FLOW: CallFlow,
-    RowKind.CAMPAIGN: Campaign,
-    RowKind.NUMBER: Number,
+# In the order in which they refer back.
+KINDS: dict[RowKind, Kind[Any]] = {
+    kind.name: kind for kind in (CompanyKind(), CallFlowKind(), CampaignKind(), NumberRows())
 }
+_BY_STRUCT = {kind.struct: kind for kind in KINDS.values()}
+
+
+def kind_of(row: Row) -> Kind[Any]:
+    """The kind of a row."""
+    return _BY_STRUCT[type(row)]
 
 
 def key_of(row: Row) -> str:
     """What names a row within its kind: a number's E.164 form, an id elsewhere."""
-    return row.number if isinstance(row, Number) else row.id
+    return kind_of(row).key_of(row)

@@ -6,11 +6,12 @@ from typing import ClassVar, Protocol, TypeAlias
 
 import msgspec
 
-from dialplan.kinds.call_flow import CallFlow, ParameterValue
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Assignment
+from dialplan.kinds.parameter import ParameterValue
 from dialplan.wording import Code, Message, quote
 
 Values: TypeAlias = tuple[tuple[str, ParameterValue], ...]

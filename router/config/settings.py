@@ -9,8 +9,7 @@ from typing import Any, Literal, TypeAlias, get_origin
 
 import msgspec
 
-from dialplan.dataset.reader import check_destination, is_id
-from dialplan.kinds.fields import Destination
+from dialplan.kinds.fields import Destination, check_destination, is_id
 from dialplan.numbering.numbers import Bare, is_region
 from dialplan.wording import printable, quote
 from router.config.limits import DEADLINE_MAX_MS

@@ -14,19 +14,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from dialplan.dataset.problems import Place, Problem
+from dialplan.dataset.problems import Fault, Place, Problem, problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.registry import Row, RowKind
-from dialplan.wording import printable, quote
+from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.wording import Code, printable, quote
 from router.config.limits import DATA_FILE_MAX_BYTES
 
 STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
-# Fields that are tables or lists.
-_NOT_IN_CSV = {
-    "parameters": "give each value a column of its own, parameters.NAME",
-    "updates": "write them in TOML or JSON",
-}
 _HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
 
 
@@ -50,18 +45,47 @@ def read_files(names: Sequence[str], standard_input: BinaryIO | None = None) -> 
 
 
 class _FileError(Exception):
-    def __init__(self, text: str, hint: str, entry: str = "") -> None:
-        self.text, self.hint, self.entry = text, hint, entry
-        super().__init__(text)
+    def __init__(self, fault: Fault, entry: str = "") -> None:
+        self.fault, self.entry = fault, entry
+        super().__init__(fault.text)
 
     def at(self, name: str) -> Problem:
         """This as a problem of the file `name`."""
-        return Problem(_called(name), self.entry, "", self.text, self.hint)
+        return problem(Place(_called(name), self.entry), "", self.fault)
 
 
-_OTHER_FORMS = "JSON begins with {, CSV with a line of field names such as number,company"
-_CSV_BEGINS = "begin with a line of field names with commas between them, such as number,company"
-_HUGE_INTEGER = _FileError("a number of thousands of digits", "put phone numbers and texts in quotes")
+_UNREADABLE = Code("file-unreadable", "{why}", "check the name and who may read it")
+_STDIN_CLOSED = Code("standard-input-closed", "it is closed", "hand the data over, or name a file")
+_TOO_LARGE = Code("file-too-large", "more than {limit} bytes", "load it in parts")
+_NOT_UTF8 = Code("file-not-utf8", "byte {place} is not UTF-8", "save it as UTF-8")
+_JSON = Code("json-wrong", "{why} (line {line}, column {column})", "correct the JSON")
+_JSON_TOO_DEEP = Code("json-too-deep", "nested too deeply", "correct the JSON")
+_KEY_TWICE = Code("key-twice", "the key {key!q} stands twice in one entry", "keep one of them")
+_TOML = Code(
+    "toml-wrong",
+    "{why}",
+    "correct the TOML; JSON begins with {{, CSV with a line of field names such as number,company",
+)
+_TOML_TOO_DEEP = Code("toml-too-deep", "nested too deeply", "correct the TOML")
+_HUGE_INTEGER = Code("integer-huge", "a number of thousands of digits", "put phone numbers and texts in quotes")
+_NO_SECTIONS = Code("no-sections", "it is not a table of sections", "its sections are {known}")
+_UNKNOWN_SECTION = Code("unknown-section", "the section {section!q} is not known", "known are {known}")
+_NOT_A_LIST = Code("section-not-list", "{section} is not a list of entries", "write [[{section}]] before each")
+_NOT_A_TABLE = Code("entry-not-table", "it is not a table", "write its fields")
+_NO_NUMBERS = Code(
+    "csv-without-numbers",
+    "its first line has no column number",
+    "begin with a line of field names with commas between them, such as number,company",
+)
+_COLUMN_TWICE = Code("csv-column-twice", "its first line names a column twice", "keep one of them")
+_NO_PARAMETERS = Code(
+    "csv-parameters", "a cell cannot hold {column}", "give each value a column of its own, parameters.NAME"
+)
+_NO_LIST = Code("csv-list", "a cell cannot hold {column}", "write them in TOML or JSON")
+_CELLS = Code("csv-cells", "{cells} cells under {columns} columns", "put cells with commas in quotes")
+_CSV = Code("csv-wrong", "{why}", "correct the CSV")
+_NOT_IN_CSV = {"parameters": _NO_PARAMETERS, "updates": _NO_LIST}  # fields that are tables or lists
+_CSV_KIND = next(kind for kind in KINDS.values() if kind.in_csv)
 
 
 def _called(name: str) -> str:
@@ -73,19 +97,19 @@ def _read_file(name: str, standard_input: BinaryIO | None) -> Iterator[RawRow | 
     try:
         if name == STANDARD_INPUT:
             if standard_input is None:
-                raise _FileError("it is closed", "hand the data over, or name a file")
+                raise _FileError(_STDIN_CLOSED())
             data = standard_input.read(DATA_FILE_MAX_BYTES + 1)
         else:
             with pathlib.Path(name).open("rb") as file:
                 data = file.read(DATA_FILE_MAX_BYTES + 1)
     except OSError as error:
-        raise _FileError(error.strerror or "cannot be read", "check the name and who may read it") from error
+        raise _FileError(_UNREADABLE(why=error.strerror or "cannot be read")) from error
     if len(data) > DATA_FILE_MAX_BYTES:
-        raise _FileError(f"more than {DATA_FILE_MAX_BYTES} bytes", "load it in parts")
+        raise _FileError(_TOO_LARGE(limit=DATA_FILE_MAX_BYTES))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _FileError(f"byte {error.start} is not UTF-8", "save it as UTF-8") from None
+        raise _FileError(_NOT_UTF8(place=error.start)) from None
     del data
     if name.lower().endswith(".csv") or _is_csv(text):
         return _from_csv(name, text)
@@ -104,11 +128,11 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
-        raise _FileError(f"{error.msg} (line {error.lineno}, column {error.colno})", "correct the JSON") from None
+        raise _FileError(_JSON(why=error.msg, line=error.lineno, column=error.colno)) from None
     except ValueError:
-        raise _HUGE_INTEGER from None
+        raise _FileError(_HUGE_INTEGER()) from None
     except RecursionError:
-        raise _FileError("nested too deeply", "correct the JSON") from None
+        raise _FileError(_JSON_TOO_DEEP()) from None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,7 +140,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _FileError(f"the key {quote(twice)} stands twice in one entry", "keep one of them")
+        raise _FileError(_KEY_TWICE(key=twice))
     return result
 
 
@@ -124,30 +148,30 @@ def _parse_toml(text: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _FileError(str(error), f"correct the TOML; {_OTHER_FORMS}") from None
+        raise _FileError(_TOML(why=str(error))) from None
     except ValueError:
-        raise _HUGE_INTEGER from None
+        raise _FileError(_HUGE_INTEGER()) from None
     except RecursionError:
-        raise _FileError("nested too deeply", "correct the TOML") from None
+        raise _FileError(_TOML_TOO_DEEP()) from None
 
 
 def _from_sections(name: str, data: Any) -> Iterator[RawRow | _FileError]:
     """The rows of a file with the sections companies, call_flows, campaigns and numbers."""
     known = ", ".join(RowKind)
     if not isinstance(data, dict):
-        raise _FileError("it is not a table of sections", f"its sections are {known}")
+        raise _FileError(_NO_SECTIONS(known=known))
     for section, entries in data.items():
         if section not in list(RowKind):
-            yield _FileError(f"the section {quote(section)} is not known", f"known are {known}")
+            yield _FileError(_UNKNOWN_SECTION(section=section, known=known))
             continue
         if not isinstance(entries, list):
-            yield _FileError(f"{section} is not a list of entries", f"write [[{section}]] before each")
+            yield _FileError(_NOT_A_LIST(section=section))
             continue
         kind = RowKind(section)
-        key = "number" if kind is RowKind.NUMBER else "id"
+        key = KINDS[kind].key
         for position, values in enumerate(entries, start=1):
             if not isinstance(values, dict):
-                yield _FileError("it is not a table", "write its fields", f"{section}[{position}]")
+                yield _FileError(_NOT_A_TABLE(), f"{section}[{position}]")
                 continue
             label = f" {quote(values[key])}" if key in values else ""
             yield RawRow(kind, Place(_called(name), f"{section}[{position}]{label}"), values)
@@ -162,25 +186,24 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
     try:
         heading = [cell.strip() for cell in next(reader, [])]
         if "number" not in heading:
-            raise _FileError("its first line has no column number", _CSV_BEGINS, "line 1")
+            raise _FileError(_NO_NUMBERS(), "line 1")
         if len(set(heading)) != len(heading):
-            raise _FileError("its first line names a column twice", "keep one of them", "line 1")
-        for column, hint in _NOT_IN_CSV.items():
+            raise _FileError(_COLUMN_TWICE(), "line 1")
+        for column, code in _NOT_IN_CSV.items():
             if column in heading:
-                raise _FileError(f"a cell cannot hold {column}", hint, "line 1")
+                raise _FileError(code(column=column), "line 1")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             line = f"line {reader.line_num}"
             if len(cells) != len(heading):
-                text = f"{len(cells)} cells under {len(heading)} columns"
-                yield _FileError(text, "put cells with commas in quotes", line)
+                yield _FileError(_CELLS(cells=len(cells), columns=len(heading)), line)
                 continue
             values = dict(zip(heading, cells, strict=True))
             place = Place(_called(name), f"{line} {quote(values['number'])}")
-            yield RawRow(RowKind.NUMBER, place, _from_cells(values))
+            yield RawRow(_CSV_KIND.name, place, _from_cells(values))
     except csv.Error as error:
-        raise _FileError(str(error), "correct the CSV", f"line {reader.line_num}") from None
+        raise _FileError(_CSV(why=str(error)), f"line {reader.line_num}") from None
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:

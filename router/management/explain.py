@@ -9,13 +9,11 @@ from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earlies
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault
+from dialplan.dataset.related import related
 from dialplan.dataset.times import read_time, shown, shown_at, zone
 from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.campaign import Campaign
-from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import Number, assignments
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import RowKind, key_of
 from dialplan.numbering.numbers import Unreadable, normalise
 from dialplan.routing.decide import Call, Decision, Waiting, begin
 from dialplan.routing.explain import ExplainedStep, Explanation
@@ -100,22 +98,13 @@ def _called_back(waiting: Waiting, past: Past, table: RoutingTable, now: float, 
 
 
 def _what_concerns(call: Call, stored: Stored) -> Patch:
-    """The rows that this call's decision may need: the number's, its owner's, and those that they name."""
+    """The rows that this call's decision may need: the number's, all that it leads to, and the campaigns."""
     patch = Patch(0, full=True)
     number = normalise(call.dialled, call.region, call.bare)
-    row = stored.get(RowKind.NUMBER, number) if not isinstance(number, Unreadable) else None
-    if not isinstance(row, Number):
-        return patch
-    wanted: set[tuple[RowKind, str | None]] = {(RowKind.COMPANY, row.company)}
-    for assignment in assignments(row):
-        wanted |= {(RowKind.CALL_FLOW, assignment.call_flow), (RowKind.CAMPAIGN, assignment.inbound_campaign)}
-    company = stored.get(RowKind.COMPANY, row.company) if row.company else None
-    if isinstance(company, Company):
-        wanted.add((RowKind.CALL_FLOW, company.default_flow))
-    rows: list[tuple[RowKind, str, Row | None]] = [(RowKind.NUMBER, row.number, row)]
-    rows += [(kind, key, stored.get(kind, key)) for kind, key in wanted if key is not None]
-    rows += [(RowKind.CAMPAIGN, each.id, each) for each in stored.rows(RowKind.CAMPAIGN) if isinstance(each, Campaign)]
-    patch.add(rows)
+    if not isinstance(number, Unreadable):
+        patch.add(related(stored, RowKind.NUMBER, number))
+        if number in patch.numbers:  # a callback may go to any of them
+            patch.add((RowKind.CAMPAIGN, key_of(each), each) for each in stored.rows(RowKind.CAMPAIGN))
     return patch
 
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import msgspec
 
-from dialplan.kinds.registry import ROW_TYPES, Row, RowKind
+from dialplan.kinds.registry import KINDS, Row, RowKind
 
-# As stored: never renumber.
-CODES = {RowKind.COMPANY: 1, RowKind.CALL_FLOW: 2, RowKind.CAMPAIGN: 3, RowKind.NUMBER: 4}
+CODES = {name: kind.code for name, kind in KINDS.items()}
 _DECODERS: dict[int, tuple[RowKind, msgspec.json.Decoder[Any]]] = {
-    code: (kind, msgspec.json.Decoder(ROW_TYPES[kind])) for kind, code in CODES.items()
+    kind.code: (name, msgspec.json.Decoder(kind.struct)) for name, kind in KINDS.items()
 }
 encode = msgspec.json.Encoder(order="deterministic").encode
 

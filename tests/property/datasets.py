@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dialplan.dataset.problems import Place
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.call_flow import PARAMETER_INTEGER_MAX, PARAMETER_TEXT_MAX_CHARS
 from dialplan.kinds.fields import NAME_MAX_CHARS
 from dialplan.kinds.number import CITY_MAX_CHARS, DESCRIPTION_MAX_CHARS
+from dialplan.kinds.parameter import PARAMETER_INTEGER_MAX, PARAMETER_TEXT_MAX_CHARS
 from dialplan.kinds.registry import RowKind
 from tests.samples import Entry
 

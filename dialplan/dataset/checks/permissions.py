@@ -1,83 +1,54 @@
-"""What a company admin may change (S1, S7). The platform owner may change everything.
+"""What the admin of a company may change. The platform owner may change everything.
 
-The seed's rule for locked call flows: an admin cannot change which flow a number has while that flow is locked, but
-can change the parameters; where it is not locked, both. Locks, the number inventory and who owns what are the
-platform owner's.
+Which fields stands with each kind: a field that nobody listed there is the platform owner's. So do locks.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any
 
-from dialplan.dataset import times
+import msgspec
+
+from dialplan.dataset.data import ChangeSet, Data, Finding
 from dialplan.dataset.problems import Fault
-from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.campaign import Campaign
-from dialplan.kinds.company import Company
-from dialplan.kinds.number import Number, assignments
-from dialplan.kinds.registry import Row
+from dialplan.kinds.kind import ASK_OWNER
+from dialplan.kinds.registry import Row, RowKind, kind_of
+from dialplan.wording import Code
 
-FlowOf: TypeAlias = Callable[[str], CallFlow | None]
-
-_OWNERS_FIELDS: dict[type, tuple[str, ...]] = {
-    Company: ("id", "region", "identified"),
-    CallFlow: ("company", "locked"),
-    Campaign: ("company",),
-    Number: ("number", "kind", "company", "line_type", "city"),
-}
-_ASK = "ask the platform owner"
+_NOT_ITS_OWN = Code("of-another-company", "it does not belong to company {company!q}", ASK_OWNER)
+_OWNER_ADDS = Code("added-by-owner", "only the platform owner adds or removes these", ASK_OWNER)
+_OWNERS_FIELD = Code("owners-field", "only the platform owner changes it", ASK_OWNER)
 
 
-def forbidden(company: str, before: Row | None, after: Row | None, flow_of: FlowOf) -> Iterator[tuple[str, Fault]]:
-    """Why the admin of `company` may not turn `before` into `after`: (field, fault) pairs, none where he may.
+def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
+    """Everything among the changes that the admin may not do."""
+    if data.company is None:
+        return
+    for kind, rows in changes.rows.items():
+        for key, after in rows.items():
+            for field, fault in forbidden(data.company, data.stored.get(kind, key), after, data.stored.get):
+                yield Finding(data.place(kind, key), field, fault)
 
-    `before` is None for a new row, `after` for a removed one. `flow_of` gives a call flow as it is stored.
+
+def forbidden(
+    company: str, before: Row | None, after: Row | None, get: Callable[[RowKind, str], Any]
+) -> Iterator[tuple[str, Fault]]:
+    """Why the admin of `company` may not turn `before` into `after`: (field, fault) pairs, none where that is allowed.
+
+    `before` is None for a new row, `after` for a removed one. `get` gives a row as it is stored.
     """
     for row in (before, after):
-        if row is not None and _owner(row) != company:
-            yield "", Fault(f'it does not belong to company "{company}"', _ASK)
+        if row is not None and kind_of(row).owner(row) != company:
+            yield "", _NOT_ITS_OWN(company=company)
             return
+    some = before or after
+    if some is None:
+        return
+    kind = kind_of(some)
     if before is None or after is None:
-        changed = after or before
-        if isinstance(changed, Company | Number):
-            yield "", Fault("only the platform owner adds or removes these", _ASK)
-        elif isinstance(changed, CallFlow) and changed.locked:
-            yield "locked", Fault("only the platform owner has locked call flows made or removed", _ASK)
-        return
-    for field in _OWNERS_FIELDS[type(before)]:
-        if getattr(before, field) != getattr(after, field):
-            yield field, Fault("only the platform owner changes it", _ASK)
-    if isinstance(before, CallFlow) and before.locked and before != after:
-        yield "", Fault("the call flow is locked", _ASK)
-    if isinstance(before, Number) and isinstance(after, Number):
-        yield from _locked_flow(before, after, flow_of)
-
-
-def _owner(row: Row) -> str | None:
-    return row.id if isinstance(row, Company) else row.company
-
-
-def _locked_flow(before: Number, after: Number, flow_of: FlowOf) -> Iterator[tuple[str, Fault]]:
-    """Compare both timelines: wherever the flow so far is locked, it has to stay."""
-    for at in (None, *sorted({update.at for number in (before, after) for update in number.updates})):
-        old, new = _assigned(before, at), _assigned(after, at)
-        if old == new or not _is_locked(old[0], flow_of):
-            continue
-        field = "call_flow" if at is None else f"updates[{times.shown(at)}].call_flow"
-        yield field, Fault(f'call flow "{old[0]}" is locked: which flow the number has cannot change', _ASK)
-        return
-
-
-def _is_locked(flow_id: str | None, flow_of: FlowOf) -> bool:
-    flow = flow_of(flow_id) if flow_id is not None else None
-    return flow is not None and flow.locked
-
-
-def _assigned(number: Number, at: dt.datetime | None) -> tuple[str | None, str | None]:
-    """Which flow or inbound campaign `number` has at a moment; None: before its first update."""
-    current = 0
-    for place, update in enumerate(number.updates, start=1):
-        if at is not None and update.at <= at:
-            current = place
-    assignment = assignments(number)[current]
-    return assignment.call_flow, assignment.inbound_campaign
+        if not kind.added_by_company:
+            yield "", _OWNER_ADDS()
+    else:
+        for field in msgspec.structs.fields(type(before)):
+            if field.name not in kind.editable and getattr(before, field.name) != getattr(after, field.name):
+                yield field.name, _OWNERS_FIELD()
+    yield from kind.locks(before, after, get)

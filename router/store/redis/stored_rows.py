@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import KINDS, Row, RowKind
 from router.config.limits import REDIS_GETS_MAX
 from router.store.codec import CODES, decode
 from router.store.work import Work
@@ -51,7 +51,7 @@ class StoredRows:
             asked = self._store.get(CODES[kind], key)
             body = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
         row = self._row(kind, body)
-        if kind is not RowKind.NUMBER or kind not in self._all:
+        if not KINDS[kind].numerous or kind not in self._all:
             known[key] = row
         return row
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import KINDS, Row, RowKind
 from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.store.api import ChangedRow, Commit, Prepare, Reading, StoreError
@@ -73,7 +73,7 @@ class _StoredRows:
     def __init__(self, database: sqlite3.Connection, work: Work) -> None:
         self._database = database
         self._work = work
-        self._few: dict[tuple[RowKind, str], Row | None] = {}  # all but numbers are few, and asked for often
+        self._few: dict[tuple[RowKind, str], Row | None] = {}  # of kinds that are few, and asked for often
 
     def get(self, kind: RowKind, key: str) -> Row | None:
         self._work.go_on()
@@ -83,7 +83,7 @@ class _StoredRows:
             "SELECT body FROM rows WHERE kind = ? AND key = ?", (CODES[kind], key)
         ).fetchone()
         row = None if found is None else _row(CODES[kind], found[0])[1]
-        if kind is not RowKind.NUMBER:
+        if not KINDS[kind].numerous:
             self._few[kind, key] = row
         return row
 

@@ -3,11 +3,12 @@ from typing import Any
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
-from dialplan.dataset.problems import Problem
+from dialplan.dataset.problems import Place, problem
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
+from dialplan.wording import Code
 from tests.samples import Entry, Held, campaign, company, fields, flow, held, number, raw, refused
 
 TEXT = {"name": "TEXT", "type": "text"}
@@ -261,7 +262,7 @@ def test_the_country_of_a_company_that_could_not_be_read_still_reads_its_numbers
 
 
 def test_problems_found_before_come_first() -> None:
-    before = Problem("other.toml", "", "", "no TOML", "correct it")
+    before = problem(Place("other.toml", ""), "", Code("no-toml", "no TOML", "correct it")())
     problems = refused(company(region="XX"), before=[before])
     assert problems[0] is before
     assert fields(problems) == ["", "region"]
@@ -376,3 +377,107 @@ def test_a_change_set_counts_its_rows_removals_too() -> None:
     assert isinstance(acme, Company)
     assert isinstance(menu, CallFlow)
     assert len(ChangeSet({RowKind.COMPANY: {"acme": acme}, RowKind.CALL_FLOW: {"menu": menu, "old": None}})) == 3
+
+
+# --- removals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_removal_is_a_change_as_any_other() -> None:
+    store = held(*a_set())
+    changes = prepare(raw(number("02079460009")), store, removals=[(RowKind.NUMBER, "+442079460002")])
+    assert changes.rows[RowKind.NUMBER]["+442079460002"] is None
+    assert set(changes.rows[RowKind.NUMBER]) == {"+442079460002", "+442079460009"}
+    store.take(changes)
+    assert store.get(RowKind.NUMBER, "+442079460002") is None
+
+
+def test_a_number_to_be_removed_may_be_written_as_people_write_it() -> None:
+    changes = prepare([], held(*a_set()), removals=[(RowKind.NUMBER, "+44 20 7946 0002")])
+    assert changed(changes) == {"numbers": ["+442079460002"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "text"),
+    [
+        (RowKind.CALL_FLOW, "queue", "number +442079460002 still name it"),
+        (RowKind.CALL_FLOW, "closed", "company acme still name it"),
+        (RowKind.CAMPAIGN, "offer", "number +442079460001 still name it"),
+        (RowKind.NUMBER, "+442079460000", "campaign ring still name it"),
+        (RowKind.COMPANY, "globex", "call flow theirs still name it"),
+    ],
+)
+def test_what_others_still_name_is_not_removed(kind: RowKind, key: str, text: str) -> None:
+    (found,) = refused(stored=held(*a_set()), removals=[(kind, key)])
+    assert found.text == text
+    assert found.hint == "take it out there, or remove them too"
+    assert key in found.entry
+
+
+def test_many_who_name_it_are_counted() -> None:
+    numbers = [number(f"0207946001{digit}", call_flow="queue") for digit in range(6)]
+    (found,) = refused(stored=held(*a_set(), *numbers), removals=[(RowKind.CALL_FLOW, "queue")])
+    assert found.text.endswith("and 4 more still name it")
+    assert found.arguments["more"] == 4
+
+
+def test_an_update_still_to_come_names_it_too() -> None:
+    entry = number("02079460009", call_flow="menu", updates=[{"at": JULY, "call_flow": "queue"}])
+    store = held(*a_set()[:-1], entry)
+    (found,) = refused(stored=store, removals=[(RowKind.CALL_FLOW, "queue")])
+    assert found.text == "number +442079460009 still name it"
+
+
+def test_those_who_name_it_may_go_or_change_with_it() -> None:
+    store = held(*a_set())
+    removals = [(RowKind.CALL_FLOW, "queue"), (RowKind.NUMBER, "+442079460002")]
+    assert len(prepare([], store, removals=removals)) == 2
+    changes = prepare(raw(number("02079460002")), store, removals=removals[:1])
+    assert changed(changes) == {"call_flows": ["queue"], "numbers": ["+442079460002"]}
+
+
+def test_a_new_row_cannot_name_what_is_removed() -> None:
+    problems = refused(
+        number("02079460002"),
+        number("02079460009", call_flow="queue"),
+        stored=held(*a_set()),
+        removals=[(RowKind.CALL_FLOW, "queue")],
+    )
+    assert [each.text for each in problems] == ['there is no call flow "queue"']
+
+
+@pytest.mark.parametrize(("kind", "key"), [(RowKind.CALL_FLOW, "nobody"), (RowKind.NUMBER, "+442079469999")])
+def test_what_is_not_there_cannot_be_removed(kind: RowKind, key: str) -> None:
+    (found,) = refused(stored=held(*a_set()), removals=[(kind, key)])
+    assert found.text.startswith("there is no such ")
+
+
+def test_nothing_is_given_and_removed_at_once() -> None:
+    removals = [(RowKind.NUMBER, "+442079460002")]
+    (found,) = refused(number("02079460002"), stored=held(*a_set()), removals=removals)
+    assert found.text == "it is removed and given at once"
+
+
+def test_an_admin_removes_what_an_admin_may_make() -> None:
+    store = held(*a_set(), campaign("spare"))
+    assert len(prepare([], store, removals=[(RowKind.CAMPAIGN, "spare")], as_company="acme")) == 1
+    (found,) = refused(stored=store, removals=[(RowKind.NUMBER, "+442079460002")], as_company="acme")
+    assert found.text == "only the platform owner adds or removes these"
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
+
+
+def test_an_admin_who_chooses_a_locked_flow_is_told_before() -> None:
+    store = held(*a_set(), flow("locked", locked=True))
+    changes = prepare(raw(number("02079460002", call_flow="locked")), store, as_company="acme")
+    (warning,) = changes.warnings
+    assert (warning.code, warning.field) == ("locked-flow-chosen", "call_flow")
+    assert len(changes) == 1
+    store.take(changes)
+    again = prepare(raw(number("02079460002", call_flow="locked", name="x")), store, as_company="acme")
+    assert again.warnings == ()
+
+
+def test_the_platform_owner_may_take_it_back_and_is_not_told() -> None:
+    store = held(*a_set(), flow("locked", locked=True))
+    assert prepare(raw(number("02079460002", call_flow="locked")), store).warnings == ()

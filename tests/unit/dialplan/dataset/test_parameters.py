@@ -12,8 +12,9 @@ from dialplan.dataset.parameters import (
     read_values,
 )
 from dialplan.dataset.problems import Fault
-from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType, ParameterValue
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
+from dialplan.kinds.parameter import Parameter, ParameterType, ParameterValue
 from dialplan.numbering.numbers import Unreadable
 
 
@@ -147,7 +148,8 @@ def test_a_value_that_does_not_fit_is_refused_with_a_mend(parameter: Parameter, 
 
 def test_a_refused_choice_names_those_there_are() -> None:
     fault = read_value(declared("choice", choices=("en", "ru")), "de", "GB")
-    assert fault == Fault('"de" is not a choice', 'use one of "en", "ru"')
+    assert isinstance(fault, Fault)
+    assert (fault.text, fault.hint) == ('"de" is not a choice', 'use one of "en", "ru"')
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,9 @@ def test_a_refused_choice_names_those_there_are() -> None:
     ],
 )
 def test_what_should_be_text_and_is_not_wants_quotes(parameter: Parameter, value: ParameterValue) -> None:
-    assert read_value(parameter, value, "GB") == Fault(f'"{value}" is not text', "put it in quotes")
+    fault = read_value(parameter, value, "GB")
+    assert isinstance(fault, Fault)
+    assert (fault.text, fault.hint) == (f'"{value}" is not text', "put it in quotes")
 
 
 def test_both_limits_are_told_where_both_are_out_of_bounds() -> None:

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from dialplan.dataset.problems import Place, Problem
-from dialplan.dataset.reader import Home, RawRow, check_destination, read_row
+from dialplan.dataset.reader import RawRow, read_row
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
-from dialplan.kinds.fields import Destination
+from dialplan.kinds.fields import Destination, Home, check_destination
 from dialplan.kinds.number import Number, ScheduledUpdate
 from dialplan.kinds.registry import Row, RowKind
 from tests.samples import Entry, campaign, company, fields, flow, number

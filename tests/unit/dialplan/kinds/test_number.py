@@ -8,7 +8,7 @@ from dialplan.kinds.campaign import Campaign, Direction
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Assignment, Number, ScheduledUpdate, assignments
-from dialplan.kinds.registry import ROW_TYPES, Row, RowKind, key_of
+from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
 
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -22,7 +22,7 @@ ROWS: list[Row] = [
 
 def test_the_kinds_are_named_and_ordered_as_the_data_files_have_them() -> None:
     assert list(RowKind) == ["companies", "call_flows", "campaigns", "numbers"]
-    assert [type(row) for row in ROWS] == [ROW_TYPES[kind] for kind in RowKind]
+    assert [type(row) for row in ROWS] == [KINDS[kind].struct for kind in RowKind]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=key_of)
@@ -46,7 +46,7 @@ def test_a_row_cannot_be_changed(row: Row) -> None:
 def test_a_field_that_nobody_knows_is_refused() -> None:
     for kind in RowKind:
         with pytest.raises(msgspec.ValidationError, match="nmae"):
-            msgspec.convert({**msgspec.to_builtins(ROWS[list(RowKind).index(kind)]), "nmae": 1}, ROW_TYPES[kind])
+            msgspec.convert({**msgspec.to_builtins(ROWS[list(RowKind).index(kind)]), "nmae": 1}, KINDS[kind].struct)
 
 
 def test_a_number_alone_has_its_base_assignment() -> None:

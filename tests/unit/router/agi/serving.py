@@ -13,9 +13,10 @@ import structlog
 
 from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Number, NumberKind
+from dialplan.kinds.parameter import Parameter, ParameterType
 from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import structlog
 
-from dialplan.kinds.call_flow import CallFlow, Parameter, ParameterType
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Number, NumberKind
+from dialplan.kinds.parameter import Parameter, ParameterType
 from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind

@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialplan.campaigns.caller_ids import Shown, Why
-from dialplan.kinds.call_flow import (
+from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.campaign import Campaign, Direction
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import NumberKind
+from dialplan.kinds.parameter import (
     PARAMETER_NAME_MAX_CHARS,
     PARAMETER_NAMES_MAX_CHARS,
     PARAMETER_TEXT_MAX_CHARS,
     PARAMETERS_PER_FLOW,
-    CallFlow,
     Parameter,
     ParameterType,
     ParameterValue,
 )
-from dialplan.kinds.campaign import Campaign, Direction
-from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import NumberKind
 from dialplan.routing.decide import Decision, Kind
 from router.agi import response as answer
 from router.agi.response import Answers, shown_command

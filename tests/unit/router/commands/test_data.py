@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
-from dialplan.dataset.problems import Problem
+from dialplan.dataset.problems import Place, problem
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import Row, RowKind
+from dialplan.wording import Code
 from router.commands import data, running
 from router.management import check, dump, load
 from router.management import data_files as files
@@ -137,13 +138,11 @@ def test_an_admins_load_is_held_to_what_an_admin_may_do(demo: Run, monkeypatch: 
 # --- warnings -------------------------------------------------------------------------------------------------------
 
 
-class Warned(ChangeSet):
-    """A change that may not be what its author meant."""
-
-    warnings: tuple[Problem, ...] = ()
-
-
-DOUBTFUL = Problem("a.toml", 'numbers[1] "+442079460000"', "call_flow", "it takes no calls", "name another one")
+DOUBTFUL = problem(
+    Place("a.toml", 'numbers[1] "+442079460000"'),
+    "call_flow",
+    Code("takes-no-calls", "it takes no calls", "name another one")(),
+)
 DOUBTFUL_LINE = 'warning: a.toml: numbers[1] "+442079460000": call_flow: it takes no calls; name another one\n'
 
 
@@ -152,7 +151,7 @@ def test_warnings_are_told_and_change_nothing_else(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: str, module: Any
 ) -> None:
     def warn(rows: list[RawRow], stored: Stored, **options: Any) -> ChangeSet:
-        return Warned(prepare(rows, stored, **options).rows, (DOUBTFUL,))
+        return ChangeSet(prepare(rows, stored, **options).rows, (DOUBTFUL,))
 
     monkeypatch.setattr(module, "prepare", warn)
     done = run(command, DEMO_DATA)

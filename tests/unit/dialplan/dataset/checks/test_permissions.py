@@ -5,11 +5,12 @@ import pytest
 
 from dialplan.dataset.checks.permissions import forbidden
 from dialplan.dataset.problems import Place
-from dialplan.dataset.reader import Home, RawRow, read_row
+from dialplan.dataset.reader import RawRow, read_row
 from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.fields import Destination
+from dialplan.kinds.fields import ByCompany, Destination, Home, editable_by_company
+from dialplan.kinds.kind import Kind
 from dialplan.kinds.number import Number
-from dialplan.kinds.registry import Row
+from dialplan.kinds.registry import KINDS, Row
 from tests.samples import Entry, campaign, company, flow, number
 
 LOCKED = CallFlow("locked", "Locked", Destination("flow-locked"), locked=True)
@@ -26,7 +27,7 @@ def row(entry: Entry) -> Any:
 
 
 def refusals(before: Row | None, after: Row | None, company_id: str = "acme") -> list[str]:
-    found = list(forbidden(company_id, before, after, FLOWS.get))
+    found = list(forbidden(company_id, before, after, lambda _kind, key: FLOWS.get(key)))
     assert all(fault.text and fault.hint == "ask the platform owner" for _, fault in found)
     return [field for field, _ in found]
 
@@ -156,3 +157,19 @@ def test_nothing_changed_is_nothing_forbidden() -> None:
     assert refusals(each, each) == []
     locked = row(flow("mine", company="acme", locked=True))
     assert refusals(locked, locked) == []
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.word)
+def test_a_field_that_nobody_listed_is_the_platform_owners(kind: Kind[Any]) -> None:
+    named = {field.name for field in msgspec.structs.fields(kind.struct)}
+    assert kind.editable < named
+    assert not kind.editable & {kind.key, "company", "locked", "identified", "region", "kind", "line_type", "city"}
+
+
+def test_a_new_field_is_the_platform_owners_until_it_is_listed() -> None:
+    class Wider(msgspec.Struct):
+        id: str
+        listed: ByCompany[str] = ""
+        new: str = ""
+
+    assert editable_by_company(Wider) == {"listed"}

@@ -1,0 +1,38 @@
+"""What rows name has to be there, and to fit: in every new row, and in every stored one that a new row touches."""
+
+from collections.abc import Iterator
+
+from dialplan.dataset.data import Data, Finding
+from dialplan.dataset.problems import Faults
+from dialplan.kinds.kind import Kind
+from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
+
+
+def check(data: Data) -> Iterator[Finding]:
+    """Check them, and put them into the form in which they are stored."""
+    for name, kind in KINDS.items():
+        for row in [*data.put[name].values(), *_touched(data, kind)]:
+            faults: Faults = []
+            fitted = kind.fitted(row, data, faults)
+            key = key_of(row)
+            if faults:
+                place = data.place(name, key)
+                yield from (Finding(place, field, fault) for field, fault in faults)
+            if fitted is not row and fitted != row:
+                data.put[name][key] = fitted
+
+
+def _touched(data: Data, kind: Kind[Row]) -> Iterator[Row]:
+    """Stored rows that stay as they are, but lean on something that changes."""
+    # All but the numerous ones are few: to ask a store for each of a million new rows would take longer than to look.
+    changed: set[tuple[RowKind, str]] = {
+        (other, key)
+        for other in kind.leans_on
+        for key, row in data.put[other].items()
+        if KINDS[other].numerous or data.kept(other, key) not in (None, row)
+    }
+    if not changed:
+        return
+    for _, row in data.untouched(kind.name):
+        if any((each.kind, each.key) in changed for each in kind.references(row)):
+            yield row

@@ -1,0 +1,125 @@
+"""What a kind of rows is. Its module says all of it, and the registry lists the kinds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from dialplan.dataset.convert import converted
+from dialplan.dataset.problems import Fault, Faults
+from dialplan.kinds.fields import Home, check_id, editable_by_company
+from dialplan.wording import Code
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+ASK_OWNER = "ask the platform owner"
+
+_ABSENT = Code("unknown-{word}", "there is no {word} {key!q}", "add it or correct the id")
+
+
+class RowKind(StrEnum):
+    """The names of the kinds, as the data files name their sections, in the order in which they refer back."""
+
+    COMPANY = "companies"
+    CALL_FLOW = "call_flows"
+    CAMPAIGN = "campaigns"
+    NUMBER = "numbers"
+
+
+class Reference(NamedTuple):
+    """One row names another one, in `field`."""
+
+    field: str
+    kind: RowKind
+    key: str
+
+
+class Known(Protocol):
+    """The rows as they will be after a change, as far as a check has to know them."""
+
+    def find(self, kind: RowKind, key: str, field: str, faults: Faults) -> Any:
+        """The row that `field` names; None where it is not there, with the fault unless that has been told already."""
+        ...
+
+    def flow_for(self, company_id: str | None, flow_id: str | None, field: str, faults: Faults) -> Any:
+        """The call flow that a row of `company_id` names in `field`: it has to be that company's or the platform's."""
+        ...
+
+    def home(self, company_id: str | None) -> Home:
+        """What reads national numbers and local times of rows of that company."""
+        ...
+
+
+class Kind(Generic[S]):
+    """All there is to say of a kind of rows; `name` and the other words are its own.
+
+    `code` is its number in stores: never renumber. `key` is the field that names a row. `refers_to`: the kinds that its
+    rows may name; `leans_on`: those among them whose content matters to its rows, so that they are checked again when
+    that changes. `numerous`: there may be millions. `added_by_company`: its admins add and remove rows.
+    """
+
+    name: RowKind
+    word: str
+    code: int
+    struct: type[S]
+    key = "id"
+    refers_to: frozenset[RowKind] = frozenset()
+    leans_on: frozenset[RowKind] = frozenset()
+    numerous = False
+    added_by_company = True
+    in_csv = False
+
+    def __init__(self) -> None:
+        self.editable = editable_by_company(self.struct)
+        self.absent = msgspec.structs.replace(_ABSENT, slug=f"unknown-{self.word.replace(' ', '-')}")
+
+    def key_of(self, row: S) -> str:
+        """What names a row within its kind."""
+        key: str = getattr(row, self.key)
+        return key
+
+    def read_key(self, text: str, home: Home) -> str:
+        """The key that somebody wrote, as rows have it; what cannot be read comes back as it is."""
+        del home
+        return text
+
+    def home_in(self, values: Mapping[str, Any]) -> Home | None:
+        """What a row that could not be read tells all the same of how others are to be read."""
+        del values
+        return None
+
+    def owner(self, row: S) -> str | None:
+        """The company that a row belongs to; None: the platform."""
+        company: str | None = getattr(row, "company", None)
+        return company
+
+    def read(self, values: Mapping[str, Any], home: Home, faults: Faults) -> S | None:
+        """A row out of plain values: types, alphabets, lengths, numbers and times. What is wrong goes to `faults`."""
+        row = converted(values, self.struct, faults)
+        return self.checked(row, home, faults) if row is not None else None
+
+    def checked(self, row: S, home: Home, faults: Faults) -> S:
+        """The row by itself, in the form in which it is stored."""
+        raise NotImplementedError
+
+    def references(self, row: S) -> Iterator[Reference]:
+        """The rows that a row names."""
+        raise NotImplementedError
+
+    def fitted(self, row: S, known: Known, faults: Faults) -> S:
+        """The row among the others, whose references have to be there and fit; in the form in which it is stored."""
+        raise NotImplementedError
+
+    def locks(
+        self, before: S | None, after: S | None, get: Callable[[RowKind, str], Any]
+    ) -> Iterator[tuple[str, Fault]]:
+        """What the admin of its company may not do to a row for another reason than the field. `get`: rows before."""
+        del before, after, get
+        yield from ()
+
+
+def check_ids(row: msgspec.Struct, faults: Faults, *names: str) -> None:
+    """Check fields that hold ids."""
+    for name in names:
+        check_id(getattr(row, name), name, faults)
