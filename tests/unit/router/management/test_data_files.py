@@ -5,7 +5,11 @@ import tomllib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import RawRow
@@ -196,6 +200,26 @@ def written(*, as_json: bool) -> str:
 
 def test_toml_and_json_say_the_same_set() -> None:
     assert tomllib.loads(written(as_json=False)) == json.loads(written(as_json=True))
+
+
+def test_toml_is_what_its_library_would_say_of_the_set() -> None:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for kind in RowKind:
+        rows[kind] = [msgspec.to_builtins(row) for row in STORE.rows(kind)]
+    assert tomllib.loads(written(as_json=False)) == tomllib.loads(tomli_w.dumps(rows))
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"\\'#=\n\x00\x7f\u2028{}[]"), max_size=9)
+VALUES = st.recursive(
+    TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=5))
+def test_whatever_a_row_holds_is_read_back_from_toml(values: dict[str, Any]) -> None:
+    text = "".join(files.write(iter([(RowKind.NUMBER, values)] * 2), as_json=False))  # type: ignore[list-item] # plain
+    assert tomllib.loads(text) == {"numbers": [values, values]}
 
 
 def test_every_entry_stays_whole_in_toml() -> None:
