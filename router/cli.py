@@ -85,6 +85,11 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+_ALONE = "The files have to stand alone: `ringway load` checks them against what is stored too."
+_REPLACES = "An entry replaces the stored one with its id or number; the others stay, unless --replace is given."
+_COUNTS = "With --from this is a call like any other: a callback entitlement of that caller is consumed by it."
+
+
 class _Help(argparse.HelpFormatter):
     """Help with each command and its summary side by side."""
 
@@ -108,15 +113,22 @@ class _Commands:
 
 
 def _configured(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("-c", dest="config", metavar="FILE", help="the configuration (else the defaults)")
+    sub.add_argument(
+        "-c", dest="config", metavar="FILE", help="the configuration, a TOML file (without it: the defaults)"
+    )
 
 
 def _printing(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print JSON")
+    sub.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("ringway", description="Inbound call router for Asterisk.", formatter_class=_Help)
+    parser = argparse.ArgumentParser(
+        "ringway",
+        description="Inbound call router for Asterisk.",
+        epilog="`ringway COMMAND -h` says more of a command. Exit status: 0 done, 1 refused or failed, 2 wrong usage.",
+        formatter_class=_Help,
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = _Commands(parser)
     _configured(commands.add("serve", serve, "run the router: AGI, AMI and metrics"))
@@ -128,14 +140,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data(commands: _Commands) -> None:
     """The data set in and out of the store."""
-    sub = commands.add("check", data.check, "validate data files and say every problem; change nothing")
+    sub = commands.add("check", data.check, "validate data files and say every problem; change nothing", _ALONE)
     sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
     _printing(sub)
 
-    sub = commands.add("load", data.load, "validate data files, then apply all of them or nothing")
+    sub = commands.add("load", data.load, "validate data files, then apply all of them or nothing", _REPLACES)
     sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
-    sub.add_argument("--replace", action="store_true", help="the files are the whole set: what they lack is removed")
-    sub.add_argument("--as-company", metavar="ID", help="refuse what the admin of that company may not change")
+    sub.add_argument("--replace", action="store_true", help="the files are the whole data set: remove what they lack")
+    sub.add_argument(
+        "--as-company", metavar="ID", help="check besides that the admin of that company may change all of it"
+    )
     _configured(sub)
     _printing(sub)
 
@@ -146,30 +160,38 @@ def _add_data(commands: _Commands) -> None:
 
 def _add_stored(commands: _Commands) -> None:
     """What the store says, without a running router."""
-    sub = commands.add(
-        "route", route.route, "show the decision that the store gives, with every step; consumes nothing"
-    )
+    sub = commands.add("route", route.route, "decide a call by what is stored, and show every step; consumes nothing")
     sub.add_argument("did", metavar="DID", help="the dialled number")
-    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
-    sub.add_argument("--at", metavar="TIME", help="another moment, such as 2026-12-24T17:00:00Z")
-    sub.add_argument("--region", metavar="CC", help="the country that reads national numbers")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number (without it: withheld)")
+    sub.add_argument(
+        "--at",
+        metavar="TIME",
+        help="another moment than now, such as 2026-12-24T17:00:00Z; without an offset in the company's time zone",
+    )
+    sub.add_argument(
+        "--region",
+        metavar="CC",
+        help="the country whose national numbers are meant, such as GB (without it: [numbering] region)",
+    )
     _configured(sub)
     _printing(sub)
 
     sub = commands.add("attempts", attempts.attempts, "list the outbound calls that the router has heard of")
-    sub.add_argument("--number", metavar="N", help="those that showed this number")
-    sub.add_argument("--subscriber", metavar="S", help="those to this subscriber")
-    sub.add_argument("--limit", metavar="COUNT", type=_count, default=100, help="the newest ones, 100 by default")
+    sub.add_argument("--number", metavar="N", help="only those that showed this number")
+    sub.add_argument("--subscriber", metavar="S", help="only those to this subscriber")
+    sub.add_argument(
+        "--limit", metavar="COUNT", type=_count, default=100, help="at most so many (100 by default), the newest first"
+    )
     _configured(sub)
     _printing(sub)
 
 
 def _add_live(commands: _Commands) -> None:
     """What is asked of a running router."""
-    sub = commands.add("call", live.call, "ask a running router over FastAGI, as Asterisk would")
+    sub = commands.add("call", live.call, "ask a running router over FastAGI, as Asterisk would", _COUNTS)
     sub.add_argument("did", metavar="DID", help="the dialled number")
-    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
-    sub.add_argument("--agi", metavar="HOST:PORT", help="another router than the configured one")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number (without it: withheld)")
+    sub.add_argument("--agi", metavar="HOST:PORT", help="where the router listens (without it: as configured)")
     _configured(sub)
     _printing(sub)
 
@@ -193,10 +215,12 @@ def _add_live(commands: _Commands) -> None:
         help="how it ended: NOANSWER (it rang, and nobody answered; the default), BUSY, CANCEL (given up while it "
         "rang), ANSWER; or CONGESTION, CHANUNAVAIL (it never reached the subscriber)",
     )
-    sub.add_argument("--agi", metavar="HOST:PORT", help="another router than the configured one")
+    sub.add_argument("--agi", metavar="HOST:PORT", help="where the router listens (without it: as configured)")
     _configured(sub)
     _printing(sub)
 
-    sub = commands.add("status", live.status, "show table, store and ages of a running router")
+    sub = commands.add(
+        "status", live.status, "show the table, the stores and the links of a running router, and their ages"
+    )
     _configured(sub)
     _printing(sub)

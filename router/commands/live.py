@@ -58,7 +58,7 @@ def agi_address(text: str | None, settings: Settings) -> tuple[str, int]:
         return _from_here(settings.agi.host), settings.agi.port
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port[:6]) <= PORT_MAX:
-        raise Unreachable(f"--agi {quote(text)} is not HOST:PORT")
+        raise Unreachable(f"--agi {quote(text)} is not HOST:PORT; write it like 127.0.0.1:4573")
     return host.strip("[]"), int(port)
 
 
@@ -71,7 +71,7 @@ def status(arguments: argparse.Namespace) -> int:
     """Table version and size, links and ages, from the router's own metrics."""
     settings = from_process(arguments.config)
     if settings.metrics.port == 0:
-        raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status")
+        raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status; give it one")
     host = _from_here(settings.metrics.host)
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}/metrics"
     try:
@@ -81,7 +81,8 @@ def status(arguments: argparse.Namespace) -> int:
         ) as answer:
             page = answer.read()
     except (OSError, UnicodeError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", None) or printable(str(error).strip())
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or printable(str(reason).strip())
         raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
     try:
         state = _state(page.decode())

@@ -71,7 +71,7 @@ def test_the_zone_is_that_of_the_numbers_owner(demo: Run) -> None:
         ("+447700900100", "2026-07-01T12:00:00", "no offset"),
     ],
 )
-def test_a_time_that_cannot_be_told_is_refused_with_the_mend(demo: Run, did: str, at: str, text: str) -> None:
+def test_a_time_that_cannot_be_told_is_refused_with_the_hint(demo: Run, did: str, at: str, text: str) -> None:
     done = demo("route", did, "--at", at)
     assert done.status == 1
     assert done.out == ""
@@ -167,7 +167,7 @@ def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
     assert told(found, "callback") == [("taken", 'campaign "win-back": campaign-win-back,s,1')]
 
 
-def test_an_answer_ends_the_right_of_what_came_before(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_an_answer_ends_the_entitlement_of_what_came_before(demo: Run, tmp_path: pathlib.Path) -> None:
     heard = [attempt("answered", 10, Outcome.ANSWERED), attempt("missed", 20)]
     with_callback_store(tmp_path, lambda store: store.record(heard))
     found = demo("route", *BACK).json()
@@ -179,7 +179,7 @@ def test_an_answer_ends_the_right_of_what_came_before(demo: Run, tmp_path: pathl
     assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
 
 
-def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_asking_consumes_no_entitlement(demo: Run, tmp_path: pathlib.Path) -> None:
     with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
     for _ in range(2):
         assert demo("route", *BACK).json()["reason"] == "callback-force-yes"
@@ -193,8 +193,8 @@ def test_asking_uses_up_no_right(demo: Run, tmp_path: pathlib.Path) -> None:
     assert told(found, "used by") == [("another call", 'call "call-1", which began 2026-07-01T11:55:00Z')]
 
 
-def test_the_call_that_is_named_is_the_one_that_used_this_right(demo: Run, tmp_path: pathlib.Path) -> None:
-    """Neither one of an older right nor one that got nothing; and a caller's bytes do nothing to a terminal."""
+def test_the_call_that_is_named_is_the_one_that_consumed_this_entitlement(demo: Run, tmp_path: pathlib.Path) -> None:
+    """Neither one of an older entitlement nor one that got nothing; and a caller's bytes do nothing to a terminal."""
     hostile = "\x1b[2J:{ringway}\n1"
 
     async def heard(store: SqliteCallbackStore) -> None:
@@ -260,14 +260,16 @@ def test_a_number_that_forces_no_is_told_without_a_look_at_the_attempts(
     assert (told(found, "attempt"), told(found, "callback")) == ([], [])
 
 
-def test_where_no_router_has_run_there_is_no_right_and_no_store_is_made(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_where_no_router_has_run_there_is_no_entitlement_and_no_store_is_made(
+    demo: Run, tmp_path: pathlib.Path
+) -> None:
     found = demo("route", *BACK).json()
     assert (found["reason"], told(found, "attempt")) == ("assigned", [])
     assert [outcome for outcome, _ in told(found, "callback")] == ["no right"]
     assert not list(tmp_path.glob("*callbacks*"))
 
 
-def test_a_withheld_caller_has_no_right_and_nothing_is_said_of_one(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_a_withheld_caller_has_no_entitlement_and_nothing_is_said_of_one(demo: Run, tmp_path: pathlib.Path) -> None:
     with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
     found = demo("route", "02079460002", "--at", "2026-07-01T12:00:00Z", "--json").json()
     assert (found["reason"], told(found, "callback rule")) == ("assigned", [])
