@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dialplan.wording import quote
-from router.commands import attempts, data, live, route
+from router.commands import attempts, data, live, report_attempt, route
 from router.commands.running import Failure
 from router.config.settings import SettingsError, from_process
 from router.store.api import StoreError
@@ -85,63 +85,142 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("ringway", description="Inbound call router for Asterisk.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+_ALONE = "The files have to stand alone: `ringway load` checks them against what is stored too."
+_REPLACES = "An entry replaces the stored one with its id or number; the others stay, unless --replace is given."
+_COUNTS = "With --from this is a call like any other: a callback entitlement of that caller is consumed by it."
 
-    def add(name: str, command: Command, summary: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+class _Help(argparse.HelpFormatter):
+    """Help with each command and its summary side by side."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+        self._action_max_length = len("report-attempt") + 4  # argparse forgets that commands are indented once more
+
+
+class _Commands:
+    """The commands, as they are added one by one."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._all = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(self, name: str, command: Command, summary: str, epilog: str = "") -> argparse.ArgumentParser:
+        """One command: what it is called, does, and says below its help."""
+        description = f"{summary[0].upper()}{summary[1:]}."
+        sub = self._all.add_parser(name, help=summary, description=description, epilog=epilog)
         sub.set_defaults(command=command)
         return sub
 
-    def configured(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("-c", dest="config", metavar="FILE", help="the configuration (else the defaults)")
 
-    def printing(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--json", action="store_true", help="print JSON")
+def _configured(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "-c", dest="config", metavar="FILE", help="the configuration, a TOML file (without it: the defaults)"
+    )
 
-    sub = add("serve", serve, "run the router: AGI, AMI and metrics")
-    configured(sub)
 
-    sub = add("check", data.check, "validate data files and say every problem; change nothing")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
-    printing(sub)
+def _printing(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print JSON instead of text")
 
-    sub = add("load", data.load, "validate data files, then apply all of them or nothing")
-    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
-    sub.add_argument("--replace", action="store_true", help="the files are the whole set: what they lack is removed")
-    sub.add_argument("--as-company", metavar="ID", help="refuse what the admin of that company may not change")
-    configured(sub)
-    printing(sub)
 
-    sub = add("dump", data.dump, "print the whole data set as a data file")
-    configured(sub)
-    printing(sub)
-
-    sub = add("route", route.route, "show the decision that the store gives, with every step; consumes nothing")
-    sub.add_argument("did", metavar="DID", help="the dialled number")
-    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
-    sub.add_argument("--at", metavar="TIME", help="another moment, such as 2026-12-24T17:00:00Z")
-    sub.add_argument("--region", metavar="CC", help="the country that reads national numbers")
-    configured(sub)
-    printing(sub)
-
-    sub = add("attempts", attempts.attempts, "list the outbound calls that the router has heard of")
-    sub.add_argument("--number", metavar="N", help="those that showed this number")
-    sub.add_argument("--subscriber", metavar="S", help="those to this subscriber")
-    sub.add_argument("--limit", metavar="COUNT", type=_count, default=100, help="the newest ones, 100 by default")
-    configured(sub)
-    printing(sub)
-
-    sub = add("call", live.call, "ask a running router over FastAGI, as Asterisk would")
-    sub.add_argument("did", metavar="DID", help="the dialled number")
-    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number")
-    sub.add_argument("--agi", metavar="HOST:PORT", help="another router than the configured one")
-    configured(sub)
-    printing(sub)
-
-    sub = add("status", live.status, "show table, store and ages of a running router")
-    configured(sub)
-    printing(sub)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "ringway",
+        description="Inbound call router for Asterisk.",
+        epilog="`ringway COMMAND -h` says more of a command. Exit status: 0 done, 1 refused or failed, 2 wrong usage.",
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = _Commands(parser)
+    _configured(commands.add("serve", serve, "run the router: AGI, AMI and metrics"))
+    _add_data(commands)
+    _add_stored(commands)
+    _add_live(commands)
     return parser
+
+
+def _add_data(commands: _Commands) -> None:
+    """The data set in and out of the store."""
+    sub = commands.add("check", data.check, "validate data files and say every problem; change nothing", _ALONE)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
+    _printing(sub)
+
+    sub = commands.add("load", data.load, "validate data files, then apply all of them or nothing", _REPLACES)
+    sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
+    sub.add_argument("--replace", action="store_true", help="the files are the whole data set: remove what they lack")
+    sub.add_argument(
+        "--as-company", metavar="ID", help="check besides that the admin of that company may change all of it"
+    )
+    _configured(sub)
+    _printing(sub)
+
+    sub = commands.add("dump", data.dump, "print the whole data set as a data file")
+    _configured(sub)
+    _printing(sub)
+
+
+def _add_stored(commands: _Commands) -> None:
+    """What the store says, without a running router."""
+    sub = commands.add("route", route.route, "decide a call by what is stored, and show every step; consumes nothing")
+    sub.add_argument("did", metavar="DID", help="the dialled number")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number (without it: withheld)")
+    sub.add_argument(
+        "--at",
+        metavar="TIME",
+        help="another moment than now, such as 2026-12-24T17:00:00Z; without an offset in the company's time zone",
+    )
+    sub.add_argument(
+        "--region",
+        metavar="CC",
+        help="the country whose national numbers are meant, such as GB (without it: [numbering] region)",
+    )
+    _configured(sub)
+    _printing(sub)
+
+    sub = commands.add("attempts", attempts.attempts, "list the outbound calls that the router has heard of")
+    sub.add_argument("--number", metavar="N", help="only those that showed this number")
+    sub.add_argument("--subscriber", metavar="S", help="only those to this subscriber")
+    sub.add_argument(
+        "--limit", metavar="COUNT", type=_count, default=100, help="at most so many (100 by default), the newest first"
+    )
+    _configured(sub)
+    _printing(sub)
+
+
+def _add_live(commands: _Commands) -> None:
+    """What is asked of a running router."""
+    sub = commands.add("call", live.call, "ask a running router over FastAGI, as Asterisk would", _COUNTS)
+    sub.add_argument("did", metavar="DID", help="the dialled number")
+    sub.add_argument("--from", dest="caller", metavar="CALLER", help="the caller's number (without it: withheld)")
+    sub.add_argument("--agi", metavar="HOST:PORT", help="where the router listens (without it: as configured)")
+    _configured(sub)
+    _printing(sub)
+
+    sub = commands.add(
+        "report-attempt",
+        report_attempt.report_attempt,
+        "tell a running router of a campaign's call over FastAGI, as the dialplan would",
+        epilog="The router says OK to an attempt that it ignores as well, because it does not know the campaign, or "
+        "the number shown is neither the pool's nor of that company; its log says why (attempt_ignored). "
+        "`ringway attempts` lists what it has written down.",
+    )
+    sub.add_argument("campaign", metavar="CAMPAIGN", help="the id of the campaign that called")
+    sub.add_argument("subscriber", metavar="SUBSCRIBER", help="the number that it called")
+    sub.add_argument("number", metavar="NUMBER", help="the number of yours that it showed")
+    sub.add_argument(
+        "--outcome",
+        metavar="DIALSTATUS",
+        type=str.upper,
+        choices=list(report_attempt.OUTCOMES),
+        default="NOANSWER",
+        help="how it ended: NOANSWER (it rang, and nobody answered; the default), BUSY, CANCEL (given up while it "
+        "rang), ANSWER; or CONGESTION, CHANUNAVAIL (it never reached the subscriber)",
+    )
+    sub.add_argument("--agi", metavar="HOST:PORT", help="where the router listens (without it: as configured)")
+    _configured(sub)
+    _printing(sub)
+
+    sub = commands.add(
+        "status", live.status, "show the table, the stores and the links of a running router, and their ages"
+    )
+    _configured(sub)
+    _printing(sub)

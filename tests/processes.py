@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 
-from router.agi.client import ask
+from router.agi.client import ask_route
 from tests.ports import free_port
 
 PATIENCE_SECONDS = 60.0
@@ -209,7 +209,7 @@ class Router:
 
     def ask(self, did: str, caller: str = "", unique_id: str = "test.1") -> dict[str, str]:
         """One call's decision over FastAGI, as Asterisk would ask for it."""
-        return ask("127.0.0.1", self.agi_port, did, caller, unique_id, PATIENCE_SECONDS)
+        return ask_route("127.0.0.1", self.agi_port, did, caller, unique_id, PATIENCE_SECONDS)
 
     def metrics(self) -> dict[str, float]:
         """The metrics page: sample name, with its labels as in `ringway_store_up{store="sqlite"}` -> value."""

@@ -1,60 +1,95 @@
-"""The other side of FastAGI, for `ringway call`: asks a router as Asterisk would, and reads what it would set."""
+"""The other side of FastAGI, for `ringway call` and `report-attempt`: asks a router as Asterisk would.
+
+What the router answers is read as Asterisk reads it: the variables that it would set.
+"""
 
 import re
 import socket
+from collections.abc import Sequence
 
-from router.agi.messages import ENVIRONMENT_KEYS
+from dialplan.wording import quote
+from router.agi.messages import ENVIRONMENT_KEYS, AgiRequest
 from router.config.limits import ENVIRONMENT_MAX_BYTES
 
 _COMMAND = re.compile(r'EXEC MSet "(.*)"', re.DOTALL)
+_WITHHELD = "67"  # agi_callingpres where there is no number: prohibited, number not available
+_NO_CALLER = "unknown"
+ATTEMPT_STATUSES = ("OK", "LATER", "REFUSED")
 
 
 class AgiClientError(Exception):
-    """The router's answer is none; the text says what came."""
+    """What the router sent is no answer; the text says what came."""
 
 
-def environment(did: str, caller: str, unique_id: str) -> bytes:
-    """The block that Asterisk sends for a call to `did` from `caller` (empty: withheld), with its blank line.
+class UnsendableError(AgiClientError):
+    """A text cannot stand in a line of AGI; nothing was sent."""
 
-    Raises AgiClientError for text that cannot stand in a line.
+
+def environment(request: AgiRequest) -> bytes:
+    """The block that Asterisk sends for a request, with its blank line; `parse_environment` reads it back.
+
+    Raises UnsendableError.
     """
-    if any(char in text for text in (did, caller) for char in "\r\n\0"):
-        raise AgiClientError("a number with a line feed cannot be asked for")
+    script = f"{request.script}?{request.query}" if request.query else request.script
     values = dict.fromkeys(ENVIRONMENT_KEYS, "unknown") | {
         "agi_network": "yes",
-        "agi_network_script": "route",
-        "agi_request": "agi://localhost/route",
+        "agi_network_script": script,
+        "agi_request": f"agi://localhost/{script}",
         "agi_channel": "Ringway/call",
         "agi_language": "en",
         "agi_type": "Ringway",
-        "agi_uniqueid": unique_id,
-        "agi_callerid": caller or "unknown",
-        "agi_callingpres": "0" if caller else "67",
-        "agi_dnid": did,
+        "agi_uniqueid": request.unique_id,
+        "agi_callerid": request.caller_id,
+        "agi_callingpres": request.calling_presentation,
+        "agi_dnid": request.dnid,
         "agi_context": "ringway-inbound",
-        "agi_extension": did,
+        "agi_extension": request.extension,
         "agi_priority": "1",
         "agi_enhanced": "0.0",
     }
+    values |= {f"agi_arg_{place}": argument for place, argument in enumerate(request.arguments, start=1)}
+    bad = next((text for text in values.values() if any(char in text for char in "\r\n\0")), None)
+    if bad is not None:
+        raise UnsendableError(f"{quote(bad)} cannot be sent over AGI; leave out line feeds and NUL")
     return ("".join(f"{key}: {value}\n" for key, value in values.items()) + "\n").encode("utf-8", "surrogateescape")
 
 
-def ask(host: str, port: int, did: str, caller: str, unique_id: str, seconds: float) -> dict[str, str]:
-    """Place one request; return the variables in the order in which they were set.
+def ask(host: str, port: int, request: AgiRequest, seconds: float) -> dict[str, str]:
+    """Place one request; return the variables in the order in which they were set, none where nothing was answered.
 
     `seconds` bounds each step of it (the connection, a read, a write), not all of them together.
     Raises OSError (refused, timed out) and AgiClientError.
     """
     variables: dict[str, str] = {}
     with socket.create_connection((host, port), timeout=seconds) as connection:
-        connection.sendall(environment(did, caller, unique_id))
+        connection.sendall(environment(request))
         with connection.makefile("rb") as lines:
             while line := lines.readline(ENVIRONMENT_MAX_BYTES):
                 variables |= read_mset(line.decode("utf-8", "replace").rstrip("\n"))
                 connection.sendall(b"200 result=0\n")
+    return variables
+
+
+def ask_route(host: str, port: int, did: str, caller: str, unique_id: str, seconds: float) -> dict[str, str]:
+    """The decision for a call to `did` from `caller` (empty: withheld). Bounds and errors as of `ask`."""
+    presentation = "0" if caller else _WITHHELD
+    request = AgiRequest("route", "", unique_id, caller or _NO_CALLER, presentation, did, did, ())
+    variables = ask(host, port, request, seconds)
     if variables.get("ROUTE_STATUS") != "OK":
         raise AgiClientError("the connection was closed without a decision")
     return variables
+
+
+def ask_attempt(host: str, port: int, arguments: Sequence[str], unique_id: str, seconds: float) -> str:
+    """Report an attempt; returns ATTEMPT_STATUS: OK, LATER or REFUSED. Bounds and errors as of `ask`.
+
+    `arguments`: see `dialplan.campaigns.reports.read_report`.
+    """
+    request = AgiRequest("attempt", "", unique_id, _NO_CALLER, _WITHHELD, "unknown", "s", tuple(arguments))
+    status = ask(host, port, request, seconds).get("ATTEMPT_STATUS", "")
+    if status not in ATTEMPT_STATUSES:
+        raise AgiClientError("the connection was closed without a word about the attempt")
+    return status
 
 
 def read_mset(command: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import RawRow
-from router.commands.output import print_json, print_warnings, problems_as_json
+from router.commands.output import print_json, print_warnings
 from router.commands.running import Failure, with_store
 from router.config.settings import from_process
 from router.management import check as checking
@@ -36,7 +36,7 @@ def check(arguments: argparse.Namespace) -> int:
         return 1
     print_warnings(checked.warnings)
     if arguments.json:
-        print_json({"problems": [], "warnings": problems_as_json(checked.warnings), "rows": checked.rows})
+        print_json({"problems": [], "warnings": checked.warnings, "rows": checked.rows})
     else:
         print("no problems: " + ", ".join(f"{count} {kind}" for kind, count in checked.rows.items()))
     return 0
@@ -76,7 +76,7 @@ def _say_done(done: loading.Loaded, *, as_json: bool) -> None:
     print_warnings(done.warnings)
     try:
         if as_json:
-            warnings = problems_as_json(done.warnings)
+            warnings = done.warnings
             print_json({"version": done.version, "changed": done.changed, "warnings": warnings})
         else:
             print(text)
@@ -121,7 +121,7 @@ def _room() -> Iterator[None]:
 
 def _refuse(refused: DataProblems, *, as_json: bool) -> None:
     if as_json:
-        print_json({"problems": problems_as_json(refused.problems)})
+        print_json({"problems": refused.problems})
     else:
         for each in refused.problems:
             print(each, file=sys.stderr)

@@ -1,15 +1,17 @@
 """`ringway call` and `ringway status`: what a running router says."""
 
 import argparse
+import contextlib
 import http.client
 import os
 import time
 import urllib.request
+from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialplan.wording import printable, quote
-from router.agi.client import AgiClientError, ask
+from router.agi.client import AgiClientError, UnsendableError, ask_route
 from router.commands.output import print_json
 from router.commands.running import Failure
 from router.config.limits import STATUS_TIMEOUT_SECONDS
@@ -23,14 +25,11 @@ class Unreachable(Failure):
 def call(arguments: argparse.Namespace) -> int:
     """Ask over FastAGI, as Asterisk would, and show the variables that it would get."""
     settings = from_process(arguments.config)
-    host, port = _address(arguments.agi, settings)
+    host, port = agi_address(arguments.agi, settings)
     unique_id = f"{time.time():.0f}.{os.getpid()}"
     started = time.perf_counter()
-    try:
-        variables = ask(host, port, arguments.did, arguments.caller or "", unique_id, STATUS_TIMEOUT_SECONDS)
-    except (OSError, UnicodeError, AgiClientError) as error:  # UnicodeError: a host that no name can be
-        why = getattr(error, "strerror", None) or error
-        raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
+    with asking(host, port):
+        variables = ask_route(host, port, arguments.did, arguments.caller or "", unique_id, STATUS_TIMEOUT_SECONDS)
     milliseconds = (time.perf_counter() - started) * 1000
     if arguments.json:
         print_json(variables)
@@ -41,22 +40,39 @@ def call(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _address(text: str | None, settings: Settings) -> tuple[str, int]:
+@contextlib.contextmanager
+def asking(host: str, port: int) -> Iterator[None]:
+    """Turn what the asking of a router raises into Unreachable."""
+    try:
+        yield
+    except UnsendableError as error:
+        raise Unreachable(str(error)) from None
+    except (OSError, UnicodeError, AgiClientError) as error:  # UnicodeError: a host that no name can be
+        why = getattr(error, "strerror", None) or error
+        raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
+
+
+def agi_address(text: str | None, settings: Settings) -> tuple[str, int]:
+    """Where to ask: `--agi HOST:PORT`, else where a router of this configuration listens. Raises Unreachable."""
     if text is None:
-        host = settings.agi.host
-        return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), settings.agi.port  # noqa: S104
+        return _from_here(settings.agi.host), settings.agi.port
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 1 <= int(port[:6]) <= PORT_MAX:
-        raise Unreachable(f"--agi {quote(text)} is not HOST:PORT")
+        raise Unreachable(f"--agi {quote(text)} is not HOST:PORT; write it like 127.0.0.1:4573")
     return host.strip("[]"), int(port)
+
+
+def _from_here(host: str) -> str:
+    """The host at which somebody on this machine reaches what listens on `host`, which may be any address."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Table version and size, links and ages, from the router's own metrics."""
     settings = from_process(arguments.config)
     if settings.metrics.port == 0:
-        raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status")
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.metrics.host, settings.metrics.host)  # noqa: S104
+        raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status; give it one")
+    host = _from_here(settings.metrics.host)
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}/metrics"
     try:
         # Without the proxies of the environment: the router is here.
@@ -65,7 +81,8 @@ def status(arguments: argparse.Namespace) -> int:
         ) as answer:
             page = answer.read()
     except (OSError, UnicodeError, http.client.HTTPException) as error:
-        why = getattr(error, "reason", None) or printable(str(error).strip())
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or printable(str(reason).strip())
         raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
     try:
         state = _state(page.decode())

@@ -1,7 +1,7 @@
 """What commands print besides their own text: JSON, and the warnings of a change."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,14 +11,6 @@ from dialplan.dataset.problems import Problem
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def problems_as_json(problems: Sequence[Problem]) -> list[dict[str, str]]:
-    """Problems, or warnings, as programs get them."""
-    return [
-        {"file": each.file, "entry": each.entry, "field": each.field, "text": each.text, "hint": each.hint}
-        for each in problems
-    ]
 
 
 def print_warnings(warnings: Iterable[Problem]) -> None:

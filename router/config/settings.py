@@ -151,7 +151,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
         for key in keys:
             fields = {field.name: field.type for field in msgspec.structs.fields(wanted)} if _is_struct(wanted) else {}
             if key not in fields:
-                raise SettingsError(f"{name}: there is no such setting; it is read as {_dotted(keys)}")
+                raise SettingsError(f"{name}: there is no such setting as {_dotted(keys)}; see config/ringway.toml")
             wanted = fields[key]
         for key in keys[:-1]:
             below = target.get(key)
@@ -198,7 +198,7 @@ def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) ->
 
 
 def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
-    """What types cannot say: the keys, and what is wrong with their value and how to hint it."""
+    """What types cannot say: the keys, what is wrong with their value, and the hint."""
     ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
     for section, port in ports.items():
         if not 0 <= port <= PORT_MAX:

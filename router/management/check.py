@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
+from dialplan.dataset.changes import NothingStored, prepare
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import RowKind
@@ -23,9 +23,4 @@ def check(rows: Iterable[RawRow], before: Iterable[Problem]) -> Checked:
     Raises DataProblems with everything that is wrong.
     """
     changes = prepare(rows, NothingStored(), before=before)
-    return Checked({kind: len(changes.rows.get(kind, {})) for kind in RowKind}, warnings_of(changes))
-
-
-def warnings_of(changes: ChangeSet) -> tuple[Problem, ...]:
-    """The warnings of a change: what is allowed, and may not be what its author meant."""
-    return tuple(getattr(changes, "warnings", ()))
+    return Checked({kind: len(changes.rows.get(kind, {})) for kind in RowKind}, changes.warnings)

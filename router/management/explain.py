@@ -29,7 +29,7 @@ class BadTimeError(Exception):
 
 
 class Past(msgspec.Struct, frozen=True):
-    """What was known of a number and a subscriber then: the attempts, and the calls that consumed an entitlement."""
+    """What was known of a number and a subscriber at a moment: attempts, and calls that consumed an entitlement."""
 
     history: History = msgspec.field(default_factory=History)
     uses: list[Use] = []

@@ -7,7 +7,6 @@ import msgspec
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import RawRow
-from router.management.check import warnings_of
 from router.store.api import Store
 
 
@@ -38,7 +37,7 @@ async def load(
     def prepared(stored: Stored) -> ChangeSet:
         nonlocal warnings
         changes = prepare(rows, stored, replace=replace, as_company=as_company, before=before)
-        warnings = warnings_of(changes)
+        warnings = changes.warnings
         return changes
 
     done = await store.commit(prepared)

@@ -49,7 +49,7 @@ BROKEN_PLACES = [
 # --- check ----------------------------------------------------------------------------------------------------------
 
 
-def test_check_lists_every_problem_with_its_place_and_its_mend(tmp_path: pathlib.Path) -> None:
+def test_check_lists_every_problem_with_its_place_and_its_hint(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)
     done = ringway("check", path)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.agi.client import ask
+from router.agi.client import ask_route
 from router.config.limits import LOG_LINES_MAX
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
 from tests.ports import free_port
@@ -122,7 +122,7 @@ def test_a_log_that_nobody_reads_holds_up_neither_calls_nor_the_end(
 ) -> None:
     with unread_router(tmp_path, out=pipe[1]) as (process, agi_port, _):
         for _ in range(600):  # three times what the pipe holds
-            assert ask("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
+            assert ask_route("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
 
@@ -132,7 +132,7 @@ def test_a_log_whose_reader_has_gone_is_said_and_calls_go_on(tmp_path: pathlib.P
         for each in pipe:
             os.close(each)
         for _ in range(20):
-            assert ask("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
+            assert ask_route("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
         wait_until(lambda: _sample(metrics_port, "ringway_log_lines_dropped_total") >= 20, "the loss is counted")
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
@@ -148,6 +148,6 @@ def test_lines_beyond_what_may_wait_are_dropped_and_counted(tmp_path: pathlib.Pa
         for _ in range(made):  # each is one line: a peer that came and went
             connect(agi_port).close()
         wait_until(lambda: _sample(metrics_port, "ringway_log_lines_dropped_total") > 0, "the loss is counted")
-        assert ask("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
+        assert ask_route("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0

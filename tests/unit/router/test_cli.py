@@ -8,11 +8,11 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from router import app, cli
-from router.commands import data, live, route
+from router.commands import attempts, data, live, report_attempt, route
 from router.config.settings import SettingsError
 from router.store.api import StoreError
 
-COMMANDS = ["serve", "check", "load", "dump", "route", "call", "status"]
+COMMANDS = ["serve", "check", "load", "dump", "route", "attempts", "call", "report-attempt", "status"]
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -83,6 +83,8 @@ def test_output_is_utf_8_whatever_the_terminal_has(monkeypatch: pytest.MonkeyPat
         ["load"],
         ["route"],
         ["call"],
+        ["report-attempt", "win-back", "020"],
+        ["report-attempt", "win-back", "021", "020", "--outcome", "RINGING"],
         ["dump", "--xml"],
         ["serve", "--json"],
         ["status", "now"],
@@ -104,7 +106,9 @@ def test_wrong_usage_is_status_2_and_says_how(words: list[str], capsys: pytest.C
         (["load", "-"], data.load),
         (["dump"], data.dump),
         (["route", "020"], route.route),
+        (["attempts"], attempts.attempts),
         (["call", "020"], live.call),
+        (["report-attempt", "win-back", "021", "020"], report_attempt.report_attempt),
         (["status"], live.status),
     ],
 )
@@ -119,11 +123,17 @@ def test_options_reach_the_command() -> None:
     routing = parsed("route", "020", "--from", "021", "--at", "now", "--region", "US")
     assert (routing.did, routing.caller, routing.at, routing.region) == ("020", "021", "now", "US")
     assert parsed("call", "020", "--agi", "h:1").agi == "h:1"
+    reporting = parsed("report-attempt", "win-back", "021", "020", "--agi", "h:1", "-c", "x.toml", "--json")
+    assert (reporting.campaign, reporting.subscriber, reporting.number) == ("win-back", "021", "020")
+    assert (reporting.outcome, reporting.agi, reporting.config, reporting.json) == ("NOANSWER", "h:1", "x.toml", True)
+    assert parsed("report-attempt", "win-back", "021", "020", "--outcome", "busy").outcome == "BUSY"
 
 
-@pytest.mark.parametrize("command", ["check", "load", "dump", "route", "call", "status"])
+@pytest.mark.parametrize("command", ["check", "load", "dump", "route", "attempts", "call", "report-attempt", "status"])
 def test_whatever_prints_data_prints_json_when_asked(command: str) -> None:
-    words = {"check": ["f"], "load": ["f"], "route": ["d"], "call": ["d"]}.get(command, [])
+    words = {"check": ["f"], "load": ["f"], "route": ["d"], "call": ["d"], "report-attempt": ["c", "s", "n"]}.get(
+        command, []
+    )
     assert parsed(command, *words, "--json").json
 
 

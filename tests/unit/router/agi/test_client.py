@@ -1,4 +1,4 @@
-"""`ringway call`'s side of FastAGI, against Asterisk's own writing and reading."""
+"""The commands' side of FastAGI, against Asterisk's own writing and reading."""
 
 import socket
 import threading
@@ -9,42 +9,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.agi.client import AgiClientError, ask, environment, read_mset
-from router.agi.messages import mset, pair, parse_environment
+from router.agi.client import AgiClientError, UnsendableError, ask_attempt, ask_route, environment, read_mset
+from router.agi.messages import AgiRequest, mset, pair, parse_environment
 from tests.fastagi import ENVIRONMENT, executed
 
 VALUES = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=40)
 HOSTILE = st.text(st.sampled_from('\\",()[]=${}; aé😀'), max_size=40)
 
 
-def test_a_call_has_every_key_in_asterisks_order() -> None:
-    lines = environment("02079460000", "07700900123", "call.1").decode().split("\n")
+def asked(did: str = "1", caller: str = "07700900123", *arguments: str) -> AgiRequest:
+    return AgiRequest("route", "", "call.1", caller, "0", did, did, arguments)
+
+
+def test_a_request_has_every_key_in_asterisks_order() -> None:
+    lines = environment(asked()).decode().split("\n")
     assert [line.partition(": ")[0] for line in lines[:-2]] == list(ENVIRONMENT)
     assert lines[-2:] == ["", ""]
+    lines = environment(asked("1", "2", "a", "b")).decode().split("\n")
+    assert lines[len(ENVIRONMENT) :] == ["agi_arg_1: a", "agi_arg_2: b", "", ""]
 
 
-def test_a_call_says_what_is_asked() -> None:
-    request = parse_environment(environment("020 7946 0000", "07700900123", "call.1")[:-2])
-    assert (request.extension, request.dnid) == ("020 7946 0000", "020 7946 0000")
-    assert (request.caller_id, request.calling_presentation) == ("07700900123", "0")
-    assert (request.unique_id, request.script) == ("call.1", "route")
+REQUESTS = st.builds(
+    AgiRequest,
+    script=st.sampled_from(["route", "caller-id", "attempt"]),
+    query=st.sampled_from(["", "params"]),
+    unique_id=VALUES,
+    caller_id=VALUES,
+    calling_presentation=VALUES,
+    dnid=VALUES,
+    extension=VALUES,
+    arguments=st.lists(VALUES, max_size=9).map(tuple),
+)
 
 
-def test_a_call_without_a_caller_is_a_withheld_one() -> None:
-    request = parse_environment(environment("1", "", "call.1")[:-2])
-    assert request.caller_id == "unknown"
-    assert int(request.calling_presentation) & 0x60
+@given(REQUESTS)
+def test_a_router_reads_the_request_that_was_asked(request: AgiRequest) -> None:
+    assert parse_environment(environment(request)[:-2]) == request
 
 
 @pytest.mark.parametrize("text", ["1\n", "\n1", "1\r", "1\0", "1\nagi_extension: 2"])
 def test_text_that_cannot_stand_in_a_line_is_not_sent(text: str) -> None:
-    for did, caller in ((text, ""), ("1", text)):
-        with pytest.raises(AgiClientError):
-            environment(did, caller, "call.1")
+    for request in (asked(text), asked("1", text), asked("1", "2", "a", text)):
+        with pytest.raises(UnsendableError, match="leave out line feeds and NUL"):
+            environment(request)
 
 
 def test_bytes_of_a_command_line_that_are_no_text_are_sent_as_they_are() -> None:
-    assert b"agi_extension: 1\xff2\n" in environment("1\udcff2", "", "call.1")
+    assert b"agi_extension: 1\xff2\n" in environment(asked("1\udcff2"))
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), VALUES | HOSTILE, min_size=1, max_size=9))
@@ -62,8 +73,8 @@ def test_anything_but_the_one_command_is_not_understood(line: str) -> None:
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server of one call; `answer` gets the connection when the block has come."""
+def server(answer: Callable[[socket.socket], None], blocks: list[bytes] | None = None) -> Iterator[int]:
+    """A server of one call; `answer` gets the connection when the block has come, which goes into `blocks`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -72,6 +83,8 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
                 block = b""
                 while not block.endswith(b"\n\n"):
                     block += connection.recv(4096)
+                if blocks is not None:
+                    blocks.append(block)
                 answer(connection)
 
         thread = threading.Thread(target=serve)
@@ -83,6 +96,17 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             assert not thread.is_alive()
 
 
+def saying(command: bytes) -> Callable[[socket.socket], None]:
+    """A server's answer of one command, or of none."""
+
+    def answer(connection: socket.socket) -> None:
+        if command:
+            connection.sendall(command)
+            connection.recv(100)
+
+    return answer
+
+
 def test_the_variables_of_several_commands_come_in_their_order() -> None:
     def answer(connection: socket.socket) -> None:
         for line in (b'EXEC MSet "PARAM_A=1"\n', b'EXEC MSet "ROUTE_ID=x,ROUTE_STATUS=OK"\n'):
@@ -90,19 +114,42 @@ def test_the_variables_of_several_commands_come_in_their_order() -> None:
             assert connection.recv(100) == b"200 result=0\n"
 
     with server(answer) as port:
-        said = ask("127.0.0.1", port, "1", "", "call.1", 30)
+        said = ask_route("127.0.0.1", port, "1", "", "call.1", 30)
     assert list(said.items()) == [("PARAM_A", "1"), ("ROUTE_ID", "x"), ("ROUTE_STATUS", "OK")]
+
+
+@pytest.mark.parametrize(("caller", "said", "withheld"), [("07700900123", "07700900123", False), ("", "unknown", True)])
+def test_a_call_is_asked_for_by_its_numbers(caller: str, said: str, withheld: bool) -> None:
+    blocks: list[bytes] = []
+    with server(saying(b'EXEC MSet "ROUTE_STATUS=OK"\n'), blocks) as port:
+        ask_route("127.0.0.1", port, "020 7946 0000", caller, "call.1", 30)
+    request = parse_environment(blocks[0][:-2])
+    assert (request.script, request.unique_id, request.arguments) == ("route", "call.1", ())
+    assert (request.extension, request.dnid) == ("020 7946 0000", "020 7946 0000")
+    assert (request.caller_id, bool(int(request.calling_presentation) & 0x60)) == (said, withheld)
+
+
+@pytest.mark.parametrize("status", ["OK", "LATER", "REFUSED"])
+def test_an_attempt_is_reported_and_its_status_returned(status: str) -> None:
+    blocks: list[bytes] = []
+    answer = f'EXEC MSet "ATTEMPT_STATUS={status}"\n'.encode()
+    with server(saying(answer), blocks) as port:
+        assert ask_attempt("127.0.0.1", port, ["id-1", "win-back", "a, b"], "call.1", 30) == status
+    request = parse_environment(blocks[0][:-2])
+    assert (request.script, request.unique_id) == ("attempt", "call.1")
+    assert request.arguments == ("id-1", "win-back", "a, b")
+
+
+@pytest.mark.parametrize("sent", [b"", b'EXEC MSet "ATTEMPT_STATUS=MAYBE"\n', b'EXEC MSet "ROUTE_STATUS=OK"\n'])
+def test_a_router_that_says_nothing_of_the_attempt_is_told(sent: bytes) -> None:
+    with server(saying(sent)) as port, pytest.raises(AgiClientError, match="attempt"):
+        ask_attempt("127.0.0.1", port, ["id-1"], "call.1", 30)
 
 
 @pytest.mark.parametrize("sent", [b"", b'EXEC MSet "ROUTE_ID=x"\n', b'EXEC MSet "ROUTE_STATUS=NO"\n'])
 def test_a_router_that_does_not_decide_is_told(sent: bytes) -> None:
-    def answer(connection: socket.socket) -> None:
-        if sent:
-            connection.sendall(sent)
-            connection.recv(100)
-
-    with server(answer) as port, pytest.raises(AgiClientError, match="without a decision"):
-        ask("127.0.0.1", port, "1", "", "call.1", 30)
+    with server(saying(sent)) as port, pytest.raises(AgiClientError, match="without a decision"):
+        ask_route("127.0.0.1", port, "1", "", "call.1", 30)
 
 
 def test_a_router_that_stalls_is_not_waited_for_for_ever() -> None:
@@ -113,7 +160,7 @@ def test_a_router_that_stalls_is_not_waited_for_for_ever() -> None:
 
     with server(stall) as port:
         with pytest.raises(TimeoutError):
-            ask("127.0.0.1", port, "1", "", "call.1", 0.05)
+            ask_route("127.0.0.1", port, "1", "", "call.1", 0.05)
         gone.set()
 
 
@@ -121,4 +168,4 @@ def test_nobody_there_is_an_error_of_the_system() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            ask("127.0.0.1", bound.getsockname()[1], "1", "", "call.1", 30)
+            ask_route("127.0.0.1", bound.getsockname()[1], "1", "", "call.1", 30)

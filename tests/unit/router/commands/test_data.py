@@ -78,7 +78,9 @@ def test_refused_json_has_each_part_by_itself(run: Run, monkeypatch: pytest.Monk
     piped(monkeypatch, BAD)
     done = run("check", "-", "--json")
     assert done.status == 1
-    assert [set(each) for each in done.json()["problems"]] == [{"file", "entry", "field", "text", "hint"}] * 2
+    assert [set(each) for each in done.json()["problems"]] == [
+        {"file", "entry", "field", "code", "arguments", "text", "hint"}
+    ] * 2
 
 
 def test_load_says_how_much_changed_and_the_version(run: Run) -> None:
@@ -167,6 +169,8 @@ def test_warnings_are_told_and_change_nothing_else(
             "file": "a.toml",
             "entry": 'numbers[1] "+442079460000"',
             "field": "call_flow",
+            "code": "takes-no-calls",
+            "arguments": {},
             "text": "it takes no calls",
             "hint": "name another one",
         }

@@ -71,7 +71,7 @@ def test_an_address_that_is_none_is_refused(run: Run, address: str) -> None:
     ],
 )
 def test_the_router_is_asked_where_it_listens(host: str, text: str | None, address: tuple[str, int]) -> None:
-    assert live._address(text, Settings(agi=Agi(host=host))) == address
+    assert live.agi_address(text, Settings(agi=Agi(host=host))) == address
 
 
 def test_status_without_metrics_says_why_it_cannot_tell(run: Run) -> None:

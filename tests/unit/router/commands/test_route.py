@@ -71,7 +71,7 @@ def test_the_zone_is_that_of_the_numbers_owner(demo: Run) -> None:
         ("+447700900100", "2026-07-01T12:00:00", "no offset"),
     ],
 )
-def test_a_time_that_cannot_be_told_is_refused_with_the_mend(demo: Run, did: str, at: str, text: str) -> None:
+def test_a_time_that_cannot_be_told_is_refused_with_the_hint(demo: Run, did: str, at: str, text: str) -> None:
     done = demo("route", did, "--at", at)
     assert done.status == 1
     assert done.out == ""
@@ -194,7 +194,7 @@ def test_asking_consumes_no_entitlement(demo: Run, tmp_path: pathlib.Path) -> No
 
 
 def test_the_call_that_is_named_is_the_one_that_consumed_this_entitlement(demo: Run, tmp_path: pathlib.Path) -> None:
-    """Neither one of an older right nor one that got nothing; and a caller's bytes do nothing to a terminal."""
+    """Neither one of an older entitlement nor one that got nothing; and a caller's bytes do nothing to a terminal."""
     hostile = "\x1b[2J:{ringway}\n1"
 
     async def heard(store: SqliteCallbackStore) -> None:
@@ -267,7 +267,7 @@ def test_where_no_router_has_run_nobody_is_entitled_and_no_store_is_made(demo: R
     assert not list(tmp_path.glob("*callbacks*"))
 
 
-def test_a_withheld_caller_has_no_right_and_nothing_is_said_of_one(demo: Run, tmp_path: pathlib.Path) -> None:
+def test_a_withheld_caller_has_no_entitlement_and_nothing_is_said_of_one(demo: Run, tmp_path: pathlib.Path) -> None:
     with_callback_store(tmp_path, lambda store: store.record([attempt("new", 10)]))
     found = demo("route", "02079460002", "--at", "2026-07-01T12:00:00Z", "--json").json()
     assert (found["reason"], told(found, "callback rule")) == ("assigned", [])

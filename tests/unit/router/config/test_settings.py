@@ -39,7 +39,7 @@ def test_the_shipped_file_says_every_key() -> None:
     }
 
 
-def test_what_the_contract_promises_is_there() -> None:
+def test_the_settings_that_sites_rely_on_are_there() -> None:
     settings = Settings()
     assert (settings.agi.host, settings.agi.port, settings.agi.deadline_ms) == ("127.0.0.1", 4573, 1000)
     assert settings.agi.allow == ("127.0.0.0/8", "::1/128")
@@ -177,7 +177,7 @@ def test_a_bad_variable_is_named_even_where_the_file_is_good(tmp_path: pathlib.P
     assert refusal(tmp_path, "[agi]\nport = 1\n", **{name: text}).startswith(f"{name}: ")
 
 
-def test_a_file_that_cannot_be_read_is_named_with_the_mend(tmp_path: pathlib.Path) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_the_hint(tmp_path: pathlib.Path) -> None:
     with pytest.raises(SettingsError, match=r"no\.toml: No such file.*-c FILE"):
         load(tmp_path / "no.toml", {})
     with pytest.raises(SettingsError, match="directory"):

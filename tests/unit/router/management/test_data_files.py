@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import RawRow
@@ -196,6 +198,25 @@ def written(*, as_json: bool) -> str:
 
 def test_toml_and_json_say_the_same_set() -> None:
     assert tomllib.loads(written(as_json=False)) == json.loads(written(as_json=True))
+
+
+def test_a_set_of_more_rows_than_are_written_at_once_is_one_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_one = tomllib.loads(written(as_json=False))
+    monkeypatch.setattr(files, "_ROWS_AT_ONCE", 1)
+    assert tomllib.loads(written(as_json=False)) == in_one
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"\\'#=\n\x00\x7f\u2028{}[]"), max_size=9)
+VALUES = st.recursive(
+    TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=5))
+def test_whatever_a_row_holds_is_read_back_from_toml(values: dict[str, Any]) -> None:
+    text = "".join(files.write(iter([(RowKind.NUMBER, values)] * 2), as_json=False))  # type: ignore[list-item] # plain
+    assert tomllib.loads(text) == {"numbers": [values, values]}
 
 
 def test_every_entry_stays_whole_in_toml() -> None:
