@@ -20,7 +20,7 @@ import uvloop
 from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
 from router.ami.monitor import AmiMonitor, Asterisk
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.config.limits import (
     AGI_MAX_CONNECTIONS,
     CALLBACK_CLAIM_SECONDS,
@@ -81,9 +81,9 @@ class _Router:
         stores = router_stores_of(settings.store, log)
         self._store = stores.rows
         self._sync = TableSync(self._store, log, metrics)
-        self._calls, self._shown = stores.calls, stores.shown
+        self._calls, self._shown = stores.callbacks, stores.shown
         numbering = settings.numbering
-        self._callbacks = Callbacks(
+        self._callbacks = CallbackService(
             self._calls,
             lambda: self._sync.table,
             settings.callbacks.store_down,

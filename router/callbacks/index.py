@@ -12,12 +12,15 @@ from router.config.limits import CALLBACK_PAIRS_MAX
 _Pair: TypeAlias = tuple[str, str]  # number and subscriber, E.164
 
 
-class Missed:
-    """The newest attempt of each campaign to each pair that has a missed one. `full`: there are more than fit."""
+class AttemptIndex:
+    """The newest attempt of each campaign to each pair that has a missed one.
+
+    `overflowing`: there are more pairs than fit.
+    """
 
     def __init__(self) -> None:
         self._attempts: dict[_Pair, dict[str, Attempt]] = {}
-        self.full = False
+        self.overflowing = False
 
     def __len__(self) -> int:
         """How many pairs."""
@@ -42,14 +45,14 @@ class Missed:
                 if attempt.outcome is not Outcome.MISSED and not mattering:
                     continue
                 if len(self._attempts) >= CALLBACK_PAIRS_MAX:
-                    self.full = True
+                    self.overflowing = True
                     continue
                 missed = self._attempts[pair] = {}
             known = missed.get(attempt.campaign)
             if known is None or known.at <= attempt.at:
                 missed[attempt.campaign] = attempt
 
-    def forget(self, pair: _Pair, until: Mapping[str, float], otherwise: float) -> None:
+    def purge(self, pair: _Pair, until: Mapping[str, float], otherwise: float) -> None:
         """Let go of the pair's attempts of each campaign before a moment, of any other one before `otherwise`.
 
         An answer stays as long as there is a campaign whose older attempt it may end.

@@ -18,7 +18,7 @@ from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatu
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import Entry, RoutingTable
-from router.callbacks.index import Missed
+from router.callbacks.index import AttemptIndex
 from router.config.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_CLAIM_SECONDS,
@@ -26,9 +26,9 @@ from router.config.limits import (
     CALLBACK_DECLARED_MAX,
     CALLBACK_PAIRS_MAX,
     DIALLED_LOG_MAX_CHARS,
-    FORGET_MARGIN_SECONDS,
-    FORGET_PAIRS_AT_ONCE,
-    FORGET_SECONDS,
+    PURGE_MARGIN_SECONDS,
+    PURGE_PAIRS_AT_ONCE,
+    PURGE_SECONDS,
     RECORD_BATCH_MAX,
     RECORD_QUEUE_MAX,
     STORE_RETRY_MAX_SECONDS,
@@ -42,7 +42,7 @@ _LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 StoreDown: TypeAlias = Literal["own-flow", "campaign"]
 
 
-class Callbacks:
+class CallbackService:
     """The attempts and claims of one router.
 
     `table` gives the current routing table; `reading` is how numbers are read where nothing else says it: the region,
@@ -71,13 +71,13 @@ class Callbacks:
         self._metrics = metrics
         self.shared = shared
         self._claim_seconds = claim_seconds
-        self._missed = Missed()
-        self._fresh = Missed()  # what is written down while all of it is read anew
-        self._mark = ""
-        self._read_whole = False
+        self._missed = AttemptIndex()
+        self._fresh = AttemptIndex()  # what is written down while all of it is read anew
+        self._cursor = ""
+        self._read_all = False
         self._up = True
         self._shown_up = metrics.store_up.labels("callbacks")
-        metrics.attempts_waiting.set_function(lambda: store.waiting)
+        metrics.attempts_pending.set_function(lambda: store.pending_count)
         self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
@@ -96,13 +96,13 @@ class Callbacks:
             self._set_up(up=False)
             self._log.error("callbacks_down", error=str(error), declared=self._store_down)
             with contextlib.suppress(StoreError):  # whoever hands them over later tells of it
-                self._missed.remember(await self._store.kept())
+                self._missed.remember(await self._store.pending())
         else:
             self._set_up(up=True)
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
-        return bool(self._missed.of(number, subscriber)) or self._missed.full
+        return bool(self._missed.of(number, subscriber)) or self._missed.overflowing
 
     def since(self, number: str, subscriber: str, entry: Entry, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give a right to a callback that began then.
@@ -110,7 +110,7 @@ class Callbacks:
         See `dialplan.campaigns.callbacks.earliest`.
         """
         table = self._table()
-        campaigns = table.campaigns if self._missed.full else self._missed.of(number, subscriber)
+        campaigns = table.campaigns if self._missed.overflowing else self._missed.of(number, subscriber)
         return earliest(campaigns, table, entry, began)
 
     async def claim(
@@ -201,7 +201,7 @@ class Callbacks:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_for_ever())
             tasks.create_task(self._follow_for_ever())
-            tasks.create_task(self._forget_for_ever())
+            tasks.create_task(self._purge_for_ever())
 
     async def _follow_for_ever(self) -> None:
         retry = STORE_RETRY_MIN_SECONDS
@@ -226,23 +226,23 @@ class Callbacks:
         self._shown_up.set(up)
 
     async def _catch_up(self, seconds: float) -> None:
-        fresh = self._fresh = Missed()
-        asked_for_all = self._read_whole
-        news = await self._store.news("" if self._read_whole else self._mark, seconds)
-        if not news.whole:
-            self._missed.remember(news.attempts)
+        fresh = self._fresh = AttemptIndex()
+        asked_for_all = self._read_all
+        changes = await self._store.changes("" if self._read_all else self._cursor, seconds)
+        if not changes.full:
+            self._missed.remember(changes.attempts)
         else:
-            self._read_whole = False
-            for place in range(0, len(news.attempts), FORGET_PAIRS_AT_ONCE):
-                fresh.remember(news.attempts[place : place + FORGET_PAIRS_AT_ONCE], mattering=True)
+            self._read_all = False
+            for place in range(0, len(changes.attempts), PURGE_PAIRS_AT_ONCE):
+                fresh.remember(changes.attempts[place : place + PURGE_PAIRS_AT_ONCE], mattering=True)
                 await asyncio.sleep(0)  # calls go first
             replaced, self._missed = self._missed, fresh
-            self._metrics.attempts_read_whole.inc()
-            if self._mark and not asked_for_all:
+            self._metrics.attempts_full_reads.inc()
+            if self._cursor and not asked_for_all:
                 # Its last writes were lost, in a failover or with a backup; or this router was too far behind.
-                self._log.warning("attempts_read_whole", before=len(replaced), pairs=len(fresh))
+                self._log.warning("attempts_full_read", before=len(replaced), pairs=len(fresh))
             await asyncio.to_thread(replaced.release)
-        self._mark = news.mark
+        self._cursor = changes.cursor
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -282,31 +282,31 @@ class Callbacks:
             outcome=attempt.outcome,
         )
 
-    async def _forget_for_ever(self) -> None:
+    async def _purge_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(FORGET_SECONDS)
+            await asyncio.sleep(PURGE_SECONDS)
             try:
-                await self.forget(time.time())
+                await self.purge(time.time())
             except Exception as error:  # noqa: BLE001 - as above
                 say = self._log.error if isinstance(error, StoreError) else self._log.exception
-                say("attempts_not_forgotten", error=str(error))
+                say("attempts_not_purged", error=str(error))
 
-    async def forget(self, now: float) -> None:
+    async def purge(self, now: float) -> None:
         """Delete what is past its campaign's window, in the store and in memory. Raises StoreError."""
         campaigns = self._table().campaigns
         # A call may ask again for as long as it lasts, and gets the same answer.
-        over = now - FORGET_MARGIN_SECONDS
+        over = now - PURGE_MARGIN_SECONDS
         until = {name: over - campaign.callback_window_hours * 3600.0 for name, campaign in campaigns.items()}
         oldest = now - ATTEMPT_KEEP_SECONDS
-        gone = await self._store.forget(until, oldest)
+        gone = await self._store.purge(until, oldest)
         for place, pair in enumerate(self._missed.pairs()):
-            self._missed.forget(pair, until, oldest)
-            if place % FORGET_PAIRS_AT_ONCE == 0:
+            self._missed.purge(pair, until, oldest)
+            if place % PURGE_PAIRS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # calls go first
-        if self._missed.full and len(self._missed) < CALLBACK_PAIRS_MAX:
-            self._read_whole = True  # what did not fit comes with all the rest
+        if self._missed.overflowing and len(self._missed) < CALLBACK_PAIRS_MAX:
+            self._read_all = True  # what did not fit comes with all the rest
         if gone:
-            self._log.info("attempts_forgotten", attempts=gone, pairs=len(self._missed))
+            self._log.info("attempts_purged", attempts=gone, pairs=len(self._missed))
 
 
 def _tell(batch: Sequence[tuple[Attempt, asyncio.Future[bool]]], *, taken: bool) -> None:

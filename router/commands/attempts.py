@@ -46,7 +46,7 @@ def attempts(arguments: argparse.Namespace) -> int:
 
 
 async def _look(settings: Settings, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
-    store = stores_of(settings.store).calls
+    store = stores_of(settings.store).callbacks
     try:
         await store.open(make=False)
         return await store.attempts(number, subscriber, limit)

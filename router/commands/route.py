@@ -78,7 +78,7 @@ def route(arguments: argparse.Namespace) -> int:
 
 async def _history(settings: Settings, decision: Decision, now: float) -> tuple[History, list[Use]]:
     """What was known of the two numbers then; nothing where no router has run here yet."""
-    store = stores_of(settings.store).calls
+    store = stores_of(settings.store).callbacks
     pair = (decision.number, decision.caller)
     try:
         await store.open(make=False)

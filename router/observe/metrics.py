@@ -64,8 +64,8 @@ class Metrics:
             "Since the table was known to be in step with the store",
             registry=self.registry,
         )
-        self.table_read_whole = Counter(
-            "ringway_table_read_whole",
+        self.table_full_reads = Counter(
+            "ringway_table_full_reads",
             "Times that the whole table was read and compared, at the start or since its changes had a gap",
             registry=self.registry,
         )
@@ -84,13 +84,13 @@ class Metrics:
             ("cause",),
             registry=self.registry,
         )
-        self.attempts_waiting = Gauge(
-            "ringway_attempts_waiting",
+        self.attempts_pending = Gauge(
+            "ringway_attempts_pending",
             "Attempts on this machine's disk that the shared store has not taken yet",
             registry=self.registry,
         )
-        self.attempts_read_whole = Counter(
-            "ringway_attempts_read_whole",
+        self.attempts_full_reads = Counter(
+            "ringway_attempts_full_reads",
             "Times that all attempts were read, at the start or since what the store told of them had a gap",
             registry=self.registry,
         )

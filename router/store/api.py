@@ -22,17 +22,17 @@ class NoStoreError(StoreError):
     """There is none yet; nothing has been written into it."""
 
 
-class Reading(msgspec.Struct):
+class TableRead(msgspec.Struct):
     """Rows that changed since a version, or all of them.
 
     `version` and `epoch` are those of all the rows together, when the batches have come to their end. A row may come
     more than once; the last word on it counts.
-    `whole`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
+    `full`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
     """
 
     version: int
     epoch: str  # names the data set's history: another one means that versions cannot be compared
-    whole: bool
+    full: bool
     batches: AsyncIterator[list[ChangedRow]]
     # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
     seen_at: float | None = None
@@ -68,7 +68,7 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError.
 
         One reader at a time: another `read`, or a `wait`, ends a reading that was not finished.
@@ -95,16 +95,16 @@ class Recorded(NamedTuple):
     heard: Heard
 
 
-class News(NamedTuple):
-    """Attempts to remember, and the mark to ask with again.
+class AttemptChanges(NamedTuple):
+    """Attempts to remember, and the cursor to ask with again.
 
-    `whole`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
+    `full`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
     answered, and those that gave a right before they turned out to be answered. What is not among them does not matter
     any more. Otherwise they are those that were written down since.
     """
 
-    mark: str
-    whole: bool
+    cursor: str
+    full: bool
     attempts: list[Attempt]
 
 
@@ -159,14 +159,14 @@ class CallbackStore(Protocol):
         """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
         ...
 
-    async def news(self, mark: str, seconds: float) -> News:
-        """What was written down since `mark`, by whomever; waits so long for it. Everything where that is not known.
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
+        """What was written down since `cursor`, by whomever; waits so long for it. Everything where that is not known.
 
         Raises StoreError.
         """
         ...
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
         """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
 
         Returns how many attempts went. Raises StoreError.
@@ -174,11 +174,11 @@ class CallbackStore(Protocol):
         ...
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """How many attempts wait on this machine for a store that is away, about."""
         ...
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """Attempts that wait on this machine for a store that is away; none where there is no such place.
 
         Raises StoreError.

@@ -23,12 +23,12 @@ class Stores(NamedTuple):
     """
 
     rows: Store
-    calls: CallbackStore
+    callbacks: CallbackStore
     shown: str
     shared: bool
 
 
-def stores_of(wanted: settings.Store) -> Stores:
+def stores_of(wanted: settings.StoreSettings) -> Stores:
     """The stores of `[store]`, as commands use them. Raises StoreError."""
     if wanted.url.startswith("sqlite:"):
         file = from_url(wanted.url)
@@ -56,11 +56,11 @@ def stores_of(wanted: settings.Store) -> Stores:
     return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown, shared=True)
 
 
-def router_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
+def router_stores_of(wanted: settings.StoreSettings, log: structlog.typing.FilteringBoundLogger) -> Stores:
     """The same as a running router uses them: one that is elsewhere has a part of it here, for when it is away."""
     stores = stores_of(wanted)
     if not stores.shared or not wanted.snapshot:
         return stores
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
-    return Stores(rows, OutboxCallbackStore(stores.calls, beside(path), log), stores.shown, shared=True)
+    return Stores(rows, OutboxCallbackStore(stores.callbacks, beside(path), log), stores.shown, shared=True)

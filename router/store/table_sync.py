@@ -66,12 +66,12 @@ class TableSync:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
             raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
-        patch = Patch(reading.version, whole=reading.whole)
+        patch = Patch(reading.version, whole=reading.full)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await asyncio.to_thread(patch.add, rows)
         patch.version = reading.version
-        if reading.whole or len(patch) > PATCH_IN_PLACE_ROWS:
+        if reading.full or len(patch) > PATCH_IN_PLACE_ROWS:
             replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
         else:
             replaced = None
@@ -84,14 +84,14 @@ class TableSync:
         self._metrics.table_numbers.set(len(self.table.numbers))
         self._metrics.table_version.set(self.table.version)
         self._metrics.table_digest.set(self.table.digest)
-        if reading.whole:
-            self._metrics.table_read_whole.inc()
+        if reading.full:
+            self._metrics.table_full_reads.inc()
         self._log.info(
             "table",
             version=self.table.version,
             numbers=len(self.table.numbers),
             changed=len(patch),
-            whole=reading.whole,
+            full=reading.full,
         )
         if replaced is not None:
             await asyncio.to_thread(_release, replaced)

@@ -85,8 +85,8 @@ class Router:
         return self.value("store_up", store="redis") == 1
 
     @property
-    def whole(self) -> float:
-        return self.value("table_read_whole_total")
+    def full(self) -> float:
+        return self.value("table_full_reads_total")
 
     def flows(self) -> dict[str, str]:
         return {name: row.destination.context for name, row in self.sync.table.flows.items()}
@@ -181,7 +181,7 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     assert not await store.wait(reading.version, reading.epoch, 0)
     await store.commit(flows("last", "c"))
     changes = await store.read(reading.version, reading.epoch)
-    assert not changes.whole
+    assert not changes.full
     assert [len(batch) async for batch in changes.batches] == [1]
     assert (
         await store.view(lambda stored: [stored.get(RowKind.CALL_FLOW, "b"), *stored.rows(RowKind.NUMBER)].clear()) == 5
@@ -191,14 +191,14 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     attempts = [Attempt(str(place), "win-back", OUR, ANNA, 100.0 + place, Outcome.MISSED) for place in range(3)]
     attempts += [Attempt("failed", "win-back", OUR, ANNA, 90.0, Outcome.FAILED)]
     await calls.record(attempts)
-    news = await calls.news("", 0)
-    assert len(news.attempts) == 3
+    found = await calls.changes("", 0)
+    assert len(found.attempts) == 3
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).again
     assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).status is ClaimStatus.CONSUMED
     await calls.history(OUR, ANNA, 300.0)
     assert len(await calls.attempts(None, None, 10)) == 4
-    assert len((await calls.news(news.mark, 0.01)).attempts) == 0
+    assert len((await calls.changes(found.cursor, 0.01)).attempts) == 0
     assert [await calls.turn("numbers"), await calls.turn("numbers")] == [1, 2]
-    assert await calls.forget({"win-back": 102.0}, 0.0) == 3
-    assert len((await calls.news("", 0)).attempts) == 1
+    assert await calls.purge({"win-back": 102.0}, 0.0) == 3
+    assert len((await calls.changes("", 0)).attempts) == 1

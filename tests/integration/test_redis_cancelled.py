@@ -13,7 +13,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.numbering.numbers import Bare
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.config.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
 from router.store.redis.address import Options, parse
@@ -41,7 +41,9 @@ class Asked:
     def __init__(self, store: RedisCallbackStore) -> None:
         log = structlog.wrap_logger(None, processors=[structlog.testing.LogCapture()])
         self.store = store
-        self.callbacks = Callbacks(store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True)
+        self.callbacks = CallbackService(
+            store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True
+        )
         self.calls = 0
 
     def subscriber(self) -> str:

@@ -20,7 +20,7 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
 from dialplan.numbering.numbers import Bare
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.api import Recorded
 from router.store.local.outbox import OutboxCallbackStore
@@ -65,7 +65,7 @@ class Router:
         log: Any = structlog.wrap_logger(None, processors=[self.capture], wrapper_class=structlog.BoundLogger)
         self.here = Here(folder / "callbacks.db")
         self.store = OutboxCallbackStore(RedisCallbackStore(parse(url), Options()), self.here, log)
-        self.callbacks = Callbacks(
+        self.callbacks = CallbackService(
             self.store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True
         )
 
@@ -233,17 +233,17 @@ async def test_what_a_failover_has_lost_is_told_by_every_router_that_knew_of_it(
     await until(lambda: there.callbacks.knows(OUR, anna))
     assert old.client().wait(1, int(PATIENCE_SECONDS * 1000)) == 1
     cut_off(old, replica)
-    marks = [each.callbacks._mark for each in routers]
+    cursors = [each.callbacks._cursor for each in routers]
     if lost == "attempt":
         assert await here.see(boris, "lost")
         await until(lambda: there.callbacks.knows(OUR, boris))
     else:
         assert (await here.callbacks.claim(OUR, anna, "call", NOW + 1, SINCE)).status is ClaimStatus.GRANTED
-    await until(lambda: not any(each.callbacks._mark in marks for each in routers))
+    await until(lambda: not any(each.callbacks._cursor in cursors for each in routers))
 
     assert await asyncio.to_thread(sentinels.fail_over) is replica
     await straight.record([Attempt("new", "win-back", OUR, vera, NOW, Outcome.MISSED)])
-    await until(lambda: all(each.said("attempts_read_whole") == 1 for each in routers))
+    await until(lambda: all(each.said("attempts_full_read") == 1 for each in routers))
     await until(lambda: all(each.in_step() and each.callbacks.knows(OUR, vera) for each in routers))
     assert not any(each.callbacks.knows(OUR, boris) for each in routers)
     verdicts = [

@@ -2,7 +2,7 @@
 
 Two routers on one store; their handlers, what they have in memory, and the store are the real ones. The model is a list
 of attempts and a few loops. Words about attempts come late, in any order and to either router, and are dated by clocks
-that differ. Before a callback each router has heard of what the other one wrote: `Callbacks.load` waits for that.
+that differ. Before a callback each router has heard of what the other one wrote: `CallbackService.load` waits for that.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from dialplan.routing.decide import Decision
 from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.sqlite import callbacks as sqlite_callbacks
 from router.store.sqlite.callbacks import SqliteCallbackStore
@@ -148,7 +148,7 @@ class Model:
             return ""
         return given.campaign
 
-    def forget(self) -> None:
+    def purge(self) -> None:
         """Let go of what is past its campaign's window, and of what was used up where nothing is left."""
         kept = [each for each in self.attempts if each.outcome is Outcome.ANSWERED or not self.is_over(each)]
         longest = max(self.hours.values())
@@ -202,7 +202,7 @@ class Router:
         # However busy the machine is, no callback is answered without the store.
         self.store._connection = Connection(path, sqlite_callbacks._SCHEMA._replace(busy_seconds=PATIENCE_SECONDS))
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
-        self.callbacks = Callbacks(
+        self.callbacks = CallbackService(
             self.store,
             lambda: histories.table,
             "own-flow",
@@ -425,8 +425,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(router=routers)
     def what_is_over_is_forgotten(self, router: int) -> None:
-        self.loop.run_until_complete(self.routers[router].callbacks.forget(self.model.now))
-        self.model.forget()
+        self.loop.run_until_complete(self.routers[router].callbacks.purge(self.model.now))
+        self.model.purge()
 
     @invariant()
     def the_routers_run(self) -> None:

@@ -9,7 +9,7 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
 from router.config.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
-from router.store.api import CallbackStore, News, Recorded, StoreError, Use
+from router.store.api import AttemptChanges, CallbackStore, Recorded, StoreError, Use
 from router.store.local.disk import Disk
 from router.store.sqlite.callbacks import SqliteCallbackStore
 
@@ -78,7 +78,7 @@ class OutboxCallbackStore:
                     return await self._store.record(attempts)
             except (StoreError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
-                self._away = True  # until it answers `news`
+                self._away = True  # until it answers `changes`
         await self._made()
         if self._kept >= OUTBOX_MAX:
             text = f"{self._kept} attempts wait for the store here already, and no more can; see that it comes back"
@@ -92,18 +92,18 @@ class OutboxCallbackStore:
         self._log.warning("attempts_kept_here", why=why, attempts=len(attempts))
         return recorded
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Of the store. What waits here goes there before: whoever reads all of it has that, too. Raises StoreError."""
         try:
             if self._waiting:
                 await self._hand_over()
-            news = await self._store.news(mark, seconds)
+            changes = await self._store.changes(cursor, seconds)
         except StoreError:
             self._away = True
             raise
         if not self._waiting:  # else somebody kept another one meanwhile
             self._away = False
-        return news
+        return changes
 
     async def _hand_over(self) -> None:
         """Raises StoreError where the store does not take them."""
@@ -144,7 +144,7 @@ class OutboxCallbackStore:
         """Of the store, which is told first what waits here of the pair. Raises StoreError."""
         if self._waiting:
             attempts: list[Attempt] = []
-            with contextlib.suppress(StoreError):  # of the place here; `news` tells of it
+            with contextlib.suppress(StoreError):  # of the place here; `changes` tells of it
                 attempts = await self._disk.answer(self._here.attempts(number, subscriber, HISTORY_ATTEMPTS_MAX))
             if attempts:
                 await self._store.record(attempts)
@@ -162,16 +162,16 @@ class OutboxCallbackStore:
         """Of the store. Raises StoreError."""
         return await self._store.attempts(number, subscriber, limit)
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
         """Of the store. Raises StoreError."""
-        return await self._store.forget(since, otherwise)
+        return await self._store.purge(since, otherwise)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """How many attempts wait here, about: another router may have the same place."""
         return self._kept
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """What waits here. Raises StoreError."""
         return await self._disk.answer(self._here.attempts(None, None, OUTBOX_MAX))
 

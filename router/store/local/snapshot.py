@@ -21,7 +21,7 @@ from router.config.limits import (
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.local.disk import Disk
 from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
@@ -112,7 +112,7 @@ class SnapshotStore:
             self._seen_at = now
         return newer
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """Read the store, and let the snapshot follow; at first without the store, the snapshot. Raises StoreError."""
         if version is None:
             return await self._first()
@@ -133,7 +133,7 @@ class SnapshotStore:
             await self._follow(lambda database: found.append(_pinned(database)))
         return found[0] if found else None
 
-    async def _first(self) -> Reading:
+    async def _first(self) -> TableRead:
         """The first reading; where one has broken off, from what is here, or else from the store alone."""
         held = await self._look()
         failed, self._failed = self._failed, None
@@ -146,15 +146,15 @@ class SnapshotStore:
             hours = round((time.time() - held.seen_at) / 3600, 2)
             self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
             self._at = held[:2]
-            return Reading(held.version, held.epoch, whole=True, batches=self._rows(), seen_at=held.seen_at)
+            return TableRead(held.version, held.epoch, full=True, batches=self._rows(), seen_at=held.seen_at)
         followed = self._followed(reading, None if held is None else held[:2])
-        if followed.whole:
+        if followed.full:
             return followed
-        both = Reading(followed.version, followed.epoch, whole=True, batches=followed.batches)
+        both = TableRead(followed.version, followed.epoch, full=True, batches=followed.batches)
         both.batches = self._both(followed, both)
         return both
 
-    async def _since(self, held: _Held | None) -> Reading:
+    async def _since(self, held: _Held | None) -> TableRead:
         if held is None:
             return await self._store.read(None, "")
         reading = await self._store.read(held.version, held.epoch)
@@ -162,7 +162,7 @@ class SnapshotStore:
             raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
         return reading
 
-    async def _both(self, changes: Reading, both: Reading) -> AsyncIterator[list[ChangedRow]]:
+    async def _both(self, changes: TableRead, both: TableRead) -> AsyncIterator[list[ChangedRow]]:
         """What the snapshot has, and then what has changed since."""
         async for rows in self._rows():
             yield rows
@@ -183,16 +183,16 @@ class SnapshotStore:
             raise
         await self._follow(_undo)
 
-    def _followed(self, reading: Reading, base: tuple[int, str] | None = None) -> Reading:
+    def _followed(self, reading: TableRead, base: tuple[int, str] | None = None) -> TableRead:
         """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
         reading.batches = self._following(reading.batches, reading, base)
         return reading
 
     async def _following(
-        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading, base: tuple[int, str] | None
+        self, batches: AsyncIterator[list[ChangedRow]], reading: TableRead, base: tuple[int, str] | None
     ) -> AsyncIterator[list[ChangedRow]]:
         before, self._at = self._at, None
-        follows = await self._follow(lambda database: _begin(database, None if reading.whole else base))
+        follows = await self._follow(lambda database: _begin(database, None if reading.full else base))
         try:
             async for rows in batches:
                 follows = follows and await self._follow(functools.partial(_put, rows=rows))

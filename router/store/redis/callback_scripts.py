@@ -6,7 +6,7 @@ Each may be run twice: what is there already is not written again.
 from router.store.redis.connection import Script
 
 # KEYS: calls, news. ARGV: a new epoch, or nothing. What of an older epoch is left in the stream would be in its way.
-MARK = Script(
+CURSOR = Script(
     """
 if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[1], 'epoch') == 0 then
   redis.call('DEL', KEYS[2])

@@ -24,16 +24,16 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
 from router.config.limits import (
+    ATTEMPT_CHANGES_MAX,
     ATTEMPT_KEEP_SECONDS,
-    CALLBACK_NEWS_MAX,
     CALLBACK_PAIR_CLAIMS_MAX,
-    FORGET_ROWS_AT_ONCE,
     HISTORY_ATTEMPTS_MAX,
-    REDIS_NEWS_MAX,
+    PURGE_ROWS_AT_ONCE,
+    REDIS_ATTEMPT_CHANGES_MAX,
     REDIS_TRIES,
     STORE_BATCH_ROWS,
 )
-from router.store.api import News, Recorded, StoreError, Use
+from router.store.api import AttemptChanges, Recorded, StoreError, Use
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link, Script
@@ -97,7 +97,7 @@ class RedisCallbackStore:
 
     async def open(self, *, make: bool = True) -> None:
         """See that it is there. Raises StoreError."""
-        await self._mark(make=make)
+        await self._cursor(make=make)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -140,7 +140,7 @@ class RedisCallbackStore:
     async def _write(self, changes: Sequence[_Change]) -> list[int]:
         """Write attempts that are still as they were; 1 for each that was."""
         keys = [self._calls, self._attempts, self._times, self._news]
-        values: list[str | bytes | float] = [uuid.uuid4().hex, REDIS_NEWS_MAX, _KEEP]
+        values: list[str | bytes | float] = [uuid.uuid4().hex, REDIS_ATTEMPT_CHANGES_MAX, _KEEP]
         for change in changes:
             attempt = change.after.attempt
             keys += self._keys(_Pair(attempt.number, attempt.subscriber))
@@ -196,7 +196,7 @@ class RedisCallbackStore:
         used_at = used_until(claim, began)
         body = _encode(_Claimed(claim.status, name, began, used_at))
         values = (call_id, rev, body, "" if used_at is None else used_at, pair.name(name) if name else "", _KEEP)
-        limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_NEWS_MAX)
+        limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_ATTEMPT_CHANGES_MAX)
         keys = (self._keys(pair)[0], self._claimed, self._calls, self._news)
         (told,) = await self._link.script(scripts.CLAIM, keys, *values, *limits)
         return bool(told == b"done")
@@ -233,33 +233,33 @@ class RedisCallbackStore:
             found |= {name: known[name] for name in wanted if name in known}
         return sorted(found.values(), key=lambda each: (each.at, each.id), reverse=True)[:limit]
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """What the stream has since; everything where it does not reach back so far. Raises StoreError."""
         end = time.monotonic() + seconds
-        epoch, _, place = mark.partition(":")
+        epoch, _, place = cursor.partition(":")
         known, _, head = place.partition(":")
         while known.isdigit():
             keys = (self._calls, self._news)
-            told, bodies, last = await self._link.script(scripts.SINCE, keys, epoch, known, head, CALLBACK_NEWS_MAX)
+            told, bodies, last = await self._link.script(scripts.SINCE, keys, epoch, known, head, ATTEMPT_CHANGES_MAX)
             if told != b"ok":
                 break
             left = end - time.monotonic()
             if bodies:
-                mark = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
-                return News(mark, whole=False, attempts=[self._read(body) for body in bodies if body])
+                cursor = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
+                return AttemptChanges(cursor, full=False, attempts=[self._read(body) for body in bodies if body])
             if left <= 0:
-                return News(mark, whole=False, attempts=[])
+                return AttemptChanges(cursor, full=False, attempts=[])
             await self._waiting.newer(self._news, f"{known}-0", left)
-        mark = await self._mark()
-        return News(mark, whole=True, attempts=await self._mattering())
+        cursor = await self._cursor()
+        return AttemptChanges(cursor, full=True, attempts=await self._mattering())
 
-    async def _mark(self, *, make: bool = True) -> str:
+    async def _cursor(self, *, make: bool = True) -> str:
         made = uuid.uuid4().hex if make else ""
-        epoch, seq, head = await self._link.script(scripts.MARK, (self._calls, self._news), made)
+        epoch, seq, head = await self._link.script(scripts.CURSOR, (self._calls, self._news), made)
         return f"{epoch.decode()}:{int(seq)}:{head.decode()}"
 
     async def _mattering(self) -> list[Attempt]:
-        """All attempts that may matter to a callback; see News."""
+        """All attempts that may matter to a callback; see AttemptChanges."""
         missed: dict[str, Attempt] = {}
         answered: dict[str, Attempt] = {}
         async for page in self._pages(SCAN, self._attempts):
@@ -278,7 +278,7 @@ class RedisCallbackStore:
         """All that is under a key, page by page: callbacks have their turn in between."""
         cursor, served_by = b"0", None
         while True:
-            server, (cursor, page) = await self._link.script(scan, (key,), cursor, FORGET_ROWS_AT_ONCE)
+            server, (cursor, page) = await self._link.script(scan, (key,), cursor, PURGE_ROWS_AT_ONCE)
             if served_by not in (None, server):
                 raise self._error("another server took over while it was read; read it again")
             served_by = server
@@ -286,7 +286,7 @@ class RedisCallbackStore:
             if cursor == b"0":
                 return
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
         """Delete what is too old to matter, by the server's clock too, page by page. Raises StoreError."""
         ahead = await self._ahead()
         since, otherwise = {name: moment - ahead for name, moment in since.items()}, otherwise - ahead
@@ -294,7 +294,7 @@ class RedisCallbackStore:
         moment = b"-inf"
         latest = max([*since.values(), otherwise])
         while True:
-            asked = (moment, latest, place, FORGET_ROWS_AT_ONCE)
+            asked = (moment, latest, place, PURGE_ROWS_AT_ONCE)
             (page,) = await self._link.script(scripts.OLDEST, (self._times,), *asked)
             if not page:
                 return gone
@@ -339,11 +339,11 @@ class RedisCallbackStore:
         await self._link.script(scripts.DROP, keys, *values)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """None: this is the store."""
         return 0
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """None: whoever cannot write them down here says so."""
         return []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from router.config.limits import REDIS_FILES_SECONDS, REDIS_PASSWORD_MAX_BYTES
-from router.util.secrets import Reading, secret_text, why
+from router.util.secrets import SharedRead, secret_text, why
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class Reader(Generic[T]):
     """Reads by `work`, whose files are `what`, for as many as ask at a time."""
 
     def __init__(self, work: Callable[[], T], what: str) -> None:
-        self._reading = Reading(work)
+        self._reading = SharedRead(work)
         self._what = what
 
     async def read(self) -> T:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from router.store.redis.connection import Script
 
 
-class State(NamedTuple):
+class DataSetState(NamedTuple):
     """Where the data set stands."""
 
     version: int
@@ -30,7 +30,7 @@ class State(NamedTuple):
     epoch: str
 
 
-class Entry(NamedTuple):
+class CommitEntry(NamedTuple):
     """An entry of the stream: a commit."""
 
     version: int
@@ -39,15 +39,15 @@ class Entry(NamedTuple):
     rows: int
 
 
-def entry_of(found: tuple[bytes, list[bytes]]) -> Entry:
+def entry_of(found: tuple[bytes, list[bytes]]) -> CommitEntry:
     """An entry as Redis tells it."""
     number, fields = found
     values = dict(zip(fields[::2], fields[1::2], strict=True))
     version = int(number.partition(b"-")[0])
-    return Entry(version, values[b"id"].decode(), values[b"before"].decode(), int(values[b"rows"]))
+    return CommitEntry(version, values[b"id"].decode(), values[b"before"].decode(), int(values[b"rows"]))
 
 
-def led_to(entries: Sequence[Entry], version: int, head: str) -> tuple[int, str] | None:
+def led_to(entries: Sequence[CommitEntry], version: int, head: str) -> tuple[int, str] | None:
     """The version and the id that these commits, one after the other, lead to; None where one does not follow."""
     for each in entries:
         if (each.version, each.before) != (version + 1, head):

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple, TypeVar
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, used_until
 from router.config.limits import (
+    ATTEMPT_CHANGES_MAX,
     CALLBACK_BUSY_SECONDS,
     CALLBACK_CHANGES_MAX,
     CALLBACK_LOOK_SECONDS,
-    CALLBACK_NEWS_MAX,
     CALLBACK_PAIR_CLAIMS_MAX,
-    FORGET_ROWS_AT_ONCE,
     HISTORY_ATTEMPTS_MAX,
+    PURGE_ROWS_AT_ONCE,
 )
-from router.store.api import News, NoStoreError, Recorded, Use
+from router.store.api import AttemptChanges, NoStoreError, Recorded, Use
 from router.store.sqlite.connection import Connection, Schema, reached, transaction
 
 T = TypeVar("T")
@@ -174,16 +174,16 @@ class SqliteCallbackStore:
         """The newest attempts first. Raises StoreError."""
         return await self._connection.run(lambda database: _attempts(database, _NEWEST, (number, subscriber, limit)))
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Look every CALLBACK_LOOK_SECONDS what was written since. Raises StoreError."""
         end = time.monotonic() + seconds
         while True:
-            news = await self._connection.run(lambda database: _news(database, mark))
-            if news.whole or news.attempts or time.monotonic() >= end:
-                return news
+            changes = await self._connection.run(lambda database: _changed(database, cursor))
+            if changes.full or changes.attempts or time.monotonic() >= end:
+                return changes
             await asyncio.sleep(min(CALLBACK_LOOK_SECONDS, seconds))
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
         """Delete what is too old to matter, in steps between which claims have their turn. Raises StoreError."""
         longest = min(since.values(), default=otherwise)
         steps: list[tuple[str, tuple[str | float, ...]]] = [
@@ -193,11 +193,11 @@ class SqliteCallbackStore:
         ]
         gone = 0
         while True:
-            deleted = await self._change(lambda database: _forget(database, steps))
+            deleted = await self._change(lambda database: _purge(database, steps))
             gone += deleted
-            if deleted < FORGET_ROWS_AT_ONCE:
+            if deleted < PURGE_ROWS_AT_ONCE:
                 break
-        values = (otherwise, FORGET_ROWS_AT_ONCE)
+        values = (otherwise, PURGE_ROWS_AT_ONCE)
         while len(await self._change(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
             pass
         return gone
@@ -217,11 +217,11 @@ class SqliteCallbackStore:
         return await self._connection.run(look)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """None: this is the store."""
         return 0
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """None: this is the store."""
         return []
 
@@ -298,21 +298,23 @@ def _claimed(database: sqlite3.Connection, number: str, subscriber: str, call_id
     return Claim(ClaimStatus(verdict), attempts[0] if attempts else None, again=True)
 
 
-def _news(database: sqlite3.Connection, mark: str) -> News:
+def _changed(database: sqlite3.Connection, cursor: str) -> AttemptChanges:
     epoch, seq = database.execute("SELECT epoch, seq FROM meta").fetchone()
-    its_epoch, _, known = mark.partition(":")
+    its_epoch, _, known = cursor.partition(":")
     if its_epoch != epoch or not known.isdigit() or int(known) > seq:
-        return News(f"{epoch}:{seq}", whole=True, attempts=_attempts(database, _MATTERING, ()))
-    rows = database.execute(_CHANGED, (int(known), CALLBACK_NEWS_MAX)).fetchall()
-    return News(f"{epoch}:{rows[-1][-1] if rows else seq}", whole=False, attempts=[_attempt(*row[:-1]) for row in rows])
+        return AttemptChanges(f"{epoch}:{seq}", full=True, attempts=_attempts(database, _MATTERING, ()))
+    rows = database.execute(_CHANGED, (int(known), ATTEMPT_CHANGES_MAX)).fetchall()
+    return AttemptChanges(
+        f"{epoch}:{rows[-1][-1] if rows else seq}", full=False, attempts=[_attempt(*row[:-1]) for row in rows]
+    )
 
 
-def _forget(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:
-    """Delete FORGET_ROWS_AT_ONCE attempts at most, and the claims of pairs that have none any more."""
+def _purge(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:
+    """Delete PURGE_ROWS_AT_ONCE attempts at most, and the claims of pairs that have none any more."""
     gone: list[_Pair] = []
     for statement, values in steps:
-        gone += database.execute(statement, (*values, FORGET_ROWS_AT_ONCE - len(gone))).fetchall()
-        if len(gone) >= FORGET_ROWS_AT_ONCE:
+        gone += database.execute(statement, (*values, PURGE_ROWS_AT_ONCE - len(gone))).fetchall()
+        if len(gone) >= PURGE_ROWS_AT_ONCE:
             break
     for pair in dict.fromkeys(gone):
         database.execute(_DELETE_CLAIMS_OF_PAIR, pair)

@@ -7,7 +7,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from router.callbacks import index as missed
+from router.callbacks import index
 from router.callbacks import service as callbacks
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.store.api import StoreError
@@ -127,19 +127,19 @@ async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_retu
 async def test_another_history_of_the_store_is_told_and_the_usual_whole_readings_are_not(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a failover has lost shows: by the mark, of which the new master knows nothing."""
+    """What a failover has lost shows: by the cursor, of which the new master knows nothing."""
     await here.store.record([attempt()])
     await here.made.load()
-    here.made._read_whole = True  # memory has room again
+    here.made._read_all = True  # memory has room again
     async with working(here.made):
-        await until(lambda: not here.made._read_whole)
-        assert here.said("attempts_read_whole") == []
-    here.made._mark = "lost:1"
+        await until(lambda: not here.made._read_all)
+        assert here.said("attempts_full_read") == []
+    here.made._cursor = "lost:1"
     await here.store.record([attempt("2", subscriber=BORIS)])
     async with working(here.made):
         await until(lambda: here.knows(BORIS))
-    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_read_whole")] == [(1, 2)]
-    assert here.metrics.registry.get_sample_value("ringway_attempts_read_whole_total") == 3  # the start included
+    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_full_read")] == [(1, 2)]
+    assert here.metrics.registry.get_sample_value("ringway_attempts_full_reads_total") == 3  # the start included
 
 
 async def test_the_metrics_say_whether_the_store_of_callbacks_is_there(store: Store) -> None:
@@ -174,7 +174,7 @@ async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_re
 
 
 async def test_calls_have_their_turn_while_all_of_it_is_read(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(callbacks, "PURGE_PAIRS_AT_ONCE", 1)
     pairs = 20
     await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
     here.store.telling.clear()
@@ -247,7 +247,7 @@ async def test_nobody_waits_for_a_turn_of_a_store_that_is_known_to_be_away(store
 @pytest.fixture
 async def full(here: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     """Memory holds two pairs; the store has a third one."""
-    for module in (callbacks, missed):
+    for module in (callbacks, index):
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     async with working(here.made):
         for place, subscriber in enumerate((ANNA, BORIS)):
@@ -269,7 +269,7 @@ async def test_beyond_the_cap_the_store_is_asked_for_everybody(full: Running) ->
 
 
 async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Running) -> None:
-    await full.made.forget(OVER)
+    await full.made.purge(OVER)
     async with working(full.made):
         await until(lambda: not full.knows(BORIS))
     assert set(full.since(VERA)) == {"win-back"}
@@ -278,7 +278,7 @@ async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Runni
 
 async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) -> None:
     full.store.telling.clear()
-    await full.made.forget(OVER)
+    await full.made.purge(OVER)
     full.store.read.clear()
     async with working(full.made):
         await full.store.read.wait()
@@ -293,7 +293,7 @@ async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) 
 
 
 async def test_more_than_memory_holds_is_known_from_the_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (callbacks, missed):
+    for module in (callbacks, index):
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     await store.record([attempt(str(place), subscriber=f"+44770090010{place}") for place in range(3)])
     started = Running(store)

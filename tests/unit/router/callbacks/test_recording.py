@@ -210,32 +210,32 @@ async def test_what_is_past_its_campaigns_window_is_forgotten_by_store_and_memor
         await here.made.see(report("1"))
         await here.made.see(report("2", campaign="survey"))
         await here.made.see(report("3", at=NOW + HOUR, subscriber=BORIS))
-    await here.made.forget(OVER)
+    await here.made.purge(OVER)
     assert {each.id for each in await here.store.everything()} == {"2", "3"}
     assert set(here.since(ANNA)) == {"survey"}
     assert set(here.since(BORIS)) == {"win-back"}
-    await here.made.forget(OVER + 24 * HOUR)
+    await here.made.purge(OVER + 24 * HOUR)
     assert await here.store.everything() == []
     assert not here.knows()
-    assert [(entry["attempts"], entry["pairs"]) for entry in here.said("attempts_forgotten")] == [(1, 2), (2, 0)]
-    await here.made.forget(OVER + 24 * HOUR)
-    assert len(here.said("attempts_forgotten")) == 2
+    assert [(entry["attempts"], entry["pairs"]) for entry in here.said("attempts_purged")] == [(1, 2), (2, 0)]
+    await here.made.purge(OVER + 24 * HOUR)
+    assert len(here.said("attempts_purged")) == 2
 
 
 async def test_what_is_left_of_a_campaign_that_is_gone_does_not_stay_for_ever(here: Running) -> None:
     async with working(here.made):
         await here.made.see(report())
     here.table = table_of(company())
-    await here.made.forget(OVER)
+    await here.made.purge(OVER)
     assert len(await here.store.everything()) == 1  # it may come back
     assert here.knows()
-    await here.made.forget(NOW + ATTEMPT_KEEP_SECONDS + 1)
+    await here.made.purge(NOW + ATTEMPT_KEEP_SECONDS + 1)
     assert await here.store.everything() == []
     assert not here.knows()
 
 
 async def test_calls_have_their_turn_while_memory_forgets(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(callbacks, "PURGE_PAIRS_AT_ONCE", 1)
     pairs = 20
     await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
     await here.made.load()
@@ -250,9 +250,9 @@ async def test_calls_have_their_turn_while_memory_forgets(here: Running, monkeyp
             turns += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(here.store, "forget", nothing)
+    monkeypatch.setattr(here.store, "purge", nothing)
     calling = asyncio.create_task(calls())
-    await here.made.forget(OVER)
+    await here.made.purge(OVER)
     calling.cancel()
     assert turns >= pairs
     assert not here.knows("+447700900100")
@@ -261,21 +261,21 @@ async def test_calls_have_their_turn_while_memory_forgets(here: Running, monkeyp
 async def test_forgetting_goes_on_by_itself_and_outlives_a_failure(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "PURGE_SECONDS", 0.0)
     monkeypatch.setattr(time, "time", lambda: OVER)
     tries = 0
-    forget = here.store.forget
+    purge = here.store.purge
 
     async def fails_first(since: Mapping[str, float], otherwise: float) -> int:
         nonlocal tries
         tries += 1
         if tries == 1:
             raise StoreError("gone for a moment")
-        return await forget(since, otherwise)
+        return await purge(since, otherwise)
 
-    monkeypatch.setattr(here.store, "forget", fails_first)
+    monkeypatch.setattr(here.store, "purge", fails_first)
     await here.store.record([attempt()])
     async with working(here.made):
-        await until(lambda: here.said("attempts_forgotten"))
+        await until(lambda: here.said("attempts_purged"))
     assert await here.store.everything() == []
-    assert [entry["error"] for entry in here.said("attempts_not_forgotten")] == ["gone for a moment"]
+    assert [entry["error"] for entry in here.said("attempts_not_purged")] == ["gone for a moment"]

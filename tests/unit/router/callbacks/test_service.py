@@ -86,7 +86,7 @@ async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here
     async with working(here.made):
         await here.made.see(report("new", at=NOW + 10))
         await here.made.see(report("old", at=NOW))
-        await here.made.forget(NOW + 26 * HOUR + 5)
+        await here.made.purge(NOW + 26 * HOUR + 5)
     assert set(here.since()) == {"win-back"}
 
 

@@ -31,10 +31,10 @@ CONTRACT = {
 ADDED: dict[str, set[str]] = {
     "ringway_log_lines_dropped_total": set(),
     "ringway_attempts_dropped_total": {"cause"},
-    "ringway_attempts_read_whole_total": set(),
-    "ringway_attempts_waiting": set(),
+    "ringway_attempts_full_reads_total": set(),
+    "ringway_attempts_pending": set(),
     "ringway_table_digest": set(),
-    "ringway_table_read_whole_total": set(),
+    "ringway_table_full_reads_total": set(),
 }
 
 

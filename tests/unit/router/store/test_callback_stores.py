@@ -230,61 +230,61 @@ async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback
     )
     await callback_store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE)
     await callback_store.record([attempt("gave a right", number=ALSO_OURS, outcome=ANSWERED)])
-    news = await callback_store.news("", 0)
-    assert news.whole
-    assert {each.id for each in news.attempts} == {"missed", "answered later", "gave a right"}
+    changes = await callback_store.changes("", 0)
+    assert changes.full
+    assert {each.id for each in changes.attempts} == {"missed", "answered later", "gave a right"}
 
 
 async def test_news_is_what_was_written_down_since_by_whomever(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
     await callback_store.record([attempt("old")])
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     other = await another_callback_store()
     await other.record([attempt("1"), attempt("2", outcome=FAILED), attempt("old", outcome=ANSWERED)])
     await callback_store.record([attempt("3", subscriber=BORIS)])
     for store in (callback_store, other):
-        news = await store.news(mark, 0)
-        assert (news.whole, {each.id: each.outcome for each in news.attempts}) == (
+        changes = await store.changes(cursor, 0)
+        assert (changes.full, {each.id: each.outcome for each in changes.attempts}) == (
             False,
             {"1": MISSED, "2": FAILED, "old": ANSWERED, "3": MISSED},
         )
-        assert (await store.news(news.mark, 0)).attempts == []
+        assert (await store.changes(changes.cursor, 0)).attempts == []
 
 
 async def test_what_was_known_already_is_no_news(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     await callback_store.record([attempt(), attempt(outcome=FAILED)])
-    assert await callback_store.news(mark, 0) == (mark, False, [])
+    assert await callback_store.changes(cursor, 0) == (cursor, False, [])
 
 
-@pytest.mark.parametrize("mark", ["of another history", "a-b-c:9", ":"])
-async def test_a_mark_that_means_nothing_here_gets_everything(callback_store: CallbackStore, mark: str) -> None:
+@pytest.mark.parametrize("cursor", ["of another history", "a-b-c:9", ":"])
+async def test_a_cursor_that_means_nothing_here_gets_everything(callback_store: CallbackStore, cursor: str) -> None:
     await callback_store.record([attempt()])
-    news = await callback_store.news(mark, 0)
-    assert (news.whole, news.attempts) == (True, [attempt()])
+    changes = await callback_store.changes(cursor, 0)
+    assert (changes.full, changes.attempts) == (True, [attempt()])
 
 
 async def test_who_waits_for_news_hears_when_another_router_has_written_some(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
-    mark = (await callback_store.news("", 0)).mark
-    waiting = asyncio.create_task(callback_store.news(mark, PATIENCE_SECONDS))
+    cursor = (await callback_store.changes("", 0)).cursor
+    waiting = asyncio.create_task(callback_store.changes(cursor, PATIENCE_SECONDS))
     await (await another_callback_store()).record([attempt()])
     assert (await waiting).attempts == [attempt()]
 
 
 async def test_who_is_far_behind_hears_of_all_of_it(callback_store: CallbackStore) -> None:
-    """In several pieces, or as a whole."""
-    mark = (await callback_store.news("", 0)).mark
-    written = [attempt(str(place)) for place in range(2 * limits.CALLBACK_NEWS_MAX + 1)]
+    """In several pieces, or all at once."""
+    cursor = (await callback_store.changes("", 0)).cursor
+    written = [attempt(str(place)) for place in range(2 * limits.ATTEMPT_CHANGES_MAX + 1)]
     await callback_store.record(written)
     heard: set[str] = set()
-    while (news := await callback_store.news(mark, 0)).attempts:
-        assert news.mark != mark
-        mark = news.mark
-        heard |= {each.id for each in news.attempts}
+    while (changes := await callback_store.changes(cursor, 0)).attempts:
+        assert changes.cursor != cursor
+        cursor = changes.cursor
+        heard |= {each.id for each in changes.attempts}
     assert heard == {each.id for each in written}
 
 
@@ -296,17 +296,17 @@ async def test_what_is_past_its_window_is_forgotten_with_its_claims(callback_sto
         [attempt("1"), attempt("2", campaign="survey", subscriber=BORIS), attempt("3", at=900.0)]
     )
     await callback_store.claim(OUR, BORIS, "call-1", 150.0, SINCE)
-    assert await callback_store.forget({"win-back": 100.0, "survey": 101.0}, 0.0) == 1
+    assert await callback_store.purge({"win-back": 100.0, "survey": 101.0}, 0.0) == 1
     assert await ids(callback_store) == ["3", "1"]
     assert await callback_store.claim(OUR, BORIS, "call-1", 160.0, SINCE) == Claim(NONE)
-    assert await callback_store.forget({}, 900.0) == 1
+    assert await callback_store.purge({}, 900.0) == 1
     assert await ids(callback_store) == ["3"]
 
 
 async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
-    assert await callback_store.forget({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
+    assert await callback_store.purge({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
     assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
     assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is RIGHT
 
@@ -315,9 +315,9 @@ async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_a
     callback_store: CallbackStore,
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", at=110.0, campaign="survey", outcome=ANSWERED)])
-    assert await callback_store.forget({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
+    assert await callback_store.purge({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).status is NONE
-    assert await callback_store.forget({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
+    assert await callback_store.purge({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
 
 
 async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_any_campaign(
@@ -325,16 +325,16 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
 ) -> None:
     """Also of one that was removed, and may come back."""
     await callback_store.record([attempt("1", campaign="removed"), attempt("2", at=110.0, outcome=ANSWERED)])
-    assert await callback_store.forget({"win-back": 900.0}, 0.0) == 0
+    assert await callback_store.purge({"win-back": 900.0}, 0.0) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).status is NONE
     # The answer goes with the missed attempt, or the next time.
-    assert sum([await callback_store.forget({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
+    assert sum([await callback_store.purge({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
 
 
 async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_store: CallbackStore) -> None:
-    old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.FORGET_ROWS_AT_ONCE)]
+    old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.PURGE_ROWS_AT_ONCE)]
     await callback_store.record([*old, attempt("new", at=900.0)])
-    assert await callback_store.forget({"win-back": 500.0}, 0.0) == len(old)
+    assert await callback_store.purge({"win-back": 500.0}, 0.0) == len(old)
     assert await ids(callback_store) == ["new"]
 
 
@@ -363,11 +363,11 @@ async def test_everything_outlives_the_router(
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     await callback_store.close()
     again = await another_callback_store()
-    assert (await again.news(mark, 0)).attempts == []
-    assert {each.id for each in (await again.news("", 0)).attempts} == {"1", "2"}
+    assert (await again.changes(cursor, 0)).attempts == []
+    assert {each.id for each in (await again.changes("", 0)).attempts} == {"1", "2"}
     assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
     assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is RIGHT
     assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is RIGHT

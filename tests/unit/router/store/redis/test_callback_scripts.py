@@ -49,7 +49,7 @@ async def test_an_attempt_that_has_changed_meanwhile_is_left_alone(twice: Twice)
 
 async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
     keys = ("pair", "claimed", "calls", "news")
-    await twice.run(scripts.MARK, ("calls", "news"), "epoch")
+    await twice.run(scripts.CURSOR, ("calls", "news"), "epoch")
     for values, told in (
         (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "one", 9, 9), b"done"),
         (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "another router's", 9, 9), b"known"),

@@ -63,7 +63,7 @@ async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
 async def test_nothing_is_left_of_what_is_forgotten_but_the_news(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert await kept.store.forget({}, math.inf) == 1
+    assert await kept.store.purge({}, math.inf) == 1
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
@@ -75,10 +75,10 @@ async def test_turns_are_counted_for_everybody_and_apart(kept: Kept) -> None:
 
 async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
     await kept.store.record([attempt()])
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     kept.client.delete(*kept.names())
-    news = await kept.store.news(mark, 0)
-    assert (news.whole, news.attempts, news.mark != mark) == (True, [], True)
+    changes = await kept.store.changes(cursor, 0)
+    assert (changes.full, changes.attempts, changes.cursor != cursor) == (True, [], True)
 
 
 async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) -> None:
@@ -86,15 +86,15 @@ async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) 
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
     await kept.store.record([attempt("lost")])
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     bring_back()
     for name in ("2", "3"):
         await kept.store.record([attempt(name)])
-        news = await kept.store.news(mark, 0)
-        assert news.whole
-        assert "2" in {each.id for each in news.attempts}
-    following = await kept.store.news(news.mark, 0)
-    assert (following.whole, following.attempts) == (False, [])
+        changes = await kept.store.changes(cursor, 0)
+        assert changes.full
+        assert "2" in {each.id for each in changes.attempts}
+    following = await kept.store.changes(changes.cursor, 0)
+    assert (following.full, following.attempts) == (False, [])
 
 
 async def test_a_right_that_was_given_and_lost_is_another_history(kept: Kept) -> None:
@@ -102,11 +102,11 @@ async def test_a_right_that_was_given_and_lost_is_another_history(kept: Kept) ->
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
     await kept.store.claim(OUR, ANNA, "lost", 150.0, SINCE)
-    news = await kept.store.news("", 0)
-    assert not (await kept.store.news(news.mark, 0)).whole
+    changes = await kept.store.changes("", 0)
+    assert not (await kept.store.changes(changes.cursor, 0)).full
     bring_back()
     assert (await kept.store.claim(OUR, ANNA, "another", 151.0, SINCE)).status is ClaimStatus.GRANTED
-    assert (await kept.store.news(news.mark, 0)).whole
+    assert (await kept.store.changes(changes.cursor, 0)).full
 
 
 async def test_a_claim_that_looked_at_one_master_is_not_written_at_another(
@@ -139,9 +139,9 @@ async def test_what_is_left_of_older_news_is_in_nobodys_way(kept: Kept) -> None:
             await kept.store.open()
         recorded = await kept.store.record([attempt(f"new {read_first}")])
         assert [each.heard for each in recorded] == [Heard.NEW]
-        mark = (await kept.store.news("", 0)).mark
+        cursor = (await kept.store.changes("", 0)).cursor
         await kept.store.record([attempt(f"newer {read_first}")])
-        assert [each.id for each in (await kept.store.news(mark, 0)).attempts] == [f"newer {read_first}"]
+        assert [each.id for each in (await kept.store.changes(cursor, 0)).attempts] == [f"newer {read_first}"]
 
 
 async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) -> None:
@@ -157,15 +157,15 @@ async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) ->
     kept.client.hdel(calls, "head")
     kept.client.hset(pair, "rev", 2)
     kept.client.hdel(pair, "claims")
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
     assert (claim.status, claim.again) == (ClaimStatus.GRANTED, True)
     assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).status is ClaimStatus.CONSUMED
     assert (await kept.store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     await kept.store.record([attempt("3", at=160.0)])
     assert (await kept.store.claim(OUR, ANNA, "last", 170.0, SINCE)).status is ClaimStatus.GRANTED
-    following = await kept.store.news(mark, 0)
-    assert (following.whole, [each.id for each in following.attempts]) == (False, ["3"])
+    following = await kept.store.changes(cursor, 0)
+    assert (following.full, [each.id for each in following.attempts]) == (False, ["3"])
 
 
 async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ async def test_what_gave_rights_is_read_page_by_page(kept: Kept, monkeypatch: py
     """Callbacks would wait a second for a million of them in one piece."""
     names = [f"{OUR} {ANNA} {place}" for place in range(3_000)]
     kept.client.sadd(f"{{{kept.prefix}}}:claimed", *names)
-    monkeypatch.setattr(redis_callbacks, "FORGET_ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(redis_callbacks, "PURGE_ROWS_AT_ONCE", 100)
     pages = [page async for page in kept.store._pages(scripts.CLAIMED, kept.store._claimed)]
     assert {name.decode() for page in pages for name in page} == set(names)
     assert max(map(len, pages)) < 1_000
@@ -197,7 +197,7 @@ async def test_a_router_whose_clock_is_ahead_takes_no_rights_away(kept: Kept, mo
     clock = SimpleNamespace(time=lambda: time.time() + 10 * day, monotonic=time.monotonic)
     monkeypatch.setattr(redis_callbacks, "time", clock)
     await kept.store.record([attempt("young", at=now - day), attempt("old", at=now - 9 * day)])
-    assert await kept.store.forget({"win-back": now + 10 * day - 8 * day}, now - 300 * day) == 1
+    assert await kept.store.purge({"win-back": now + 10 * day - 8 * day}, now - 300 * day) == 1
     assert await ids(kept.store) == ["young"]
 
 
@@ -221,12 +221,12 @@ async def test_an_attempt_that_comes_while_others_are_listed_shows_none_twice(
 
 async def test_those_that_stay_are_passed_over(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some at the same moment, on both sides of the end of a page, and some whose body is missing."""
-    monkeypatch.setattr(redis_callbacks, "FORGET_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(redis_callbacks, "PURGE_ROWS_AT_ONCE", 2)
     stay = [attempt(f"stays {place}", at=at) for place, at in enumerate((1, 5, 5, 5, 5, 6, 7, 7, 7))]
     go = [attempt(f"goes {place}", at=at, campaign="survey") for place, at in enumerate((2, 5, 5, 5, 7, 8))]
     await kept.store.record([*stay, *go])
     kept.client.zadd(f"{{{kept.prefix}}}:times", {f"{OUR} {ANNA} missing {at}": at for at in (1, 5, 7)})
-    assert await kept.store.forget({"survey": 9.0}, 0.0) == len(go)
+    assert await kept.store.purge({"survey": 9.0}, 0.0) == len(go)
     assert sorted(await ids(kept.store)) == sorted(each.id for each in stay)
     assert kept.client.zcard(f"{{{kept.prefix}}}:times") == len(stay)
 

@@ -7,7 +7,7 @@ import pytest
 
 from router.store.redis import scripts
 from router.store.redis.connection import Script
-from router.store.redis.scripts import Entry, entry_of, led_to
+from router.store.redis.scripts import CommitEntry, entry_of, led_to
 from tests.redis_server import RedisServer
 
 LAST = b"\x92\x93\x02\xa1b\xa4more\x93\x02\xa1a\xc2"  # b is more, a goes
@@ -96,7 +96,7 @@ def test_a_small_commit_that_is_sent_twice_is_done_once_its_rows_too(data: Data)
     assert data.commit("a") == [b"done", b"1", b"1", 1, 1]
     assert data.commit("a") == [b"done", b"1", b"1", b"1", 1]
     _, entries = data.run(scripts.CHANGES, [data.meta, data.changes], 0, 10)
-    assert [entry_of(each) for each in entries] == [Entry(1, "a", "first", 1)]
+    assert [entry_of(each) for each in entries] == [CommitEntry(1, "a", "first", 1)]
     assert data.redis.lrange(data.key("log:a"), 0, -1) == [LAST]
     assert data.redis.ttl(data.key("log:a")) == -1
     assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
@@ -153,14 +153,14 @@ def test_rows_that_are_gone_are_not_passed_over(data: Data) -> None:
 
 def test_an_entry_is_read_whatever_stands_in_it_besides() -> None:
     fields = [b"before", b"first", b"more", b"fields", b"id", b"second", b"rows", b"12"]
-    assert entry_of((b"7-0", fields)) == Entry(7, "second", "first", 12)
+    assert entry_of((b"7-0", fields)) == CommitEntry(7, "second", "first", 12)
 
 
 def test_entries_lead_on_only_where_each_follows_the_one_before() -> None:
-    entries = [Entry(1, "a", "first", 1), Entry(2, "b", "a", 1), Entry(3, "c", "b", 1)]
+    entries = [CommitEntry(1, "a", "first", 1), CommitEntry(2, "b", "a", 1), CommitEntry(3, "c", "b", 1)]
     assert led_to([], 5, "x") == (5, "x")
     assert led_to(entries, 0, "first") == (3, "c")
     assert led_to(entries[1:], 1, "a") == (3, "c")
-    for broken in ([entries[0], entries[2]], entries[1:], [entries[0], Entry(2, "b", "other", 1)]):
+    for broken in ([entries[0], entries[2]], entries[1:], [entries[0], CommitEntry(2, "b", "other", 1)]):
         assert led_to(broken, 0, "first") is None
     assert led_to(entries, 0, "another history") is None
