@@ -37,6 +37,7 @@ from router.config.limits import (
 from router.observe.log import mask
 from router.observe.metrics import CALLBACK_OUTCOMES, Metrics
 from router.store.api import CallbackStore, Recorded, StoreError
+from router.util.backoff import Backoff
 
 _LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 StoreDown: TypeAlias = Literal["own-flow", "campaign"]
@@ -204,7 +205,7 @@ class CallbackService:
             tasks.create_task(self._purge_for_ever())
 
     async def _follow_for_ever(self) -> None:
-        retry = STORE_RETRY_MIN_SECONDS
+        backoff = Backoff(STORE_RETRY_MIN_SECONDS, STORE_RETRY_MAX_SECONDS)
         while True:
             try:
                 await self._catch_up(_LOOK_SECONDS)
@@ -213,13 +214,12 @@ class CallbackService:
                     say = self._log.error if isinstance(error, StoreError) else self._log.exception
                     say("callbacks_down", error=str(error), declared=self._store_down)
                 self._set_up(up=False)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
+                await asyncio.sleep(backoff.next_seconds())
                 continue
             if not self._up:
                 self._log.info("callbacks_up")
             self._set_up(up=True)
-            retry = STORE_RETRY_MIN_SECONDS
+            backoff.reset()
 
     def _set_up(self, *, up: bool) -> None:
         self._up = up

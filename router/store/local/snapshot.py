@@ -38,7 +38,7 @@ def _make(database: sqlite3.Connection) -> None:
     )
 
 
-_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router makes it anew")
+_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router rebuilds it")
 _UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 
@@ -159,7 +159,7 @@ class SnapshotStore:
             return await self._store.read(None, "")
         reading = await self._store.read(held.version, held.epoch)
         if reading.version == 0 and held.version:
-            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
+            raise StoreError("the store was rebuilt, and nothing has been loaded into it; load the data again")
         return reading
 
     async def _both(self, changes: TableRead, both: TableRead) -> AsyncIterator[list[ChangedRow]]:
