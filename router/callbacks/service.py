@@ -19,6 +19,7 @@ from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import Entry, RoutingTable
 from router.callbacks.index import AttemptIndex
+from router.callbacks.round_robin import RoundRobin
 from router.config.limits import (
     ATTEMPT_KEEP_SECONDS,
     CALLBACK_CLAIM_SECONDS,
@@ -36,7 +37,7 @@ from router.config.limits import (
 )
 from router.observe.log import mask
 from router.observe.metrics import CALLBACK_OUTCOMES, Metrics
-from router.store.api import CallbackStore, Recorded, StoreError
+from router.store.api import CallbackStore, CounterStore, Recorded, StoreError
 from router.util.backoff import Backoff
 
 _LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
@@ -48,6 +49,7 @@ class CallbackService:
 
     `table` gives the current routing table; `reading` is how numbers are read where nothing else says it: the region,
     and bare digits. `claim_seconds`: how long a callback waits for its right. `shared`: other routers use the store.
+    `counters`: those that they share with this one.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class CallbackService:
         mask_callers: bool = False,
         claim_seconds: float = CALLBACK_CLAIM_SECONDS,
         shared: bool = False,
+        counters: CounterStore | None = None,
     ) -> None:
         self._region, self._bare = reading
         self._masked = mask_callers
@@ -81,6 +84,7 @@ class CallbackService:
         metrics.attempts_pending.set_function(lambda: store.pending_count)
         self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
+        self._round_robin = RoundRobin(counters, lambda: self._up, claim_seconds, log)
         self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
         self._work = asyncio.Event()
 
@@ -160,16 +164,9 @@ class CallbackService:
         # Otherwise its campaign was taken away while it waited, and the number's own destination stands.
         self._metrics.callbacks.labels(became if became in CALLBACK_OUTCOMES else "no-destination").inc()
 
-    async def turn(self, whose: str) -> int | None:
-        """Whose turn it is among numbers that all routers show; None where the store cannot say in time."""
-        if not self._up:
-            return None
-        try:
-            async with asyncio.timeout(self._claim_seconds):
-                return await self._store.turn(whose)
-        except (TimeoutError, StoreError) as error:
-            self._log.warning("turn_failed", error=str(error) or "no answer in time")
-            return None
+    async def turn(self, sequence_key: str) -> int | None:
+        """The next place in a list of numbers that all routers show in turn; None where that cannot be said in time."""
+        return await self._round_robin.next_place(sequence_key)
 
     async def see(self, report: AttemptReport) -> bool:
         """Write down what a witness saw, if it is an attempt; returns when it is durable.

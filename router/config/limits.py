@@ -84,6 +84,7 @@ PURGE_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: n
 PURGE_ROWS_AT_ONCE = 1_000  # deleted in one transaction: claims wait for some 5 ms
 PURGE_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
 ATTEMPT_KEEP_SECONDS = 366 * 86_400.0  # no attempt is kept longer, whatever became of its campaign
+COUNTER_KEEP_SECONDS = 2 * ATTEMPT_KEEP_SECONDS  # a counter that nobody asks any more goes after that
 
 # --- the manager interface ----------------------------------------------------------------------------------------
 AMI_CONNECT_SECONDS = 5.0  # until the banner has come

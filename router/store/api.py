@@ -185,9 +185,13 @@ class CallbackStore(Protocol):
         """
         ...
 
-    async def turn(self, whose: str) -> int | None:
-        """One more than the last time, for whichever router asked; None where each counts for itself.
 
-        `whose`: a list of numbers that are shown in turn. Raises StoreError.
+class CounterStore(Protocol):
+    """Counters that the routers of a store share. They are open as long as its attempts and claims are."""
+
+    async def next(self, sequence_key: str) -> int:
+        """One more than the last time, for whichever router asked; the first time 1. Raises StoreError.
+
+        `sequence_key` names the counter, such as the list of numbers that are shown in turn.
         """
         ...

@@ -6,24 +6,27 @@ from typing import NamedTuple
 import structlog
 
 from router.config import settings
-from router.store.api import CallbackStore, Store, StoreError
+from router.store.api import CallbackStore, CounterStore, Store, StoreError
 from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from router.store.redis.store import RedisStore
 from router.store.sqlite.callbacks import beside
 from router.store.sqlite.store import from_url
 
 
 class Stores(NamedTuple):
-    """The data set, and the attempts and claims.
+    """The data set, the attempts and claims, and the counters that routers share.
 
-    `shown` is the address without any secret; `shared`: routers on other machines use it too.
+    `counters` is None in the embedded store, where each router counts for itself. `shown` is the address without any
+    secret; `shared`: routers on other machines use it too.
     """
 
     rows: Store
     callbacks: CallbackStore
+    counters: CounterStore | None
     shown: str
     shared: bool
 
@@ -32,7 +35,7 @@ def stores_of(wanted: settings.StoreSettings) -> Stores:
     """The stores of `[store]`, as commands use them. Raises StoreError."""
     if wanted.url.startswith("sqlite:"):
         file = from_url(wanted.url)
-        return Stores(file, beside(file.path), wanted.url, shared=False)
+        return Stores(file, beside(file.path), None, wanted.url, shared=False)
     address = parse(wanted.url)
     for key, twice, hint in (
         ("username", address.username and wanted.username, "url names a user too; leave one of them out"),
@@ -53,7 +56,9 @@ def stores_of(wanted: settings.StoreSettings) -> Stores:
         cluster=wanted.cluster,
         prefix=wanted.prefix,
     )
-    return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown, shared=True)
+    callbacks = RedisCallbackStore(address, options)
+    counters = RedisCounterStore(callbacks.link)
+    return Stores(RedisStore(address, options), callbacks, counters, address.shown, shared=True)
 
 
 def router_stores_of(wanted: settings.StoreSettings, log: structlog.typing.FilteringBoundLogger) -> Stores:
@@ -63,4 +68,4 @@ def router_stores_of(wanted: settings.StoreSettings, log: structlog.typing.Filte
         return stores
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
-    return Stores(rows, OutboxCallbackStore(stores.callbacks, beside(path), log), stores.shown, shared=True)
+    return stores._replace(rows=rows, callbacks=OutboxCallbackStore(stores.callbacks, beside(path), log))

@@ -21,6 +21,7 @@ from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.counters import RedisCounterStore
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy
@@ -199,6 +200,7 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     await calls.history(OUR, ANNA, 300.0)
     assert len(await calls.attempts(None, None, 10)) == 4
     assert len((await calls.changes(found.cursor, 0.01)).attempts) == 0
-    assert [await calls.turn("numbers"), await calls.turn("numbers")] == [1, 2]
+    counters = RedisCounterStore(calls.link)
+    assert [await counters.next("numbers"), await counters.next("numbers")] == [1, 2]
     assert await calls.purge({"win-back": 102.0}, 0.0) == 3
     assert len((await calls.changes("", 0)).attempts) == 1

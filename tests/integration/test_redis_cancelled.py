@@ -18,6 +18,7 @@ from router.config.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, number
 from tests.tables import table_of
@@ -42,7 +43,14 @@ class Asked:
         log = structlog.wrap_logger(None, processors=[structlog.testing.LogCapture()])
         self.store = store
         self.callbacks = CallbackService(
-            store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True
+            store,
+            lambda: TABLE,
+            "own-flow",
+            ("GB", Bare.E164),
+            log,
+            Metrics(),
+            shared=True,
+            counters=RedisCounterStore(store.link),
         )
         self.calls = 0
 

@@ -175,10 +175,6 @@ class OutboxCallbackStore:
         """What waits here. Raises StoreError."""
         return await self._disk.answer(self._here.attempts(None, None, OUTBOX_MAX))
 
-    async def turn(self, whose: str) -> int | None:
-        """Of the store. Raises StoreError."""
-        return await self._store.turn(whose)
-
 
 @contextlib.contextmanager
 def _here() -> Iterator[None]:

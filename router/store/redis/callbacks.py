@@ -79,9 +79,9 @@ class RedisCallbackStore:
 
     def __init__(self, address: Address, options: Options) -> None:
         self.address = address
-        self._link = Link(address, options)
+        self.link = Link(address, options)
         self._waiting = Link(address, options, 1)
-        self._prefix = f"{{{options.prefix}}}"
+        self._prefix = self.link.prefix
         names = ("attempts", "times", "claimed", "news", "calls")
         self._attempts, self._times, self._claimed, self._news, self._calls = (
             f"{self._prefix}:{name}" for name in names
@@ -101,7 +101,7 @@ class RedisCallbackStore:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._link.close()
+        await self.link.close()
         await self._waiting.close()
 
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
@@ -130,7 +130,7 @@ class RedisCallbackStore:
     async def _bodies(self, names: Iterable[str]) -> dict[str, bytes]:
         """What is kept under these names."""
         asked = list(names)
-        (bodies,) = await self._link.script(scripts.NAMED, (self._attempts,), *asked)
+        (bodies,) = await self.link.script(scripts.NAMED, (self._attempts,), *asked)
         return {name: body for name, body in zip(asked, bodies, strict=True) if body is not None}
 
     async def _named(self, names: Iterable[str]) -> dict[str, Attempt]:
@@ -146,7 +146,7 @@ class RedisCallbackStore:
             keys += self._keys(_Pair(attempt.number, attempt.subscriber))
             values += (change.name, attempt.id, change.before, _encode(attempt), attempt.at)
             values.append("failed" if attempt.outcome is Outcome.FAILED else "reached")
-        (results,) = await self._link.script(scripts.WRITE, keys, *values)
+        (results,) = await self.link.script(scripts.WRITE, keys, *values)
         return list(results)
 
     def _read(self, body: bytes) -> Attempt:
@@ -181,7 +181,7 @@ class RedisCallbackStore:
     async def _look(self, pair: _Pair, call_id: str) -> tuple[_Claimed | None, bytes, float | None, list[Attempt]]:
         """What the call was told before, and what a claim looks at."""
         keys = (*self._keys(pair)[:2], self._attempts)
-        known, rev, used_at, bodies = await self._link.script(
+        known, rev, used_at, bodies = await self.link.script(
             scripts.LOOK, keys, call_id, HISTORY_ATTEMPTS_MAX, pair.name("")
         )
         return (
@@ -198,14 +198,14 @@ class RedisCallbackStore:
         values = (call_id, rev, body, "" if used_at is None else used_at, pair.name(name) if name else "", _KEEP)
         limits = (uuid.uuid4().hex, CALLBACK_PAIR_CLAIMS_MAX, REDIS_ATTEMPT_CHANGES_MAX)
         keys = (self._keys(pair)[0], self._claimed, self._calls, self._news)
-        (told,) = await self._link.script(scripts.CLAIM, keys, *values, *limits)
+        (told,) = await self.link.script(scripts.CLAIM, keys, *values, *limits)
         return bool(told == b"done")
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
         """What was known of a pair then. Raises StoreError."""
         pair = _Pair(number, subscriber)
         latest = until + CLOCKS_APART_SECONDS
-        ids, told = await self._link.script(scripts.HISTORY, self._keys(pair), latest, HISTORY_ATTEMPTS_MAX)
+        ids, told = await self.link.script(scripts.HISTORY, self._keys(pair), latest, HISTORY_ATTEMPTS_MAX)
         found = await self._named(pair.name(each.decode()) for each in ids)
         claims = [self._read_claimed(each) for each in told[1::2]]
         used_at = max((each.used_at for each in claims if each.used_at is not None and each.at < until), default=None)
@@ -214,7 +214,7 @@ class RedisCallbackStore:
 
     async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
         """The calls that used up a right of a pair until then, the first one first. Raises StoreError."""
-        _, told = await self._link.script(scripts.HISTORY, self._keys(_Pair(number, subscriber)), "-inf", 0)
+        _, told = await self.link.script(scripts.HISTORY, self._keys(_Pair(number, subscriber)), "-inf", 0)
         claims = [(call.decode(), self._read_claimed(body)) for call, body in zip(told[::2], told[1::2], strict=True)]
         found = [Use(call, each.at, each.used_at) for call, each in claims if each.used_at is not None]
         return sorted((each for each in found if each.at < until), key=lambda each: (each.used_at, each.call_id))
@@ -224,7 +224,7 @@ class RedisCallbackStore:
         found: dict[str, Attempt] = {}  # those that come meanwhile move the others to a later page
         place = 0
         while len(found) < limit:
-            (names,) = await self._link.script(scripts.NEWEST, (self._times,), place, place + STORE_BATCH_ROWS - 1)
+            (names,) = await self.link.script(scripts.NEWEST, (self._times,), place, place + STORE_BATCH_ROWS - 1)
             if not names:
                 break
             place += len(names)
@@ -240,7 +240,7 @@ class RedisCallbackStore:
         known, _, head = place.partition(":")
         while known.isdigit():
             keys = (self._calls, self._news)
-            told, bodies, last = await self._link.script(scripts.SINCE, keys, epoch, known, head, ATTEMPT_CHANGES_MAX)
+            told, bodies, last = await self.link.script(scripts.SINCE, keys, epoch, known, head, ATTEMPT_CHANGES_MAX)
             if told != b"ok":
                 break
             left = end - time.monotonic()
@@ -255,7 +255,7 @@ class RedisCallbackStore:
 
     async def _cursor(self, *, make: bool = True) -> str:
         made = uuid.uuid4().hex if make else ""
-        epoch, seq, head = await self._link.script(scripts.CURSOR, (self._calls, self._news), made)
+        epoch, seq, head = await self.link.script(scripts.CURSOR, (self._calls, self._news), made)
         return f"{epoch.decode()}:{int(seq)}:{head.decode()}"
 
     async def _mattering(self) -> list[Attempt]:
@@ -278,7 +278,7 @@ class RedisCallbackStore:
         """All that is under a key, page by page: callbacks have their turn in between."""
         cursor, served_by = b"0", None
         while True:
-            server, (cursor, page) = await self._link.script(scan, (key,), cursor, PURGE_ROWS_AT_ONCE)
+            server, (cursor, page) = await self.link.script(scan, (key,), cursor, PURGE_ROWS_AT_ONCE)
             if served_by not in (None, server):
                 raise self._error("another server took over while it was read; read it again")
             served_by = server
@@ -295,13 +295,13 @@ class RedisCallbackStore:
         latest = max([*since.values(), otherwise])
         while True:
             asked = (moment, latest, place, PURGE_ROWS_AT_ONCE)
-            (page,) = await self._link.script(scripts.OLDEST, (self._times,), *asked)
+            (page,) = await self.link.script(scripts.OLDEST, (self._times,), *asked)
             if not page:
                 return gone
             names = {name.decode(): at for name, at in zip(page[::2], page[1::2], strict=True)}
             found = await self._named(names)
             for name in set(names) - set(found):  # of an attempt that is not there any more
-                await self._link.script(scripts.UNLIST, (self._times,), name)
+                await self.link.script(scripts.UNLIST, (self._times,), name)
             old = [each for each in found.values() if _is_old(each, since, otherwise)]
             await self._drop([each for each in old if each.outcome is not Outcome.ANSWERED])
             # An answer ends older rights, those of campaigns with a longer window too: it stays as long as they do.
@@ -320,7 +320,7 @@ class RedisCallbackStore:
     async def _ahead(self) -> float:
         """By how many seconds this router's clock is ahead: it would delete for all what is not too old."""
         here = time.time()
-        (microseconds,) = await self._link.script(scripts.CLOCK, (self._times,))
+        (microseconds,) = await self.link.script(scripts.CLOCK, (self._times,))
         return 0.0 if microseconds is None else max(0.0, here - int(microseconds) / 1e6)
 
     async def _is_missed(self, attempt: Attempt) -> bool:
@@ -336,7 +336,7 @@ class RedisCallbackStore:
         for attempt in attempts:
             keys += self._keys(_Pair(attempt.number, attempt.subscriber))
             values += (_name(attempt), attempt.id)
-        await self._link.script(scripts.DROP, keys, *values)
+        await self.link.script(scripts.DROP, keys, *values)
 
     @property
     def pending_count(self) -> int:
@@ -346,11 +346,6 @@ class RedisCallbackStore:
     async def pending(self) -> list[Attempt]:
         """None: whoever cannot write them down here says so."""
         return []
-
-    async def turn(self, whose: str) -> int | None:
-        """Count for all routers. Raises StoreError."""
-        (turn,) = await self._link.script(scripts.TURN, (f"{self._prefix}:turn:{whose}",), _KEEP)
-        return int(turn)
 
 
 def _is_old(attempt: Attempt, since: Mapping[str, float], otherwise: float) -> bool:

@@ -117,6 +117,7 @@ class Link:
 
     def __init__(self, address: Address, options: Options, connections: int = REDIS_CONNECTIONS_MAX) -> None:
         self.address = address
+        self.prefix = f"{{{options.prefix}}}"  # of every key: one hash tag, so that a Cluster keeps them together
         self._options = options
         self._connections = connections
         self._places = asyncio.Semaphore(connections)

@@ -52,9 +52,9 @@ class RedisStore:
         self.address = address
         self._link = Link(address, options)
         self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
-        keys = {name: f"{{{options.prefix}}}:{name}" for name in ("meta", "lock", "changes", "log")}
+        keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
         self._meta, self._lock, self._changes, self._log = keys.values()
-        self._rows = [f"{{{options.prefix}}}:rows:{code}" for code in CODES.values()]
+        self._rows = [f"{self._link.prefix}:rows:{code}" for code in CODES.values()]
 
     async def open(self, *, make: bool = True) -> None:
         """Make an empty data set where there is none, or insist that there is one. Raises StoreError."""

@@ -225,11 +225,6 @@ class SqliteCallbackStore:
         """None: this is the store."""
         return []
 
-    async def turn(self, whose: str) -> int | None:
-        """One machine's routers count each for itself."""
-        del whose
-        return None
-
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in a transaction, together with what others want done meanwhile."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -104,11 +104,12 @@ class Store(SqliteCallbackStore):
         self._may_break()
         return found
 
-    async def turn(self, whose: str) -> int | None:
+    async def next(self, sequence_key: str) -> int:
+        """As a store of counters: those of all keys together."""
+        del sequence_key
         self.turns += 1
         await self._wait()
-        await super().turn(whose)
-        return self.turns  # as a store does that routers share
+        return self.turns
 
     async def everything(self) -> list[Attempt]:
         """All attempts, newest first."""
@@ -141,6 +142,7 @@ class Running:
             mask_callers=mask_callers,
             claim_seconds=claim_seconds,
             shared=shared,
+            counters=store if shared else None,
         )
 
     def said(self, event: str) -> list[Any]:

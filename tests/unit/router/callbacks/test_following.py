@@ -241,6 +241,12 @@ async def test_nobody_waits_for_a_turn_of_a_store_that_is_known_to_be_away(store
     assert (store.turns, here.said("turn_failed")) == (0, [])
 
 
+async def test_a_router_that_shares_no_store_counts_for_itself(store: Store) -> None:
+    here = Running(store)
+    assert await here.made.turn("win-back") is None
+    assert (store.turns, here.said("turn_failed")) == (0, [])
+
+
 # --- more pairs than memory holds -----------------------------------------------------------------------------------
 
 

@@ -338,23 +338,6 @@ async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_sto
     assert await ids(callback_store) == ["new"]
 
 
-# --- turns ----------------------------------------------------------------------------------------------------------
-
-
-async def test_routers_take_turns_with_each_other_or_each_counts_for_itself(
-    callback_store: CallbackStore, another_callback_store: CallbackOpener
-) -> None:
-    other = await another_callback_store()
-    first = await callback_store.turn("win-back")
-    turns = [await store.turn("win-back") for store in (other, callback_store, other)]
-    at_once = await asyncio.gather(*(store.turn("survey") for store in (callback_store, other) * 50))
-    if first is None:
-        assert set(turns) | set(at_once) == {None}
-    else:
-        assert turns == [first + 1, first + 2, first + 3]
-        assert len(set(at_once)) == 100
-
-
 # --- opening and closing --------------------------------------------------------------------------------------------
 
 

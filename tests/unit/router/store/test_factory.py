@@ -11,6 +11,7 @@ from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from router.store.redis.store import RedisStore
 from router.store.sqlite.callbacks import SqliteCallbackStore
 from router.store.sqlite.store import SqliteStore
@@ -26,6 +27,7 @@ def test_a_file_has_its_attempts_beside_it(tmp_path: pathlib.Path) -> None:
     stores = stores_of(settings.StoreSettings(url=url))
     assert isinstance(stores.rows, SqliteStore)
     assert isinstance(stores.callbacks, SqliteCallbackStore)
+    assert stores.counters is None
     assert (stores.rows.path, stores.callbacks.path) == (tmp_path / "ringway.db", tmp_path / "ringway-callbacks.db")
     assert stores.shown == url
 
@@ -39,6 +41,7 @@ def test_commands_ask_a_shared_store_itself() -> None:
     stores = stores_of(settings.StoreSettings(url=URL))
     assert isinstance(stores.rows, RedisStore)
     assert isinstance(stores.callbacks, RedisCallbackStore)
+    assert isinstance(stores.counters, RedisCounterStore)
     assert stores.shown == "redis://10.0.0.5:7000/2"
     assert stores.rows.address == stores.callbacks.address
 
@@ -48,6 +51,7 @@ def test_a_router_has_a_part_of_a_shared_store_on_its_own_disk(tmp_path: pathlib
     stores = router_stores_of(wanted, LOG)
     assert isinstance(stores.rows, SnapshotStore)
     assert isinstance(stores.callbacks, OutboxCallbackStore)
+    assert isinstance(stores.counters, RedisCounterStore)
     assert stores.rows.path == tmp_path / "snapshot.db"
     assert stores.rows._oldest == 5 * 3600
     assert stores.callbacks._here.path == tmp_path / "snapshot-callbacks.db"
@@ -58,6 +62,7 @@ def test_without_a_place_for_it_nothing_is_kept_here() -> None:
     stores = router_stores_of(settings.StoreSettings(url=URL, snapshot=""), LOG)
     assert isinstance(stores.rows, RedisStore)
     assert isinstance(stores.callbacks, RedisCallbackStore)
+    assert isinstance(stores.counters, RedisCounterStore)
 
 
 def test_every_setting_of_a_redis_reaches_its_connections() -> None:
@@ -66,10 +71,12 @@ def test_every_setting_of_a_redis_reaches_its_connections() -> None:
     }
     wanted = settings.StoreSettings(url="redis://10.0.0.5:7000", cluster=True, prefix="calls", **values)
     stores = stores_of(wanted)
-    for store in (stores.rows, stores.callbacks):
-        assert isinstance(store, RedisStore | RedisCallbackStore)
-        for link in (store._link, store._waiting):
-            assert link._options == Options(cluster=True, prefix="calls", **values)
+    assert isinstance(stores.rows, RedisStore)
+    assert isinstance(stores.callbacks, RedisCallbackStore)
+    assert isinstance(stores.counters, RedisCounterStore)
+    links = [stores.rows._link, stores.rows._waiting, stores.callbacks.link, stores.callbacks._waiting]
+    for link in (*links, stores.counters._link):
+        assert link._options == Options(cluster=True, prefix="calls", **values)
 
 
 @pytest.mark.parametrize("url", ["redis://ringway:s3cret@10.0.0.5:port/0", "sqlite://ringway.db"])

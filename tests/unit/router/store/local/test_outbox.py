@@ -95,7 +95,6 @@ async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
         parts.store.history(OUR, ANNA, 150.0),
         parts.store.attempts(None, None, 10),
         parts.store.purge(SINCE, 0.0),
-        parts.store.turn("numbers"),
     ):
         with pytest.raises(StoreError):
             await asked

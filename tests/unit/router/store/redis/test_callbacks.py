@@ -1,6 +1,5 @@
 """What is Redis's own of attempts and claims; what every store promises is in test_callback_stores."""
 
-import asyncio
 import math
 import time
 import uuid
@@ -17,6 +16,7 @@ from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from tests.redis_server import RedisServer
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
 
@@ -55,22 +55,16 @@ async def kept(redis_server: RedisServer) -> AsyncIterator[Kept]:
 async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    await kept.store.turn("win-back")
+    await RedisCounterStore(kept.store.link).next("win-back")
     assert len(kept.names()) >= 7
     assert {key.partition(":")[0] for key in kept.names()} == {f"{{{kept.prefix}}}"}
 
 
-async def test_nothing_is_left_of_what_is_forgotten_but_the_news(kept: Kept) -> None:
+async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
     assert await kept.store.purge({}, math.inf) == 1
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
-
-
-async def test_turns_are_counted_for_everybody_and_apart(kept: Kept) -> None:
-    turns = await asyncio.gather(*(kept.store.turn("a") for _ in range(20)))
-    assert sorted(each or 0 for each in turns) == list(range(1, 21))
-    assert await kept.store.turn("") == 1
 
 
 async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
