@@ -1,10 +1,10 @@
-"""The right to a callback that a missed attempt gives, and the three rules for it (Z6).
+"""The callback entitlement that a missed attempt gives, and the three rules for it.
 
 A subscriber whom a campaign rang, showing one of our numbers, and who did not answer, may ring that number back. The
-*right* is the newest attempt to him that showed the number, was missed, is younger than its campaign's callback window,
-has not been called back since, and whose campaign is active.
+*entitlement* is the newest attempt to that subscriber that showed the number, was missed, is younger than its
+campaign's callback window, has not been called back since, and whose campaign is active.
 
-Pure: who keeps the attempts, and who makes sure that a right is used once, is handed in.
+Pure: who keeps the attempts, and who makes sure that an entitlement is consumed once, is handed in.
 """
 
 import math
@@ -21,7 +21,9 @@ from dialplan.routing.decide import Decision, Kind, Reason
 from dialplan.routing.table import Entry, RoutingTable
 
 _HOUR_SECONDS = 3600.0
-CLOCKS_APART_SECONDS = 5.0  # how far the clocks of Asterisk and router may differ before a callback loses its right
+CLOCKS_APART_SECONDS = (
+    5.0  # how far the clocks of Asterisk and router may differ before a callback loses its entitlement
+)
 
 
 class ClaimStatus(StrEnum):
@@ -33,7 +35,7 @@ class ClaimStatus(StrEnum):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """The answer to a callback that asks for its right.
+    """The answer to a callback that asks for its entitlement.
 
     `attempt`: the one that gives it, or gave it. `declared`: the store could not say, the installation's own rule did.
     `again`: the same call had asked before.
@@ -46,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """All that is known of a number and a subscriber: the attempts, and when a callback last used a right up."""
+    """What is known of a number and a subscriber: the attempts, and when a callback last consumed an entitlement."""
 
     attempts: tuple[Attempt, ...] = ()
     used_at: float | None = None
@@ -56,7 +58,7 @@ class CallbackTrace(Protocol):
     """Is told what a history gives, and why; `dialplan.routing.explain` has one that puts it into words."""
 
     def attempt(self, attempt: Attempt, why_not: str) -> None:
-        """An attempt that was looked at, newest first; `why_not` is empty for the one that gives the right."""
+        """An attempt that was looked at, newest first; `why_not` is empty for the one that gives the entitlement."""
         ...
 
 
@@ -66,7 +68,7 @@ def rule_of(entry: Entry) -> CallbackRule:
 
 
 def earliest(campaigns: Iterable[str], table: RoutingTable, entry: Entry, now: float) -> dict[str, float]:
-    """Those of `campaigns` whose attempts may give a right to a callback of the number `entry` at `now`.
+    """Those of `campaigns` whose attempts may give an entitlement to a callback of the number `entry` at `now`.
 
     Each with the oldest moment that still counts. A number that has changed hands gives nothing of its last owner.
     """
@@ -93,7 +95,7 @@ def claim_of(
     answers = [each.at for each in history.attempts if each.outcome is Outcome.ANSWERED and each.at <= until]
     answered_at = max(answers, default=None)
     used: Attempt | None = None
-    right: Attempt | None = None
+    entitlement: Attempt | None = None
     for attempt in sorted(history.attempts, key=lambda each: (each.at, each.id), reverse=True):
         why_not = _why_not(attempt, since, answered_at)
         if not why_not and attempt.at > until:
@@ -101,14 +103,14 @@ def claim_of(
         if not why_not and history.used_at is not None and attempt.at <= history.used_at:
             why_not = "it has been called back since"
             used = used or attempt
-        if not why_not and right is not None:
+        if not why_not and entitlement is not None:
             why_not = "a newer attempt replaces it"
         if not why_not:
-            right = attempt
+            entitlement = attempt
         if trace is not None:
             trace.attempt(attempt, why_not)
-    if right is not None:
-        return Claim(ClaimStatus.GRANTED, right)
+    if entitlement is not None:
+        return Claim(ClaimStatus.GRANTED, entitlement)
     return Claim(ClaimStatus.CONSUMED, used) if used is not None else Claim(ClaimStatus.NONE)
 
 
@@ -126,8 +128,8 @@ def _why_not(attempt: Attempt, since: Mapping[str, float], answered_at: float | 
     return ""
 
 
-def used_until(claim: Claim, began: float) -> float | None:
-    """Up to when a callback that `began` then uses up the rights of its pair; None where it uses up none."""
+def consumed_until(claim: Claim, began: float) -> float | None:
+    """Up to when a callback that `began` then consumes the entitlements of its pair; None where it consumes none."""
     if claim.status is not ClaimStatus.GRANTED or claim.attempt is None:
         return None
     return max(began, claim.attempt.at)
@@ -139,7 +141,7 @@ def may_claim(entry: Entry, decision: Decision) -> bool:
 
 
 def called_back(decision: Decision, entry: Entry, claim: Claim, table: RoutingTable) -> Decision:
-    """The decision for a callback with `claim`; `decision` is the one that the number's own assignment gives (Z6)."""
+    """The decision for a callback with `claim`; `decision` is the one that the number's own assignment gives."""
     if claim.attempt is None:
         return decision
     if claim.status is ClaimStatus.CONSUMED:

@@ -15,6 +15,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, read_attempt
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, earliest
+from dialplan.campaigns.retention import cutoffs
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import Entry, RoutingTable
@@ -231,7 +232,7 @@ class CallbackService:
         else:
             self._read_all = False
             for place in range(0, len(changes.attempts), PURGE_PAIRS_AT_ONCE):
-                fresh.remember(changes.attempts[place : place + PURGE_PAIRS_AT_ONCE], mattering=True)
+                fresh.remember(changes.attempts[place : place + PURGE_PAIRS_AT_ONCE], relevant=True)
                 await asyncio.sleep(0)  # calls go first
             replaced, self._missed = self._missed, fresh
             self._metrics.attempts_full_reads.inc()
@@ -290,14 +291,10 @@ class CallbackService:
 
     async def purge(self, now: float) -> None:
         """Delete what is past its campaign's window, in the store and in memory. Raises StoreError."""
-        campaigns = self._table().campaigns
-        # A call may ask again for as long as it lasts, and gets the same answer.
-        over = now - PURGE_MARGIN_SECONDS
-        until = {name: over - campaign.callback_window_hours * 3600.0 for name, campaign in campaigns.items()}
-        oldest = now - ATTEMPT_KEEP_SECONDS
-        gone = await self._store.purge(until, oldest)
+        moments = cutoffs(self._table().campaigns, now, PURGE_MARGIN_SECONDS, ATTEMPT_KEEP_SECONDS)
+        gone = await self._store.purge(moments)
         for place, pair in enumerate(self._missed.pairs()):
-            self._missed.purge(pair, until, oldest)
+            self._missed.purge(pair, moments)
             if place % PURGE_PAIRS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # calls go first
         if self._missed.overflowing and len(self._missed) < CALLBACK_PAIRS_MAX:

@@ -7,6 +7,7 @@ import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
+from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.registry import Row, RowKind
 
@@ -98,9 +99,8 @@ class Recorded(NamedTuple):
 class AttemptChanges(NamedTuple):
     """Attempts to remember, and the cursor to ask with again.
 
-    `full`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
-    answered, and those that gave a right before they turned out to be answered. What is not among them does not matter
-    any more. Otherwise they are those that were written down since.
+    `full`: they are all that may matter to a callback, see `dialplan.campaigns.retention.relevant`. What is not among
+    them does not matter any more. Otherwise they are those that were written down since.
     """
 
     cursor: str
@@ -109,7 +109,7 @@ class AttemptChanges(NamedTuple):
 
 
 class Use(NamedTuple):
-    """The use of a right: by which call, when that began, and up to when it used up rights (both epoch seconds)."""
+    """A consumed entitlement: by which call, when that began, and up to when it consumes them (both epoch seconds)."""
 
     call_id: str
     at: float
@@ -117,7 +117,7 @@ class Use(NamedTuple):
 
 
 class CallbackStore(Protocol):
-    """The attempts of outbound campaigns, and which callbacks have used their rights up."""
+    """The attempts of outbound campaigns, and which callbacks have consumed their entitlements."""
 
     async def open(self, *, make: bool = True) -> None:
         """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
@@ -128,7 +128,7 @@ class CallbackStore(Protocol):
         ...
 
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
-        """Write attempts down, durably; returns for each what is known of it now, and whether that is news.
+        """Write attempts down, durably; returns for each what is known of it now, and whether that is new.
 
         An attempt counts once, by its id and its two numbers; see `dialplan.campaigns.attempts.merged`.
         Raises StoreError.
@@ -138,7 +138,7 @@ class CallbackStore(Protocol):
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
     ) -> Claim:
-        """Let the call `call_id` have the right of its pair, once and for all.
+        """Let the call `call_id` have the entitlement of its pair, once and for all.
 
         See `dialplan.campaigns.callbacks.claim_of`.
 
@@ -148,11 +148,14 @@ class CallbackStore(Protocol):
         ...
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
-        """What a claim would have looked at then (epoch seconds); uses up nothing. Raises StoreError."""
+        """What a claim would have looked at then (epoch seconds); consumes nothing. Raises StoreError."""
         ...
 
     async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
-        """The calls that used up a right of a pair and began before then, the first use first. Raises StoreError."""
+        """The calls that consumed an entitlement of a pair and began before then, the first one first.
+
+        Raises StoreError.
+        """
         ...
 
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
@@ -166,10 +169,10 @@ class CallbackStore(Protocol):
         """
         ...
 
-    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
-        """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
+    async def purge(self, cutoffs: Cutoffs) -> int:
+        """Delete the attempts that are past, see `dialplan.campaigns.retention`, and their claims; how many went.
 
-        Returns how many attempts went. Raises StoreError.
+        Raises StoreError.
         """
         ...
 

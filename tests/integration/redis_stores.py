@@ -11,6 +11,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
@@ -202,5 +203,5 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     assert len((await calls.changes(found.cursor, 0.01)).attempts) == 0
     counters = RedisCounterStore(calls.link)
     assert [await counters.next("numbers"), await counters.next("numbers")] == [1, 2]
-    assert await calls.purge({"win-back": 102.0}, 0.0) == 3
+    assert await calls.purge(Cutoffs({"win-back": 102.0}, 0.0)) == 3
     assert len((await calls.changes("", 0)).attempts) == 1

@@ -8,6 +8,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
+from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
 from router.store.api import AttemptChanges, CallbackStore, Recorded, StoreError, Use
 from router.store.local.disk import Disk
@@ -21,7 +22,7 @@ class _HereError(Exception):
 class OutboxCallbackStore:
     """`store`, and `here` for the attempts that it cannot take; see `router.store.api.CallbackStore`.
 
-    Claims are the store's alone: only it can give a right away once.
+    Claims are the store's alone: only it can grant an entitlement once.
     """
 
     def __init__(
@@ -162,9 +163,9 @@ class OutboxCallbackStore:
         """Of the store. Raises StoreError."""
         return await self._store.attempts(number, subscriber, limit)
 
-    async def purge(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, cutoffs: Cutoffs) -> int:
         """Of the store. Raises StoreError."""
-        return await self._store.purge(since, otherwise)
+        return await self._store.purge(cutoffs)
 
     @property
     def pending_count(self) -> int:

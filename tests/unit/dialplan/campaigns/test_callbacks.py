@@ -10,10 +10,10 @@ from dialplan.campaigns.callbacks import (
     History,
     called_back,
     claim_of,
+    consumed_until,
     earliest,
     may_claim,
     rule_of,
-    used_until,
 )
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import CallbackRule
@@ -147,7 +147,7 @@ def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
 def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
     claim: Claim, until: float | None
 ) -> None:
-    assert used_until(claim, NOW) == until
+    assert consumed_until(claim, NOW) == until
 
 
 class Words:

@@ -3,6 +3,7 @@
 import pytest
 
 from dialplan.campaigns.attempts import Outcome
+from dialplan.campaigns.retention import Cutoffs
 from router.callbacks import index
 from router.callbacks.index import AttemptIndex
 from tests.unit.router.rung import ALSO_OURS, ANNA, BORIS, NOW, OUR, VERA, attempt
@@ -33,10 +34,10 @@ def test_pairs_are_told_apart() -> None:
     assert len(memory) == 3
 
 
-@pytest.mark.parametrize("mattering", [False, True])
-def test_what_never_reached_the_subscriber_does_not_matter(mattering: bool) -> None:
+@pytest.mark.parametrize("relevant", [False, True])
+def test_what_never_reached_the_subscriber_does_not_matter(relevant: bool) -> None:
     memory = AttemptIndex()
-    memory.remember([attempt(outcome=FAILED)], mattering=mattering)
+    memory.remember([attempt(outcome=FAILED)], relevant=relevant)
     assert len(memory) == 0
 
 
@@ -44,7 +45,7 @@ def test_an_answer_matters_where_another_attempt_was_missed_before_or_where_the_
     memory = AttemptIndex()
     memory.remember([attempt(outcome=ANSWERED), attempt("2", subscriber=BORIS)])
     memory.remember([attempt("3", subscriber=BORIS, at=NOW + 1, outcome=ANSWERED)])
-    memory.remember([attempt("4", subscriber=VERA, outcome=ANSWERED)], mattering=True)
+    memory.remember([attempt("4", subscriber=VERA, outcome=ANSWERED)], relevant=True)
     assert memory.pairs() == [(OUR, BORIS), (OUR, VERA)]
     assert [each.outcome for each in memory.of(OUR, BORIS).values()] == [ANSWERED]
 
@@ -70,30 +71,30 @@ def test_what_is_too_old_for_its_campaign_goes_and_a_pair_without_anything_goes_
     memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", campaign="survey")])
     pair = (OUR, ANNA)
-    memory.purge(pair, {"win-back": NOW, "survey": NOW - 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW, "survey": NOW - 1}, 0.0))
     assert set(memory.of(*pair)) == {"win-back", "survey"}
-    memory.purge(pair, {"win-back": NOW + 1, "survey": NOW - 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW + 1, "survey": NOW - 1}, 0.0))
     assert set(memory.of(*pair)) == {"survey"}
-    memory.purge(pair, {"win-back": NOW + 1, "survey": NOW + 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW + 1, "survey": NOW + 1}, 0.0))
     assert memory.pairs() == []
-    memory.purge(pair, {}, 0.0)
+    memory.purge(pair, Cutoffs({}, 0.0))
 
 
 def test_what_is_left_of_a_campaign_that_is_gone_stays_until_a_moment_of_its_own() -> None:
     memory = AttemptIndex()
     memory.remember([attempt()])
-    memory.purge((OUR, ANNA), {"survey": NOW + 1}, NOW)
+    memory.purge((OUR, ANNA), Cutoffs({"survey": NOW + 1}, NOW))
     assert len(memory) == 1
-    memory.purge((OUR, ANNA), {"survey": NOW + 1}, NOW + 1)
+    memory.purge((OUR, ANNA), Cutoffs({"survey": NOW + 1}, NOW + 1))
     assert len(memory) == 0
 
 
 def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_a_right() -> None:
     memory = AttemptIndex()
-    memory.remember([attempt("old", at=NOW - 10, campaign="survey"), attempt(outcome=ANSWERED)], mattering=True)
-    memory.purge((OUR, ANNA), {"win-back": NOW + 1, "survey": NOW - 20}, 0.0)
+    memory.remember([attempt("old", at=NOW - 10, campaign="survey"), attempt(outcome=ANSWERED)], relevant=True)
+    memory.purge((OUR, ANNA), Cutoffs({"win-back": NOW + 1, "survey": NOW - 20}, 0.0))
     assert set(memory.of(OUR, ANNA)) == {"win-back", "survey"}
-    memory.purge((OUR, ANNA), {"win-back": NOW + 1, "survey": NOW + 1}, 0.0)
+    memory.purge((OUR, ANNA), Cutoffs({"win-back": NOW + 1, "survey": NOW + 1}, 0.0))
     assert len(memory) == 0
 
 

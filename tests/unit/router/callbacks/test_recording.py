@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 import pytest
 
 from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
+from dialplan.campaigns.retention import Cutoffs
 from router.callbacks import service as callbacks
 from router.config.limits import ATTEMPT_KEEP_SECONDS, DIALLED_LOG_MAX_CHARS
 from router.store.api import StoreError
@@ -241,7 +241,7 @@ async def test_calls_have_their_turn_while_memory_forgets(here: Running, monkeyp
     await here.made.load()
     turns = 0
 
-    async def nothing(_since: Mapping[str, float], _otherwise: float) -> int:
+    async def nothing(_cutoffs: Cutoffs) -> int:
         return pairs
 
     async def calls() -> None:
@@ -266,12 +266,12 @@ async def test_forgetting_goes_on_by_itself_and_outlives_a_failure(
     tries = 0
     purge = here.store.purge
 
-    async def fails_first(since: Mapping[str, float], otherwise: float) -> int:
+    async def fails_first(cutoffs: Cutoffs) -> int:
         nonlocal tries
         tries += 1
         if tries == 1:
             raise StoreError("gone for a moment")
-        return await purge(since, otherwise)
+        return await purge(cutoffs)
 
     monkeypatch.setattr(here.store, "purge", fails_first)
     await here.store.record([attempt()])

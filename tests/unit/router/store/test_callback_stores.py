@@ -1,11 +1,13 @@
 """What every store of attempts promises. One that is new goes into the list in conftest and has to pass as it is."""
 
 import asyncio
+import random
 
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of
+from dialplan.campaigns.retention import Cutoffs, is_past, relevant, stays_with_missed
 from router.config import limits
 from router.store.api import CallbackStore, Recorded, Use
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
@@ -296,17 +298,17 @@ async def test_what_is_past_its_window_is_forgotten_with_its_claims(callback_sto
         [attempt("1"), attempt("2", campaign="survey", subscriber=BORIS), attempt("3", at=900.0)]
     )
     await callback_store.claim(OUR, BORIS, "call-1", 150.0, SINCE)
-    assert await callback_store.purge({"win-back": 100.0, "survey": 101.0}, 0.0) == 1
+    assert await callback_store.purge(Cutoffs({"win-back": 100.0, "survey": 101.0}, 0.0)) == 1
     assert await ids(callback_store) == ["3", "1"]
     assert await callback_store.claim(OUR, BORIS, "call-1", 160.0, SINCE) == Claim(NONE)
-    assert await callback_store.purge({}, 900.0) == 1
+    assert await callback_store.purge(Cutoffs({}, 900.0)) == 1
     assert await ids(callback_store) == ["3"]
 
 
 async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
-    assert await callback_store.purge({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
+    assert await callback_store.purge(Cutoffs({"win-back": 120.0, "survey": 0.0}, 0.0)) == 1
     assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
     assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is RIGHT
 
@@ -315,9 +317,9 @@ async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_a
     callback_store: CallbackStore,
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", at=110.0, campaign="survey", outcome=ANSWERED)])
-    assert await callback_store.purge({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
+    assert await callback_store.purge(Cutoffs({"win-back": 50.0, "survey": 900.0}, 0.0)) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).status is NONE
-    assert await callback_store.purge({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
+    assert await callback_store.purge(Cutoffs({"win-back": 901.0, "survey": 900.0}, 0.0)) == 2
 
 
 async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_any_campaign(
@@ -325,17 +327,54 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
 ) -> None:
     """Also of one that was removed, and may come back."""
     await callback_store.record([attempt("1", campaign="removed"), attempt("2", at=110.0, outcome=ANSWERED)])
-    assert await callback_store.purge({"win-back": 900.0}, 0.0) == 0
+    assert await callback_store.purge(Cutoffs({"win-back": 900.0}, 0.0)) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).status is NONE
     # The answer goes with the missed attempt, or the next time.
-    assert sum([await callback_store.purge({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
+    assert sum([await callback_store.purge(Cutoffs({"win-back": 900.0}, 101.0)) for _ in range(2)]) == 2
 
 
 async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_store: CallbackStore) -> None:
     old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.PURGE_ROWS_AT_ONCE)]
     await callback_store.record([*old, attempt("new", at=900.0)])
-    assert await callback_store.purge({"win-back": 500.0}, 0.0) == len(old)
+    assert await callback_store.purge(Cutoffs({"win-back": 500.0}, 0.0)) == len(old)
     assert await ids(callback_store) == ["new"]
+
+
+# --- the rules, which one store has in SQL --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_what_is_kept_and_what_is_told_is_what_the_rules_say(callback_store: CallbackStore, seed: int) -> None:
+    draw = random.Random(seed)
+    written = [
+        attempt(
+            str(name),
+            at=float(draw.randint(0, 60)),
+            outcome=draw.choice(list(Outcome)),
+            campaign=draw.choice(("win-back", "survey", "gone")),
+            subscriber=f"+44770090010{draw.randint(0, 9)}",
+        )
+        for name in range(60)
+    ]
+    await callback_store.record(written)
+    missed = [each for each in written if each.outcome is MISSED]
+    answered = [each for each in written if each.outcome is ANSWERED]
+    told = (await callback_store.changes("", 0)).attempts
+    assert {each.id for each in told} == {each.id for each in relevant(missed, answered, lambda _: False)}
+
+    moments = Cutoffs({"win-back": 40.0, "survey": 20.0}, 10.0)
+    staying = [each for each in written if not is_past(each, moments)]
+    pairs = {each.subscriber for each in staying if each.outcome is MISSED}
+    staying += [
+        each
+        for each in written
+        if is_past(each, moments) and stays_with_missed(each, moments) and each.subscriber in pairs
+    ]
+    # Twice: an answer may wait for the next time, where its pair's last missed one goes in the same step.
+    gone = sum([await callback_store.purge(moments) for _ in range(2)])
+    left = await callback_store.attempts(None, None, 100)
+    assert {each.id for each in left} == {each.id for each in staying}
+    assert gone == len(written) - len(staying)
 
 
 # --- opening and closing --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import Recorded, StoreError
 from router.store.local import disk, outbox
 from router.store.local.outbox import OutboxCallbackStore
@@ -94,7 +95,7 @@ async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
     for asked in (
         parts.store.history(OUR, ANNA, 150.0),
         parts.store.attempts(None, None, 10),
-        parts.store.purge(SINCE, 0.0),
+        parts.store.purge(Cutoffs(SINCE, 0.0)),
     ):
         with pytest.raises(StoreError):
             await asked

@@ -11,6 +11,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import StoreError
 from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
@@ -63,7 +64,7 @@ async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
 async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert await kept.store.purge({}, math.inf) == 1
+    assert await kept.store.purge(Cutoffs({}, math.inf)) == 1
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
@@ -191,7 +192,7 @@ async def test_a_router_whose_clock_is_ahead_takes_no_rights_away(kept: Kept, mo
     clock = SimpleNamespace(time=lambda: time.time() + 10 * day, monotonic=time.monotonic)
     monkeypatch.setattr(redis_callbacks, "time", clock)
     await kept.store.record([attempt("young", at=now - day), attempt("old", at=now - 9 * day)])
-    assert await kept.store.purge({"win-back": now + 10 * day - 8 * day}, now - 300 * day) == 1
+    assert await kept.store.purge(Cutoffs({"win-back": now + 10 * day - 8 * day}, now - 300 * day)) == 1
     assert await ids(kept.store) == ["young"]
 
 
@@ -220,7 +221,7 @@ async def test_those_that_stay_are_passed_over(kept: Kept, monkeypatch: pytest.M
     go = [attempt(f"goes {place}", at=at, campaign="survey") for place, at in enumerate((2, 5, 5, 5, 7, 8))]
     await kept.store.record([*stay, *go])
     kept.client.zadd(f"{{{kept.prefix}}}:times", {f"{OUR} {ANNA} missing {at}": at for at in (1, 5, 7)})
-    assert await kept.store.purge({"survey": 9.0}, 0.0) == len(go)
+    assert await kept.store.purge(Cutoffs({"survey": 9.0}, 0.0)) == len(go)
     assert sorted(await ids(kept.store)) == sorted(each.id for each in stay)
     assert kept.client.zcard(f"{{{kept.prefix}}}:times") == len(stay)
 

@@ -11,6 +11,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import Recorded, StoreError
 from router.store.sqlite import callbacks as sqlite_callbacks
 from router.store.sqlite.callbacks import SqliteCallbackStore, beside
@@ -313,7 +314,7 @@ async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
     old = [attempt(str(place), subscriber=f"+447700900{place:03}") for place in range(35)]
     await store.record([*old, attempt("new", at=900.0)])
     said = await said_to(store)
-    forgetting = asyncio.ensure_future(store.purge({"win-back": 500.0}, 0.0))
+    forgetting = asyncio.ensure_future(store.purge(Cutoffs({"win-back": 500.0}, 0.0)))
     await asyncio.sleep(0)
     claim = await store.claim(OUR, ANNA, "call", 950.0, SINCE)
     assert (claim.status, await forgetting) == (ClaimStatus.GRANTED, 35)
@@ -331,6 +332,6 @@ async def test_claims_that_are_too_old_go_in_steps_as_well(
     for place in range(35):
         await store.claim(OUR, ANNA, f"call-{place}", 100.0 + place, SINCE)
     said = await said_to(store)
-    assert await store.purge({"win-back": 0.0}, 130.0) == 0
+    assert await store.purge(Cutoffs({"win-back": 0.0}, 130.0)) == 0
     assert execute(store.path, "SELECT count(*) FROM claims") == [(5,)]
     assert said.count("COMMIT") >= 4
