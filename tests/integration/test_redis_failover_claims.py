@@ -233,13 +233,13 @@ async def test_what_a_failover_has_lost_is_told_by_every_router_that_knew_of_it(
     await until(lambda: there.callbacks.knows(OUR, anna))
     assert old.client().wait(1, int(PATIENCE_SECONDS * 1000)) == 1
     cut_off(old, replica)
-    cursors = [each.callbacks._cursor for each in routers]
+    cursors = [each.callbacks._follower._cursor for each in routers]
     if lost == "attempt":
         assert await here.see(boris, "lost")
         await until(lambda: there.callbacks.knows(OUR, boris))
     else:
         assert (await here.callbacks.claim(OUR, anna, "call", NOW + 1, SINCE)).status is ClaimStatus.GRANTED
-    await until(lambda: not any(each.callbacks._cursor in cursors for each in routers))
+    await until(lambda: not any(each.callbacks._follower._cursor in cursors for each in routers))
 
     assert await asyncio.to_thread(sentinels.fail_over) is replica
     await straight.record([Attempt("new", "win-back", OUR, vera, NOW, Outcome.MISSED)])
