@@ -21,8 +21,9 @@ from router.store.api import Commit, Prepare, StoreError
 from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
-from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.connection import Link, Reply
 from router.store.redis.counters import RedisCounterStore
+from router.store.redis.lua_script import Script
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy

@@ -38,7 +38,8 @@ from router.store.api import AttemptChanges, Recorded, StoreError, Use
 from router.store.callback_rules import ClaimRecord, decided
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.address import Address, Options
-from router.store.redis.connection import Link, Script
+from router.store.redis.connection import Link
+from router.store.redis.lua_script import Script
 from router.store.redis.scripts import SCAN
 
 _KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing is forgotten later than that, whatever becomes of the routers

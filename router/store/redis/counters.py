@@ -17,5 +17,5 @@ class RedisCounterStore:
     async def next(self, sequence_key: str) -> int:
         """Count for all routers. Raises StoreError."""
         key = f"{self._link.prefix}:turn:{sequence_key}"
-        (count,) = await self._link.script(scripts.TURN, (key,), int(COUNTER_KEEP_SECONDS))
+        (count,) = await self._link.script(scripts.NEXT, (key,), int(COUNTER_KEEP_SECONDS))
         return int(count)

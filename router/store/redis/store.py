@@ -1,4 +1,4 @@
-"""The shared store: one Redis, or Valkey, for any number of routers. See `redis_scripts` for what lies in it.
+"""The shared store: one Redis, or Valkey, for any number of routers. See `scripts` for what lies in it.
 
 A version is known by the id of its commit as well as by its number. Where a server was restored from a backup, or has
 lost its last commits in a failover, the same number may mean another history: its id tells, and the reader compares in
@@ -35,7 +35,6 @@ from router.store.redis.scripts import CommitEntry, DataSetState, entry_of, led_
 from router.store.redis.stored_rows import StoredRows
 from router.store.work import Work
 
-_SCHEMA = b"1"
 _ENTRIES = 1_000  # of the stream, in one reply
 _AT_ONCE = 100  # commits whose rows are asked for together
 _TRIMMED_AT_ONCE = 100
@@ -65,7 +64,8 @@ class RedisStore:
         if not make:
             await self._state()
             return
-        found, *state = await self._link.script(scripts.MAKE, (self._meta, *self._rows), uuid.uuid4().hex)
+        keys = (self._meta, *self._rows)
+        found, *state = await self._link.script(scripts.MAKE, keys, uuid.uuid4().hex, scripts.SCHEMA)
         if found != b"ok":
             raise self._error(
                 "it holds a part of a data set only; restore a backup, or empty it and load the data again"
@@ -87,8 +87,8 @@ class RedisStore:
         version, head, applied, chunk, epoch, schema = reply
         if version is None:
             raise self._error("there is no data set in it; load data into it first, with ringway load FILE")
-        if schema != _SCHEMA:
-            known = f"this version of Ringway knows {_SCHEMA.decode()}"
+        if schema != str(scripts.SCHEMA).encode():
+            known = f"this version of Ringway knows {scripts.SCHEMA}"
             raise self._error(f"its schema is {(schema or b'?').decode()}, {known}; use the version that made it")
         if head is None or applied is None or chunk is None or epoch is None:
             raise self._error("its data set is damaged; restore a backup, or empty it and load the data again")

@@ -7,7 +7,8 @@ import pytest
 
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.address import Options, parse
-from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.connection import Link, Reply
+from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
 
 KEYS = ("calls", "attempts", "times", "news", "pair", "reached", "failed")
@@ -33,7 +34,7 @@ async def twice(redis_server: RedisServer) -> AsyncIterator[Twice]:
 
 
 async def test_an_attempt_that_is_sent_twice_is_news_once_and_its_writers(twice: Twice) -> None:
-    """After a lost reply too he hears that it is his; another one who is told the same is not."""
+    """After a lost reply too it hears that it was the one; another one that is told the same was not."""
     values = (100, 60, "name", "id", "", "body", 1.5, "reached")
     assert await twice.run(scripts.WRITE, KEYS, "one", *values) == [[[1]], [[1]]]
     assert await twice.run(scripts.WRITE, KEYS, "two", *values) == [[[0]], [[0]]]

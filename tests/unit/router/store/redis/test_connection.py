@@ -12,7 +12,8 @@ import redis.exceptions
 from router.store.api import StoreError
 from router.store.redis import connection as redis_connection
 from router.store.redis.address import parse
-from router.store.redis.connection import Script, UnansweredError, named
+from router.store.redis.connection import UnansweredError, named
+from router.store.redis.lua_script import Script
 from tests.fault_proxy import FaultProxy
 from tests.ports import free_port
 from tests.processes import wait_until
@@ -203,10 +204,10 @@ async def test_a_script_that_the_server_does_not_know_yet_is_sent(redis_server: 
     assert redis_server.client().script_exists(ECHO.digest) == [True]
 
 
-async def test_another_callers_reply_is_refused_and_the_next_question_gets_its_own(
+async def test_another_callers_reply_is_refused_and_the_next_request_gets_its_own(
     redis_server: RedisServer, link: Linker
 ) -> None:
-    """As when somebody left after his question was sent, and his connection was given to the next one."""
+    """As when somebody left after its request was sent, and its connection was given to the next one."""
     there = link(redis_server, connections=1)
     assert await echo(there) == "hello"
     client: Any = there._client
@@ -221,7 +222,7 @@ async def test_another_callers_reply_is_refused_and_the_next_question_gets_its_o
     assert await asyncio.gather(*(echo(there, text) for text in "abc")) == ["a", "b", "c"]
 
 
-async def test_a_reply_without_the_number_of_its_question_is_refused(redis_server: RedisServer, link: Linker) -> None:
+async def test_a_reply_without_the_id_of_its_request_is_refused(redis_server: RedisServer, link: Linker) -> None:
     there = link(redis_server)
     for text in ("return 'bare'", "return {}", "return {'0', ARGV[1]}"):
         assert "the answer to another question" in await refused(there, Script(text))

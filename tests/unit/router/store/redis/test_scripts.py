@@ -1,4 +1,4 @@
-"""The scripts by themselves: each may be sent twice, and tells what happened with the number of its question."""
+"""The scripts by themselves: each may be sent twice, and tells what happened with the id of its request."""
 
 import uuid
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from router.store.redis import scripts
-from router.store.redis.connection import Script
+from router.store.redis.lua_script import Script
 from router.store.redis.scripts import CommitEntry, entry_of, led_to
 from tests.redis_server import RedisServer
 
@@ -27,8 +27,8 @@ class Data:
         return f"{self.prefix}:{name}"
 
     def run(self, script: Script, keys: list[str], *values: object) -> list[Any]:
-        question, *reply = self.redis.eval(script.text, len(keys), *keys, *values, "question 5")
-        assert question == b"question 5"
+        request_id, *reply = self.redis.eval(script.text, len(keys), *keys, "request 5", *values)
+        assert request_id == b"request 5"
         return list(reply)
 
     def commit(self, name: str, who: str = "me", version: int = 0, head: str = "first", staged: int = 0) -> list[Any]:
@@ -47,17 +47,17 @@ class Data:
 def data(redis_server: RedisServer) -> Data:
     """An empty data set, locked by `me`."""
     made = Data(redis_server)
-    made.run(scripts.MAKE, [made.meta, *made.rows], "first")
+    made.run(scripts.MAKE, [made.meta, *made.rows], "first", 1)
     made.run(scripts.LOCK, [made.meta, made.lock], "me", 60_000)
     return made
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_script_begins_its_reply_with_its_question(name: str, redis_server: RedisServer) -> None:
+def test_every_script_begins_its_reply_with_its_request(name: str, redis_server: RedisServer) -> None:
     data = Data(redis_server)
     keys = [data.key(str(place)) for place in range(7)]
     values = {"COMMIT": 7, "TRIM": 5, "STAGE": 3}.get(name, 2)
-    count = {"MAKE": 1, "STATE": 0, "LOCK": 2, "UNLOCK": 1, "SERVER": 0, "MEMORY": 0, "GET": 1}.get(name, values)
+    count = {"MAKE": 2, "STATE": 0, "LOCK": 2, "UNLOCK": 1, "SERVER": 0, "MEMORY": 0, "GET": 1}.get(name, values)
     if name == "TRIM":
         data.redis.hset(keys[0], mapping={"kept": 0, "applied": 0, "version": 0})
     if name == "APPLY":
@@ -66,18 +66,18 @@ def test_every_script_begins_its_reply_with_its_question(name: str, redis_server
 
 
 def test_what_is_made_twice_is_made_once(data: Data) -> None:
-    again = data.run(scripts.MAKE, [data.meta, *data.rows], "second")
+    again = data.run(scripts.MAKE, [data.meta, *data.rows], "second", 2)
     assert again == [b"ok", b"0", b"first", b"0", b"0", b"first", b"1"]
 
 
 def test_a_part_of_a_data_set_is_not_taken_for_a_new_one(redis_server: RedisServer) -> None:
     data = Data(redis_server)
     data.redis.hset(data.rows[2], "a", "body")
-    assert data.run(scripts.MAKE, [data.meta, *data.rows], "first") == [b"rest"]
+    assert data.run(scripts.MAKE, [data.meta, *data.rows], "first", 1) == [b"rest"]
     assert data.redis.exists(data.meta) == 0
 
 
-def test_the_lock_is_one_writers_until_he_lets_it_go(data: Data) -> None:
+def test_the_lock_is_one_writers_until_it_lets_it_go(data: Data) -> None:
     assert data.run(scripts.LOCK, [data.meta, data.lock], "me", 60_000)[0] == b"mine"
     assert data.run(scripts.LOCK, [data.meta, data.lock], "you", 60_000) == [b"held"]
     data.run(scripts.UNLOCK, [data.lock], "you")

@@ -17,7 +17,8 @@ from router.store.redis import callbacks as redis_callbacks
 from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
-from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.connection import Link, Reply
+from router.store.redis.lua_script import Script
 from router.store.redis.scripts import APPLY, GET, SCAN, DataSetState
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
