@@ -17,7 +17,7 @@ _LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 
 
 class Follower:
-    """Keeps an index of attempts in step with a store. `index` is the current one: take it anew for each question.
+    """Keeps an index of attempts in step with a store. `index` is the current one, another after a full read.
 
     `up`: whether the store answered last time. `store_down`: what is declared meanwhile, for the log.
     """

@@ -1,4 +1,4 @@
-"""Every metric of the router, once. The names are public (contract: "Metrics").
+"""Every metric of the router, once. The names are public: dashboards and alerts stand on them.
 
 Labels take values from closed sets only: nothing that a caller or an admin chooses becomes a label.
 """
@@ -29,7 +29,7 @@ class Metrics:
     """The metrics of one router, in a registry of their own, so that tests may have several."""
 
     def __init__(self) -> None:
-        # A `…_created` beside every counter is no part of the contract, and half of the page.
+        # A `…_created` beside every counter is nothing that anybody asked for, and half of the page.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -66,7 +66,7 @@ class Metrics:
         )
         self.table_full_reads = Counter(
             "ringway_table_full_reads",
-            "Times that the whole table was read and compared, at the start or since its changes had a gap",
+            "Times that the full table was read and compared, at the start or since its changes had a gap",
             registry=self.registry,
         )
         self.store_up = Gauge(
@@ -80,7 +80,7 @@ class Metrics:
         )
         self.attempts_dropped = Counter(
             "ringway_attempts_dropped",
-            "Words about attempts that were not taken; a witness tells again of what was not recorded",
+            "Words about attempts that were not taken; a source tells again of what was not recorded",
             ("cause",),
             registry=self.registry,
         )

@@ -125,7 +125,7 @@ async def test_ten_thousand_calls_are_called_off_and_everything_stays_flat(asked
 
 
 @pytest.mark.parametrize("steps", range(30))
-async def test_whoever_comes_after_one_that_was_called_off_gets_his_own_answer(asked: Asked, steps: int) -> None:
+async def test_whoever_comes_after_one_that_was_called_off_gets_its_own_answer(asked: Asked, steps: int) -> None:
     """At each point of waiting; the claim that was called off has been made whole or not at all."""
     asked.calls = 1
     await asked.record()

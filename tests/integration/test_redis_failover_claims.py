@@ -1,7 +1,7 @@
-"""Callbacks through a real failover: the master is killed while two routers write attempts down and give rights.
+"""Callbacks through a real failover: the master is killed while two routers write attempts down and give entitlements.
 
-What Redis kept holds: no right of it is used twice, and no attempt of it is missing. What the new master lacks is what
-the old one acknowledged in its last moments, and the routers tell of it.
+What Redis kept holds: no entitlement of it is consumed twice, and no attempt of it is missing. What the new master
+lacks is what the old one acknowledged in its last moments, and the routers tell of it.
 """
 
 import asyncio
@@ -171,7 +171,7 @@ async def judged(store: RedisCallbackStore, subscriber: str, history: list[Seen]
     return find_order(whole, WINDOWS).fits
 
 
-async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_right_of_what_is_kept_twice(
+async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_entitlement_of_what_is_kept_twice(
     sentinels: Sentinels, routers: list[Router], straight: RedisCallbackStore
 ) -> None:
     flow = Flow(routers)
@@ -195,8 +195,10 @@ async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_right_of_wha
     async def is_whole(subscriber: str, history: list[Seen]) -> bool:
         """Whether nothing of a pair is lost; whatever may never be is checked."""
         uses = [use.call_id for use in await straight.uses(OUR, subscriber, math.inf)]
-        rights = [each for each in history if each.answer is not None and each.answer.status == "right"]
-        of_new = {each.what.call for each in rights if each.asked_at > killed_at and isinstance(each.what, Callback)}
+        entitlements = [each for each in history if each.answer is not None and each.answer.status == "right"]
+        of_new = {
+            each.what.call for each in entitlements if each.asked_at > killed_at and isinstance(each.what, Callback)
+        }
         assert len(uses) <= 1, shown(history)
         assert of_new <= set(uses), shown(history)  # what the new master has given, it has
         kept_here = any(subscriber in each.here.kept_once for each in routers)

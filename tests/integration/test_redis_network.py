@@ -151,7 +151,7 @@ async def test_a_commit_without_an_answer_says_that_nobody_knows(
 
 
 @pytest.mark.parametrize("name", ["LOOK", "CLAIM"])
-async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
+async def test_a_claim_whose_reply_is_lost_gives_one_entitlement_to_one_call(
     stores: Stores, emptied: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
@@ -165,7 +165,7 @@ async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
     assert [claim.again for claim in claims] == [False, False, True]
 
 
-async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
+async def test_a_claim_whose_answer_never_comes_has_used_its_entitlement_once(
     stores: Stores, emptied: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis hears all of it, and nothing of what it says arrives: half a link."""

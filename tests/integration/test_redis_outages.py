@@ -107,7 +107,7 @@ async def test_without_its_data_the_last_good_table_serves_until_there_is_anothe
     assert (router.flows(), router.sync.table.digest) == (dict.fromkeys("abc", "old"), before)
     errors = [event["error"] for event in router.log.entries if event["event"] == "store_down"]
     assert how == "restart" or "load data into it first, with ringway load FILE" in errors[-1]
-    await writer.open()  # a router elsewhere starts, and makes it anew
+    await writer.open()  # a router elsewhere starts, and rebuilds it
     with pytest.raises(AssertionError):
         wait_until(lambda: router.flows() != dict.fromkeys("abc", "old"), "the table is emptied", 0)
     await writer.commit(flows("new", "b"))
@@ -188,7 +188,7 @@ async def test_a_replica_is_followed_and_takes_no_commit(stores: Stores, emptied
         assert await content(writer) == (2, {"a": "old", "b": "new"})
 
 
-async def test_a_right_that_was_given_outlives_a_sigkill(stores: Stores, server: RedisServer) -> None:
+async def test_an_entitlement_that_was_given_outlives_a_sigkill(stores: Stores, server: RedisServer) -> None:
     calls = stores.calls_of(server.url)
     await calls.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED

@@ -217,8 +217,8 @@ def test_attempts_that_are_seen_without_redis_are_kept_and_handed_over(site: Sit
         wait_until(lambda: len(router.events("attempts_handed_over")) > 0, "they are handed over")
         assert router.metrics()["ringway_attempts_pending"] == 0
         wait_until(lambda: sorted(attempts(router)) == ["1.1", "1.2"], "they are in Redis")
-        wait_until(lambda: context(router, ANNA) == "campaign-win-back", "a callback has its right")
-        assert context(router, ANNA, "another") == "flow-menu"  # which is used up now
+        wait_until(lambda: context(router, ANNA) == "campaign-win-back", "a callback has its entitlement")
+        assert context(router, ANNA, "another") == "flow-menu"  # which is consumed now
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
 from tests.processes import PATIENCE_SECONDS, running_router, wait_until
 
-# contract.md, "Metrics", without those of links that this version does not have; what was lost, and whole readings.
+# The public names, without those of links that this version does not have; what was lost, and full reads.
 NAMES = {
     "ringway_decisions",
     "ringway_decision_seconds",
@@ -33,7 +33,7 @@ NAMES = {
 }
 
 
-def test_the_metrics_page_has_the_contracts_names_while_calls_go_on(tmp_path: pathlib.Path) -> None:
+def test_the_metrics_page_has_the_public_names_while_calls_go_on(tmp_path: pathlib.Path) -> None:
     calls = 300
     pages: list[str] = []
     done = threading.Event()

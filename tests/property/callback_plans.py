@@ -63,7 +63,7 @@ class Plan:
         ]
         self.calls = [Callback(f"c-{name}", draw.choice(BEGINNINGS)) for name in range(draw.randint(1, 4))]
         self.moments = [Moment(settled=True, pause_seconds=0, steps=[Step(0, self.attempts[0])], faults=[])]
-        if draw.random() < 0.3:  # else there is a right to begin with
+        if draw.random() < 0.3:  # else there is an entitlement to begin with
             self.moments = []
         left = draw.randint(3, 12) - len(self.moments)
         while left > 0:
@@ -76,11 +76,11 @@ class Plan:
     def _steps(self) -> list[Step]:
         draw = self.draw
         first, second = draw.sample((0, 1), 2)
-        kind = draw.choice(("word", "two witnesses", "callback", "two callbacks", "two callbacks", "a call at both"))
+        kind = draw.choice(("word", "two sources", "callback", "two callbacks", "two callbacks", "a call at both"))
         call, other = draw.choice(self.calls), draw.choice(self.calls)
         if kind == "word":
             return [self._step(first, self._word())]
-        if kind == "two witnesses":
+        if kind == "two sources":
             word = self._word()
             return [self._step(first, word), self._step(second, self._word(word.attempt))]
         if kind == "callback":

@@ -6,8 +6,8 @@ in that order, give those very answers. One that ended with an error, a timeout 
 effect at any moment since it was asked, or never.
 
 The search is that of Wing and Gong, with Lowe's memory of what was tried: an operation may come next if none that is
-left was answered before it was asked. What one after the other means is written here from the mission page ("Callback
-rules, exactly"), and shares nothing with `dialplan.campaigns.callbacks`.
+left was answered before it was asked. What one after the other means is written here from the callback rules as
+README.md tells them, and shares nothing with `dialplan.campaigns.callbacks`.
 """
 
 import math
@@ -19,7 +19,7 @@ _SAYS_MORE = ("failed", "missed", "answered")
 
 
 class Word(NamedTuple):
-    """A witness's word about an attempt: `at` is its end in epoch seconds, `outcome` missed, answered or failed."""
+    """A source's word about an attempt: `at` is its end in epoch seconds, `outcome` missed, answered or failed."""
 
     attempt: str
     campaign: str
@@ -28,14 +28,14 @@ class Word(NamedTuple):
 
 
 class Callback(NamedTuple):
-    """A call, which began then (epoch seconds), asks for its right."""
+    """A call, which began then (epoch seconds), asks for its entitlement."""
 
     call: str
     began: float
 
 
 class Answer(NamedTuple):
-    """right, used or none; and the attempt that gives the right, or gave it."""
+    """right, used or none; and the attempt that gives the entitlement, or gave it."""
 
     status: str
     attempt: str = ""
@@ -89,7 +89,7 @@ def ask(state: State, callback: Callback, windows: Mapping[str, float]) -> tuple
             return state, answer
     reached = [each for each in state.attempts if each.outcome != "failed"]
     if not reached:
-        return state, NONE  # there is nothing to remember of it: it may ask anew
+        return state, NONE  # there is nothing to remember of it: it may ask again
     ended = [each for each in reached if each.at <= began + CLOCKS_SECONDS]
     missed = [
         each

@@ -1,4 +1,4 @@
-"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the rule as the mission page has it.
+"""Histories of attempts, answers, callbacks, changes, expiry and restarts, against the callback rules written again.
 
 Two routers on one store; their handlers, what they have in memory, and the store are the real ones. The model is a list
 of attempts and a few loops. Words about attempts come late, in any order and to either router, and are dated by clocks
@@ -54,7 +54,7 @@ outcomes = st.sampled_from((Outcome.MISSED, *Outcome))
 routers = st.sampled_from((0, 1))
 clocks = st.sampled_from((-CLOCKS_SECONDS, 0, 0, CLOCKS_SECONDS))
 beginnings = st.sampled_from((0, 0, -CLOCKS_SECONDS, CLOCKS_SECONDS, -10, -60))  # of calls: some waited before they ask
-laters = st.sampled_from((-CLOCKS_SECONDS, 0, 10, 3600))  # of another witness's moment
+laters = st.sampled_from((-CLOCKS_SECONDS, 0, 10, 3600))  # of another source's moment
 pauses = st.sampled_from((0.0, 0.5, 3.0, 7.0, 60.0))  # within what clocks may differ, and beyond
 WEIGHT = [Outcome.FAILED, Outcome.MISSED, Outcome.ANSWERED].index
 
@@ -75,7 +75,7 @@ class Made:
 
 
 class Asked(NamedTuple):
-    """A call that has asked for its right."""
+    """A call that has asked for its entitlement."""
 
     id: str
     began: float
@@ -97,7 +97,7 @@ class Model:
     hours: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAMPAIGNS, 24))
     attempts: list[Made] = field(default_factory=list)
     used: list[tuple[str, str, float]] = field(default_factory=list)  # number, subscriber, up to when
-    asked: dict[Asked, Made | None] = field(default_factory=dict)  # and which attempt gave the right
+    asked: dict[Asked, Made | None] = field(default_factory=dict)  # and which attempt gave the entitlement
 
     def may_show(self, campaign: str, number: str) -> bool:
         """Whether it is a number that the campaign's company has, or everybody."""
@@ -114,7 +114,7 @@ class Model:
         self.attempts.append(Made(**vars(told)))
 
     def right(self, number: str, subscriber: str, began: float) -> Made | None:
-        """The newest attempt that gives a right now to a call that began then."""
+        """The newest attempt that gives an entitlement now to a call that began then."""
         latest = began + ALLOWED_SECONDS
         known = [
             each
@@ -149,7 +149,7 @@ class Model:
         return given.campaign
 
     def purge(self) -> None:
-        """Let go of what is past its campaign's window, and of what was used up where nothing is left."""
+        """Let go of what is past its campaign's window, and of what was consumed where nothing is left."""
         kept = [each for each in self.attempts if each.outcome is Outcome.ANSWERED or not self.is_over(each)]
         longest = max(self.hours.values())
         missed = {(each.number, each.subscriber) for each in kept if each.outcome is Outcome.MISSED}
@@ -306,7 +306,7 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.attempts)
     @rule(router=routers, data=st.data(), outcome=outcomes, later=laters)
-    def another_witness(self, router: int, data: st.DataObject, outcome: Outcome, later: int) -> None:
+    def another_source(self, router: int, data: st.DataObject, outcome: Outcome, later: int) -> None:
         """The same attempt again, perhaps by one who saw more or less of it, and took it to end at another moment."""
         known = data.draw(st.sampled_from(self.model.attempts))
         at = known.at + later
@@ -365,7 +365,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(number=numbers, subscriber=subscribers, began=beginnings)
     def callbacks_at_both_routers_at_once(self, number: str, subscriber: str, began: int) -> None:
-        """Which of them has the right is nobody's to say; that it is one of them is."""
+        """Which of them has the entitlement is nobody's to say; that it is one of them is."""
         calls = [self.call(number, subscriber, began) for _ in self.routers]
         found = self.ask(*enumerate(calls))
         first_given = sorted(range(len(calls)), key=lambda place: found[place] == "")
@@ -424,7 +424,7 @@ class Histories(RuleBasedStateMachine):
         self.loop.run_until_complete(self.routers[router].start())
 
     @rule(router=routers)
-    def what_is_over_is_forgotten(self, router: int) -> None:
+    def what_is_over_is_purged(self, router: int) -> None:
         self.loop.run_until_complete(self.routers[router].callbacks.purge(self.model.now))
         self.model.purge()
 

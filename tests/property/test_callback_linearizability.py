@@ -1,4 +1,4 @@
-"""A right is used once and none is lost: two routers on one Redis, whose links break and whose callers give up.
+"""An entitlement is used once and none is lost: two routers on one Redis, whose links break and whose callers give up.
 
 Each history is small, and drawn from its seed: words about a few attempts of one pair, callbacks at both routers at
 once, and faults among them. What the callers saw is judged by `tests.property.linearizable`. Redis keeps its data.
@@ -74,7 +74,7 @@ REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= rev then"
     [
         pytest.param([("CLAIM", REV, "if false then")], id="two decide at once"),
         pytest.param([(name, KNOWN, "local known = false") for name in ("LOOK", "CLAIM")], id="answers forgotten"),
-        pytest.param([("CLAIM", "if used_at ~= '' then", "if false then")], id="nothing used up"),
+        pytest.param([("CLAIM", "if used_at ~= '' then", "if false then")], id="nothing consumed"),
         pytest.param([("WRITE", "if there == known then", "if true then")], id="the last word stands"),
     ],
 )

@@ -101,7 +101,7 @@ class SnapshotStore:
         return held
 
     async def wait(self, version: int, epoch: str, seconds: float) -> bool:
-        """Wait for the store; the snapshot has no news. Raises StoreError."""
+        """Wait for the store; the snapshot has nothing newer. Raises StoreError."""
         if not self._made:
             await self._store.open()
             self._made = True
@@ -119,7 +119,7 @@ class SnapshotStore:
         if self._at != (version, epoch):
             if time.monotonic() < self._retry_at:
                 return await self._store.read(version, epoch)
-            # What the file has come to, and by which history, the table cannot know: both begin anew.
+            # What the file has come to, and by which history, the table cannot know: both begin again.
             return self._followed(await self._store.read(None, ""))
         return self._followed(await self._store.read(version, epoch), self._at)
 
@@ -179,7 +179,7 @@ class SnapshotStore:
                 last = (CODES[page[-1][0]], page[-1][1])
         except StoreError:
             self._damaged = True
-            await self._follow(_forget)  # the next start reads the store
+            await self._follow(_discard)  # the next start reads the store
             raise
         await self._follow(_undo)
 
@@ -249,7 +249,7 @@ def _pinned(database: sqlite3.Connection) -> _Held | None:
     return _held(database)
 
 
-def _forget(database: sqlite3.Connection) -> None:
+def _discard(database: sqlite3.Connection) -> None:
     _undo(database)
     with transaction(database):
         database.execute("DELETE FROM meta")

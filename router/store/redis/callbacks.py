@@ -5,12 +5,12 @@ What lies there, below the prefix:
 - reached:PAIR, failed:PAIR: the ids of a pair's attempts by their moment;
 - pair:PAIR: used_at, the claims of its calls (c:CALL -> JSON) and their number, and rev, which changes with all that a
   claim looks at;
-- claimed: names of attempts that gave a right, or that were called back;
-- news: a stream of attempts that were written down and of rights that were given, its ids SEQ-0; calls: its epoch, its
-  last seq, and that entry's id (head).
+- claimed: names of attempts that gave an entitlement, or that were called back;
+- news: a stream of attempts that were written down and of entitlements that were granted, its ids SEQ-0; calls: its
+  epoch, its last seq, and that entry's id (head).
 
-The rule itself is `dialplan.campaigns.callbacks.claim_of`: a claim reads, decides here, and is
-written if rev is still the same.
+A claim reads, is decided here by `router.store.callback_rules`, and is written if rev is still the same; else it begins
+again.
 """
 
 import asyncio
@@ -42,10 +42,8 @@ from router.store.redis.connection import Link
 from router.store.redis.lua_script import Script
 from router.store.redis.scripts import SCAN
 
-_KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing is forgotten later than that, whatever becomes of the routers
+_KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing stays longer than that, whatever becomes of the routers
 _encode = msgspec.json.Encoder().encode
-
-
 _decode_attempt = msgspec.json.Decoder(Attempt).decode
 _decode_claim = msgspec.json.Decoder(ClaimRecord).decode
 

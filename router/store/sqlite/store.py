@@ -138,25 +138,25 @@ class SqliteStore:
                 return newer
 
     def _watch(self, database: sqlite3.Connection, version: int, epoch: str, end: float) -> bool | None:
-        """Tell whether there is news by `end`; None: something has changed, open the file and ask again.
+        """Tell whether there is something newer by `end`; None: something has changed, open the file and ask again.
 
-        Another file in place of the one that was read is news whatever its version: a backup has the same epoch,
+        Another file in place of the one that was read is newer whatever its version: a backup has the same epoch,
         and may have come to the same version in another way.
-        The mark is taken before the query: what is committed after the query changes it. The log's time and size
+        The fingerprint is taken before the query: what is committed after the query changes it. The log's time and size
         would not do, since they change before a commit can be seen, and not for every one.
         """
         self._end_abandoned(database)
-        before = self._mark(database)
+        before = self._fingerprint(database)
         if _meta(database)[:2] != (version, epoch) or self._followed not in (0, self._reading.opened):
             return True
         while not self._closing.wait(STORE_POLL_SECONDS):
-            if self._mark(database) != before:
+            if self._fingerprint(database) != before:
                 return None
             if time.monotonic() >= end:
                 break
         return False
 
-    def _mark(self, database: sqlite3.Connection) -> tuple[int, ...]:
+    def _fingerprint(self, database: sqlite3.Connection) -> tuple[int, ...]:
         """What changes with every commit, and when another file is put in place of this one: about 3 µs."""
         (commits,) = database.execute("PRAGMA data_version").fetchone()
         try:

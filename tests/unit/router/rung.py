@@ -24,7 +24,7 @@ OUR, ALSO_OURS, POOL, THEIRS = "+442079460000", "+442079460001", "+442079460002"
 ANNA, BORIS, VERA = "+447700900123", "+447700900456", "+447700900789"
 HOUR = 3600.0
 NOW = 1_700_000_000.0  # long ago: no attempt of a test is ahead of the clock
-OVER = NOW + 2 * HOUR + PURGE_MARGIN_SECONDS + 1  # an attempt of the first campaign is forgotten then
+OVER = NOW + 2 * HOUR + PURGE_MARGIN_SECONDS + 1  # an attempt of the first campaign is purged then
 PATIENCE_SECONDS = 30.0
 
 
@@ -45,7 +45,7 @@ def routes(*, active: bool = True) -> RoutingTable:
 
 
 def report(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSED, **fields: str) -> AttemptReport:
-    """What a witness tells of a missed attempt to Anna."""
+    """What a source tells of a missed attempt to Anna."""
     values = {"campaign": "win-back", "number": "02079460000", "subscriber": "07700900123"} | fields
     return AttemptReport(name, at=at, outcome=outcome, **values)
 

@@ -67,7 +67,7 @@ async def test_a_router_starts_without_a_store_that_it_shares_and_hears_of_it_la
         assert await started.claim("call-2") == Claim(ClaimStatus.GRANTED, attempt())
 
 
-async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_other_and_once(
+async def test_an_attempt_that_one_router_is_told_of_gives_its_entitlement_at_the_other_and_once(
     here: Running, there: Running
 ) -> None:
     async with working(here.made, there.made):
@@ -79,7 +79,9 @@ async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_othe
     assert there.said("attempt") == []
 
 
-async def test_an_answer_that_one_router_is_told_of_ends_the_right_at_the_other(here: Running, there: Running) -> None:
+async def test_an_answer_that_one_router_is_told_of_ends_the_entitlement_at_the_other(
+    here: Running, there: Running
+) -> None:
     """Also where that one has to do without the store."""
     async with working(here.made, there.made):
         await here.made.see(report("1", at=NOW - 20))
@@ -246,7 +248,7 @@ async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Runni
     assert full.since(ANNA) == {}
 
 
-async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) -> None:
+async def test_nobody_loses_an_entitlement_while_memory_is_filled_again(full: Running) -> None:
     full.store.telling.clear()
     await full.made.purge(OVER)
     full.store.read.clear()

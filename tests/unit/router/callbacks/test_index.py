@@ -89,7 +89,7 @@ def test_what_is_left_of_a_campaign_that_is_gone_stays_until_a_moment_of_its_own
     assert len(memory) == 0
 
 
-def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_a_right() -> None:
+def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_an_entitlement() -> None:
     memory = AttemptIndex()
     memory.remember([attempt("old", at=NOW - 10, campaign="survey"), attempt(outcome=ANSWERED)], relevant=True)
     memory.purge((OUR, ANNA), Cutoffs({"win-back": NOW + 1, "survey": NOW - 20}, 0.0))

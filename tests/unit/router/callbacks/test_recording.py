@@ -1,4 +1,4 @@
-"""Attempts that a running router is told of: durable before their witness hears so, and counted once."""
+"""Attempts that a running router is told of: durable before their source hears so, and counted once."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ from tests.unit.router.rung import (
 )
 
 
-async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Running) -> None:
+async def test_what_was_seen_is_durable_before_its_source_hears_so(here: Running) -> None:
     async with working(here.made):
         assert await here.made.see(report())
         other = SqliteCallbackStore(here.store.path)
@@ -34,7 +34,7 @@ async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Runnin
         await other.close()
 
 
-async def test_a_witness_waits_until_it_is_written(here: Running) -> None:
+async def test_a_source_waits_until_it_is_written(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
         told = asyncio.ensure_future(here.made.see(report()))
@@ -45,7 +45,7 @@ async def test_a_witness_waits_until_it_is_written(here: Running) -> None:
         assert await told
 
 
-async def test_a_witness_who_hears_that_it_is_written_may_send_the_callback(here: Running) -> None:
+async def test_a_source_that_hears_that_it_is_written_may_send_the_callback(here: Running) -> None:
     """Whoever wrote it down: another router may have, and this one has not heard of that yet."""
     here.store.telling.clear()
     await here.store.record([attempt()])
@@ -78,7 +78,7 @@ async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, s
 async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_set(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be the newest attempt, and its right could not be used up, for as long as the clock is ahead."""
+    """It would be the newest attempt, and its entitlement could not be consumed, for as long as the clock is ahead."""
     monkeypatch.setattr(time, "time", lambda: NOW)
     latest = NOW + CLOCKS_APART_SECONDS
     async with working(here.made):
@@ -143,7 +143,7 @@ async def test_who_comes_to_a_full_queue_is_told_at_once_to_come_again(
         assert await here.made.see(report("3"))
 
 
-async def test_a_witness_who_has_gone_takes_nobody_with_him(here: Running) -> None:
+async def test_a_source_that_has_gone_takes_nobody_with_it(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
         gone, stays = (asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2"))
@@ -173,7 +173,7 @@ async def test_an_attempt_whose_outcome_is_corrected_is_said_again_and_counted_o
     assert [entry["outcome"] for entry in here.said("attempt")] == ["failed", "missed", "answered"]
 
 
-async def test_one_channel_that_called_two_subscribers_gives_each_his_own_right(here: Running) -> None:
+async def test_one_channel_that_called_two_subscribers_gives_each_its_own_entitlement(here: Running) -> None:
     async with working(here.made):
         await here.made.see(report())
         await here.made.see(report(subscriber=BORIS))

@@ -14,7 +14,7 @@ from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE,
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 
 MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
-RIGHT, USED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
+GRANTED, CONSUMED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
 
 
 # --- attempts -------------------------------------------------------------------------------------------------------
@@ -55,9 +55,9 @@ async def test_one_channel_that_calls_two_subscribers_makes_two_attempts(callbac
     assert [heard for _, heard in await callback_store.record(several)] == [Heard.NEW] * 3
     answered = attempt(subscriber=BORIS, outcome=ANSWERED)
     assert await callback_store.record([answered]) == [Recorded(answered, Heard.MORE)]
-    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is GRANTED
     assert (await callback_store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is NONE
-    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).status is GRANTED
 
 
 async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -> None:
@@ -75,21 +75,21 @@ async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_right_is_given_once_and_the_same_call_gets_it_again(callback_store: CallbackStore) -> None:
+async def test_an_entitlement_is_given_once_and_the_same_call_gets_it_again(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt())
-    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt())
-    assert await callback_store.claim(OUR, ANNA, "call-1", 152.0, SINCE) == Claim(RIGHT, attempt(), again=True)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 153.0, {}) == Claim(USED, attempt(), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(CONSUMED, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-1", 152.0, SINCE) == Claim(GRANTED, attempt(), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 153.0, {}) == Claim(CONSUMED, attempt(), again=True)
 
 
-async def test_a_call_without_a_right_stays_without_it(callback_store: CallbackStore) -> None:
+async def test_a_call_without_an_entitlement_stays_without_it(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("answered", at=110.0, outcome=ANSWERED)])
     assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
     await callback_store.record([attempt("told late", at=160.0)])
     assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE, again=True)
     late = attempt("told late", at=160.0)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 171.0, SINCE) == Claim(RIGHT, late)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 171.0, SINCE) == Claim(GRANTED, late)
 
 
 @pytest.mark.parametrize("failed", [[], [attempt("failed", outcome=FAILED)]])
@@ -101,7 +101,7 @@ async def test_a_call_of_somebody_whom_no_campaign_reached_may_ask_again(
     for _ in range(2):
         assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(RIGHT, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(GRANTED, attempt())
 
 
 async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> None:
@@ -109,57 +109,59 @@ async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> N
     for name, (number, subscriber) in {"1": (OUR, ANNA), "2": (ALSO_OURS, ANNA), "3": (OUR, BORIS)}.items():
         claim = await callback_store.claim(number, subscriber, "the same call id", 150.0, SINCE)
         assert claim.attempt is not None
-        assert (claim.status, claim.attempt.id) == (RIGHT, name)
+        assert (claim.status, claim.attempt.id) == (GRANTED, name)
     assert (await callback_store.claim(ALSO_OURS, BORIS, "c", 150.0, SINCE)).status is NONE
 
 
 async def test_an_attempt_that_ended_later_is_for_a_later_call(callback_store: CallbackStore) -> None:
-    """He is busy because he is on this very call: asked again, it gets what it got before."""
+    """The subscriber is busy, being on this very call: asked again, it gets what it got before."""
     later = attempt("2", at=160.0)
     await callback_store.record([attempt("1"), later])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"))
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"), again=True)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt("1"))
-    assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(RIGHT, later)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(CONSUMED, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(GRANTED, later)
 
 
 async def test_an_attempt_dated_by_a_clock_that_is_ahead_is_called_back_once(callback_store: CallbackStore) -> None:
     ahead = attempt(at=150.0 + CLOCKS_APART_SECONDS)
     await callback_store.record([ahead])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, ahead)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 152.0, SINCE) == Claim(USED, ahead)
-    assert await callback_store.claim(OUR, ANNA, "call-3", 190.0, SINCE) == Claim(USED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 152.0, SINCE) == Claim(CONSUMED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-3", 190.0, SINCE) == Claim(CONSUMED, ahead)
 
 
-async def test_what_turns_out_to_be_answered_is_the_right_of_the_call_that_had_it_and_of_no_other(
+async def test_what_turns_out_to_be_answered_is_the_entitlement_of_the_call_that_had_it_and_of_no_other(
     callback_store: CallbackStore,
 ) -> None:
     await callback_store.record([attempt()])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
     await callback_store.record([attempt(outcome=ANSWERED)])
     answered = attempt(outcome=ANSWERED)
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, answered, again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, answered, again=True)
     assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(NONE)
 
 
-async def test_any_number_of_failed_attempts_leaves_the_missed_one_its_right(callback_store: CallbackStore) -> None:
+async def test_any_number_of_failed_attempts_leaves_the_missed_one_its_entitlement(
+    callback_store: CallbackStore,
+) -> None:
     dialled = range(limits.HISTORY_ATTEMPTS_MAX + 1)
     await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(RIGHT, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(GRANTED, attempt())
 
 
-async def test_of_200_callbacks_at_once_one_has_the_right(callback_store: CallbackStore) -> None:
+async def test_of_200_callbacks_at_once_one_has_the_entitlement(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
     asked = (callback_store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(200))
     claims = await asyncio.gather(*asked)
-    assert sorted(claim.status for claim in claims) == [RIGHT, *[USED] * 199]
+    assert sorted(claim.status for claim in claims) == [GRANTED, *[CONSUMED] * 199]
 
 
-async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right(
+async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_entitlement(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
-    """200 instants, each with a right of its own: both routers have looked before either has written."""
+    """200 instants, each with an entitlement of its own: both routers have looked before either has written."""
     stores = [callback_store, await another_callback_store()]
     callers = [f"+4477009{place:05}" for place in range(200)]
     await callback_store.record([attempt(subscriber=caller) for caller in callers])
@@ -167,13 +169,13 @@ async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right
         claims = await asyncio.gather(
             *(store.claim(OUR, caller, f"call-{place}", 150.0, SINCE) for place, store in enumerate(stores))
         )
-        assert sorted(claim.status for claim in claims) == [RIGHT, USED], caller
+        assert sorted(claim.status for claim in claims) == [GRANTED, CONSUMED], caller
 
 
 # --- what was known then --------------------------------------------------------------------------------------------
 
 
-async def test_a_history_is_shown_and_uses_up_nothing(callback_store: CallbackStore) -> None:
+async def test_a_history_is_shown_and_consumes_nothing(callback_store: CallbackStore) -> None:
     known = [attempt("1"), attempt("2", at=120.0), attempt("3", at=110.0, outcome=FAILED)]
     await callback_store.record(known)
     for _ in range(2):
@@ -195,7 +197,7 @@ async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_f
     assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
 
 
-async def test_the_calls_that_used_up_rights_are_named_in_their_order(callback_store: CallbackStore) -> None:
+async def test_the_calls_that_consumed_entitlements_are_named_in_their_order(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100), attempt("1", at=100, subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "c:first {1}", 150, SINCE)
     await callback_store.claim(OUR, ANNA, "in vain", 160, SINCE)
@@ -214,10 +216,10 @@ async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_histor
     await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
     await callback_store.record([attempt()])
     history = await callback_store.history(OUR, ANNA, 150.0)
-    assert claim_of(history, SINCE, began=150.0) == Claim(RIGHT, attempt())
+    assert claim_of(history, SINCE, began=150.0) == Claim(GRANTED, attempt())
 
 
-# --- news -----------------------------------------------------------------------------------------------------------
+# --- changes --------------------------------------------------------------------------------------------------------
 
 
 async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback_store: CallbackStore) -> None:
@@ -227,14 +229,14 @@ async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback
             attempt("answered later", at=110.0, outcome=ANSWERED),
             attempt("failed", at=120.0, outcome=FAILED),
             attempt("answered", outcome=ANSWERED, subscriber=BORIS),
-            attempt("gave a right", number=ALSO_OURS),
+            attempt("gave an entitlement", number=ALSO_OURS),
         ]
     )
     await callback_store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE)
-    await callback_store.record([attempt("gave a right", number=ALSO_OURS, outcome=ANSWERED)])
+    await callback_store.record([attempt("gave an entitlement", number=ALSO_OURS, outcome=ANSWERED)])
     changes = await callback_store.changes("", 0)
     assert changes.full
-    assert {each.id for each in changes.attempts} == {"missed", "answered later", "gave a right"}
+    assert {each.id for each in changes.attempts} == {"missed", "answered later", "gave an entitlement"}
 
 
 async def test_news_is_what_was_written_down_since_by_whomever(
@@ -254,7 +256,7 @@ async def test_news_is_what_was_written_down_since_by_whomever(
         assert (await store.changes(changes.cursor, 0)).attempts == []
 
 
-async def test_what_was_known_already_is_no_news(callback_store: CallbackStore) -> None:
+async def test_what_was_known_already_is_no_change(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
     cursor = (await callback_store.changes("", 0)).cursor
     await callback_store.record([attempt(), attempt(outcome=FAILED)])
@@ -268,7 +270,7 @@ async def test_a_cursor_that_means_nothing_here_gets_everything(callback_store: 
     assert (changes.full, changes.attempts) == (True, [attempt()])
 
 
-async def test_who_waits_for_news_hears_when_another_router_has_written_some(
+async def test_who_waits_for_changes_hears_when_another_router_has_written_some(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
     cursor = (await callback_store.changes("", 0)).cursor
@@ -290,10 +292,10 @@ async def test_who_is_far_behind_hears_of_all_of_it(callback_store: CallbackStor
     assert heard == {each.id for each in written}
 
 
-# --- forgetting -----------------------------------------------------------------------------------------------------
+# --- purging --------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_past_its_window_is_forgotten_with_its_claims(callback_store: CallbackStore) -> None:
+async def test_what_is_past_its_window_is_purged_with_its_claims(callback_store: CallbackStore) -> None:
     await callback_store.record(
         [attempt("1"), attempt("2", campaign="survey", subscriber=BORIS), attempt("3", at=900.0)]
     )
@@ -309,8 +311,8 @@ async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_sto
     await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
     assert await callback_store.purge(Cutoffs({"win-back": 120.0, "survey": 0.0}, 0.0)) == 1
-    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
-    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is CONSUMED
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is GRANTED
 
 
 async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_as_long(
@@ -333,7 +335,7 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
     assert sum([await callback_store.purge(Cutoffs({"win-back": 900.0}, 101.0)) for _ in range(2)]) == 2
 
 
-async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_store: CallbackStore) -> None:
+async def test_more_than_goes_in_one_step_is_purged_all_the_same(callback_store: CallbackStore) -> None:
     old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.PURGE_ROWS_AT_ONCE)]
     await callback_store.record([*old, attempt("new", at=900.0)])
     assert await callback_store.purge(Cutoffs({"win-back": 500.0}, 0.0)) == len(old)
@@ -390,9 +392,9 @@ async def test_everything_outlives_the_router(
     again = await another_callback_store()
     assert (await again.changes(cursor, 0)).attempts == []
     assert {each.id for each in (await again.changes("", 0)).attempts} == {"1", "2"}
-    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
-    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is RIGHT
-    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is RIGHT
+    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is CONSUMED
+    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is GRANTED
+    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is GRANTED
 
 
 async def test_a_store_that_is_there_can_be_opened_for_a_look(

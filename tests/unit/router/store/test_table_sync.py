@@ -268,7 +268,7 @@ async def test_a_reading_that_breaks_off_changes_nothing(scripted: Scripted) -> 
     assert set(parts.sync.table.flows) == {"c", "d"}
 
 
-async def test_a_store_made_anew_does_not_empty_the_table(scripted: Scripted) -> None:
+async def test_a_rebuilt_store_does_not_empty_the_table(scripted: Scripted) -> None:
     """Version 0 has never been loaded: somebody is about to, or has lost the file."""
     parts = Parts(scripted)
     await parts.sync.load()

@@ -85,7 +85,7 @@ async def test_a_word_that_both_have_counts_once(parts: Parts) -> None:
     assert found == {"1.1": Outcome.MISSED, "1.2": Outcome.ANSWERED}
 
 
-async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
+async def test_an_entitlement_is_given_by_the_store_alone(parts: Parts) -> None:
     await parts.store.record([attempt("1.1")])
     parts.away()
     await parts.store.record([attempt("2.1", subscriber=BORIS)])
@@ -106,7 +106,7 @@ async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
     assert not any(claim.again for claim in claims)
 
 
-async def test_where_neither_takes_it_the_witness_is_told(parts: Parts) -> None:
+async def test_where_neither_takes_it_the_source_is_told(parts: Parts) -> None:
     parts.away()
     with contextlib.closing(sqlite3.connect(parts.path)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -192,7 +192,7 @@ async def test_a_handing_over_ends_however_many_come_meanwhile(parts: Parts, mon
     assert await ids(parts.here) == []
 
 
-async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_right(
+async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_entitlement(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await parts.store.changes("", 0)

@@ -210,7 +210,7 @@ async def test_a_store_that_has_lost_its_data_does_not_empty_the_snapshot(place:
     await place.writer.commit(data.flows("a"))
     await taken(await (await place.started()).read(None, ""))
     place.empty()
-    later = await place.started()  # makes the store anew
+    later = await place.started()  # rebuilds the store
     known, rows = await taken(await later.read(None, ""))
     assert (known[0], keys(rows)) == (1, {"a"})
     assert place.held() == (1, {"a"})
@@ -223,7 +223,7 @@ async def test_a_store_that_has_lost_its_data_does_not_empty_the_snapshot(place:
     assert place.held() == (1, {"b"})
 
 
-async def test_a_store_that_comes_back_with_nothing_in_it_is_made_anew(place: Place) -> None:
+async def test_a_store_that_comes_back_with_nothing_in_it_is_rebuilt(place: Place) -> None:
     await place.writer.commit(data.flows("a"))
     await taken(await (await place.started()).read(None, ""))
     place.away()

@@ -33,7 +33,7 @@ async def twice(redis_server: RedisServer) -> AsyncIterator[Twice]:
     await link.close()
 
 
-async def test_an_attempt_that_is_sent_twice_is_news_once_and_its_writers(twice: Twice) -> None:
+async def test_an_attempt_that_is_sent_twice_is_in_the_stream_once_and_its_writers(twice: Twice) -> None:
     """After a lost reply too it hears that it was the one; another one that is told the same was not."""
     values = (100, 60, "name", "id", "", "body", 1.5, "reached")
     assert await twice.run(scripts.WRITE, KEYS, "one", *values) == [[[1]], [[1]]]
@@ -61,7 +61,7 @@ async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
     assert (await twice.run(scripts.SINCE, ("calls", "news"), "epoch", 0, "", 10))[0] == [b"ok", [b""], b"one"]
 
 
-async def test_news_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
+async def test_changes_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
     for place in range(3):
         values = (100, 60, f"n{place}", f"{place}", "", f"b{place}", 1.5, "failed")
         await twice.run(scripts.WRITE, KEYS, f"w{place}", *values)

@@ -77,7 +77,7 @@ async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
 
 
 async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) -> None:
-    """A new master that lost an attempt, and was told of others before this router asked it for news."""
+    """A new master that lost an attempt, and was told of others before this router asked it for changes."""
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
     await kept.store.record([attempt("lost")])
@@ -92,7 +92,7 @@ async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) 
     assert (following.full, following.attempts) == (False, [])
 
 
-async def test_a_right_that_was_given_and_lost_is_another_history(kept: Kept) -> None:
+async def test_an_entitlement_that_was_given_and_lost_is_another_history(kept: Kept) -> None:
     """Whoever heard that it was given finds out, even where the new master has given it again."""
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
@@ -140,7 +140,7 @@ async def test_what_is_left_of_older_news_is_in_nobodys_way(kept: Kept) -> None:
 
 
 async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) -> None:
-    """Revisions counted, news without ids and of attempts alone, claims not counted."""
+    """Revisions counted, entries without ids and of attempts alone, claims not counted."""
     await kept.store.record([attempt("1"), attempt("2", subscriber=BORIS)])
     calls, news, pair = (f"{{{kept.prefix}}}:{name}" for name in ("calls", "news", f"pair:{OUR} {ANNA}"))
     written = kept.client.xrange(news)
@@ -172,7 +172,7 @@ async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pyte
     fields = kept.client.hkeys(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}")
     assert sorted(each for each in fields if each.startswith(b"c:")) == [b"c:call-0", b"c:call-1", b"c:call-2"]
     await kept.store.record([attempt("2", at=170.0)])
-    for again in (False, True):  # a right is remembered, however many have rung
+    for again in (False, True):  # an entitlement is remembered, however many have rung
         claim = await kept.store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
         assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 

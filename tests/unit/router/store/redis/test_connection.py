@@ -121,7 +121,7 @@ async def test_a_missing_or_wrong_password_is_told_and_not_shown(
         assert "quite" not in text
 
 
-async def test_a_right_that_is_lacking_is_told(link: Linker, tmp_path: pathlib.Path) -> None:
+async def test_a_permission_that_is_lacking_is_told(link: Linker, tmp_path: pathlib.Path) -> None:
     (tmp_path / "users.acl").write_text("user default off\nuser ringway on >word ~* +evalsha +eval +client +hello\n")
     with running_redis(aclfile=str(tmp_path / "users.acl")) as server:
         there = link(f"redis://ringway:word@127.0.0.1:{server.port}/0")
@@ -194,7 +194,7 @@ async def test_a_cluster_that_is_away_is_told(link: Linker, soon: None) -> None:
     assert text.endswith("; is it running, and there?")
 
 
-# --- questions and answers --------------------------------------------------------------------------------------------
+# --- requests and answers ---------------------------------------------------------------------------------------------
 
 
 async def test_a_script_that_the_server_does_not_know_yet_is_sent(redis_server: RedisServer, link: Linker) -> None:
@@ -255,7 +255,7 @@ async def test_a_question_whose_reply_is_cut_off_is_asked_again_once(
     assert redis_server.client().get(key) == b"3"
 
 
-async def test_connections_that_the_server_has_closed_are_made_anew(redis_server: RedisServer, link: Linker) -> None:
+async def test_connections_that_the_server_has_closed_are_rebuilt(redis_server: RedisServer, link: Linker) -> None:
     there = link(redis_server)
     await asyncio.gather(*(echo(there) for _ in range(4)))
     redis_server.client().client_kill_filter(_type="normal", skipme=True)

@@ -234,10 +234,10 @@ async def test_a_server_that_was_emptied_is_noticed(opened: Opened, store: Redis
     assert text in await broken(follower.store.wait(1, follower.epoch, 60))
     assert text in await broken(follower.read())
     assert text in await broken(store.commit(data.flows("c")))
-    anew = await opened.open()
+    later = await opened.open()
     if reloaded:
-        await anew.commit(data.flows("c"))  # version 1 again
-    await equal(follower, anew, full=2)
+        await later.commit(data.flows("c"))  # version 1 again
+    await equal(follower, later, full=2)
     assert follower.version == int(reloaded)
 
 

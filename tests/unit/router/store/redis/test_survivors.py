@@ -109,7 +109,7 @@ async def test_what_is_not_in_the_rows_yet_is_never_trimmed(opened: Opened, monk
 async def test_rows_that_somebody_else_puts_in_too_are_all_in_before_anybody_looks(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who finds that his chunk is in already is not through with the commit."""
+    """A writer that finds its chunk in already is not through with the commit."""
     store = await opened.open()
     with monkeypatch.context() as dying:
 
@@ -152,8 +152,10 @@ async def test_a_connection_that_gave_another_callers_reply_is_not_used_again(re
 
 
 @pytest.mark.parametrize("left", [0, 1])
-async def test_news_that_are_gone_are_missed(calls: RedisCallbackStore, redis_server: RedisServer, left: int) -> None:
-    """By a reader who has heard of none yet, too: there is no id that he could miss."""
+async def test_changes_that_are_gone_are_missed(
+    calls: RedisCallbackStore, redis_server: RedisServer, left: int
+) -> None:
+    """By a reader that has heard of none yet, too: there is no id that it could miss."""
     cursor = (await calls.changes("", 0)).cursor
     told = [Attempt(name, "win-back", OUR, ANNA, 1_000.0, Outcome.MISSED) for name in "123"]
     await calls.record(told)

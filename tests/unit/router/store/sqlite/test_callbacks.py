@@ -166,7 +166,7 @@ async def test_a_robot_that_rings_on_fills_nothing(store: SqliteCallbackStore, m
     found = await store._connection.run(lambda database: database.execute("SELECT call_id FROM claims").fetchall())
     assert sorted(found) == [("call-0",), ("call-1",), ("call-2",)]
     await store.record([attempt("2", at=170.0)])
-    for again in (False, True):  # a right is remembered, however many have rung
+    for again in (False, True):  # an entitlement is remembered, however many have rung
         claim = await store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
         assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 
@@ -251,7 +251,7 @@ async def test_one_that_fails_takes_none_of_the_others_with_it(store: SqliteCall
     assert recorded == [Recorded(attempt(number=ALSO_OURS), Heard.NEW)]
 
 
-async def test_a_callback_that_does_not_wait_any_longer_uses_up_nothing(store: SqliteCallbackStore) -> None:
+async def test_a_callback_that_does_not_wait_any_longer_consumes_nothing(store: SqliteCallbackStore) -> None:
     await store.record([attempt(), attempt(number=ALSO_OURS)])
     with busy(store):
         ahead = asyncio.ensure_future(store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE))
@@ -307,17 +307,17 @@ async def test_a_store_that_is_closed_writes_down_what_waits_and_lets_go_of_its_
     assert execute(store.path, "SELECT id FROM attempts ORDER BY id") == [("1",), ("2",)]
 
 
-async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
+async def test_purging_goes_in_steps_and_lets_callbacks_in_between(
     store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_callbacks, "PURGE_ROWS_AT_ONCE", 10)
     old = [attempt(str(place), subscriber=f"+447700900{place:03}") for place in range(35)]
     await store.record([*old, attempt("new", at=900.0)])
     said = await said_to(store)
-    forgetting = asyncio.ensure_future(store.purge(Cutoffs({"win-back": 500.0}, 0.0)))
+    purging = asyncio.ensure_future(store.purge(Cutoffs({"win-back": 500.0}, 0.0)))
     await asyncio.sleep(0)
     claim = await store.claim(OUR, ANNA, "call", 950.0, SINCE)
-    assert (claim.status, await forgetting) == (ClaimStatus.GRANTED, 35)
+    assert (claim.status, await purging) == (ClaimStatus.GRANTED, 35)
     done = [line for line in said if line.startswith(("COMMIT", "INSERT INTO claims"))]
     assert done.index("COMMIT") <= 1
     assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest
