@@ -20,7 +20,7 @@ import uvloop
 from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
 from router.ami.monitor import AmiMonitor, Asterisk
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.config.limits import (
     AGI_MAX_CONNECTIONS,
     CALLBACK_CLAIM_SECONDS,
@@ -81,10 +81,10 @@ class _Router:
         stores = router_stores_of(settings.store, log)
         self._store = stores.rows
         self._sync = TableSync(self._store, log, metrics)
-        self._calls, self._shown = stores.calls, stores.shown
+        self._attempts, self._shown = stores.callbacks, stores.shown
         numbering = settings.numbering
-        self._callbacks = Callbacks(
-            self._calls,
+        self._callbacks = CallbackService(
+            self._attempts,
             lambda: self._sync.table,
             settings.callbacks.store_down,
             (numbering.region, numbering.bare),
@@ -92,6 +92,7 @@ class _Router:
             metrics,
             mask_callers=settings.log.mask_callers,
             shared=stores.shared,
+            counters=stores.counters,
             claim_seconds=min(CALLBACK_CLAIM_SECONDS, settings.agi.deadline_ms / 1000 / 4),
         )
         system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None
@@ -122,8 +123,8 @@ class _Router:
             await self._store.open()
             stack.push_async_callback(self._store.close)
             await self._sync.load()
-            await self._calls.open()
-            stack.push_async_callback(self._calls.close)
+            await self._attempts.open()
+            stack.push_async_callback(self._attempts.close)
             await self._callbacks.load()
             gc.collect()
             gc.freeze()  # what stands now stays: later collections need not look at it

@@ -1,6 +1,6 @@
 """Attempts of outbound campaigns: one call to a subscriber, showing one of our numbers, and what became of it.
 
-Two witnesses tell of them, the manager interface and the dialplan's hangup handler. What they saw is judged here, by
+Two sources tell of them, the manager interface and the dialplan's hangup handler. What they saw is judged here, by
 the same rule for both, and their words for the numbers are read here.
 """
 
@@ -47,7 +47,7 @@ def outcome_of(*, answered: bool, rang: bool, cause: int, early_media: bool = Fa
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One outbound call of a campaign to a subscriber, showing one of our numbers, when it is over.
 
-    `id` names the call: both witnesses of an attempt give it the same. It is one attempt for each pair of numbers: a
+    `id` names the call: both sources of an attempt give it the same. It is one attempt for each pair of numbers: a
     dialler may call several subscribers out of one channel. `at` is its end, in epoch seconds UTC.
     """
 
@@ -84,7 +84,7 @@ def merged(known: Attempt | None, told: Attempt) -> tuple[Attempt, Heard]:
 
 
 class AttemptReport(msgspec.Struct, frozen=True):
-    """An attempt as a witness tells of it: numbers as they were written."""
+    """An attempt as a source tells of it: numbers as they were written."""
 
     id: str
     campaign: str

@@ -1,4 +1,4 @@
-"""Which of our numbers an outbound call shows (Z3, Z4).
+"""Which of our numbers an outbound call shows.
 
 A campaign of an identified company shows the numbers that it reserved, in turn; any other one those of the pool, which
 all campaigns share, in turn too. A disabled number is never shown: nobody could ring it back.
@@ -38,10 +38,13 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
-    """The numbers that a call may show, in order. `whose` turn goes through them: a campaign's, or the pool's ("")."""
+    """The numbers that a call may show, in order.
+
+    `sequence_key` names the list whose turns go through them: a campaign's id, or "" for the pool.
+    """
 
     numbers: Sequence[str]
-    whose: str
+    sequence_key: str
     kind: NumberKind
     why: Why
 
@@ -80,12 +83,12 @@ class Rotation:
     def show(self, chosen: Choice, table: RoutingTable) -> Shown:
         """The number for the next call: the one behind the last shown, in order; the first one after the end."""
         if len(self._last) > len(table.campaigns) + 1:
-            for gone in [whose for whose in self._last if whose and whose not in table.campaigns]:
+            for gone in [key for key in self._last if key and key not in table.campaigns]:
                 del self._last[gone]
-        last = self._last.get(chosen.whose)
+        last = self._last.get(chosen.sequence_key)
         at = bisect.bisect_right(chosen.numbers, last) if last is not None else 0
         shown = chosen.turn(at)
-        self._last[chosen.whose] = shown.number or ""
+        self._last[chosen.sequence_key] = shown.number or ""
         return shown
 
 

@@ -32,7 +32,7 @@ def read_report(arguments: Sequence[str]) -> AttemptReport | None:
     name, campaign, subscriber, number, status, cause, heard, ended_ms, sip = arguments
     if not name or len(name) > ATTEMPT_ID_MAX_CHARS or not (ended_ms.isascii() and ended_ms.isdigit()):
         return None
-    # Who gives up himself also gives the cause, which then tells nothing of the subscriber.
+    # Whoever gives up also gives the cause, which then tells nothing of the subscriber.
     cancelled = status == _CANCELLED
     answer = _number(sip)
     outcome = outcome_of(

@@ -75,7 +75,7 @@ class Callbacks(Protocol):
 
     shared: bool  # whether routers take turns with each other in showing numbers
 
-    async def turn(self, whose: str) -> int | None:
+    async def turn(self, sequence_key: str) -> int | None:
         """One more than the last time, whichever router asked; None where that cannot be said. Never raises."""
         ...
 
@@ -160,7 +160,7 @@ class Handler:
 
     async def _next_of_all(self, request: AgiRequest, chosen: Choice) -> Answer:
         """The turn that all routers share; without it, this router's own."""
-        place = await self._callbacks.turn(chosen.whose)
+        place = await self._callbacks.turn(chosen.sequence_key)
         shown = chosen.turn(place) if place is not None else self._rotation.show(chosen, self._table())
         return self._shown(request, shown)
 

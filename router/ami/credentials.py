@@ -5,7 +5,7 @@ import ssl
 import msgspec
 
 from router.config.limits import AMI_FILES_SECONDS, AMI_SECRET_MAX_BYTES
-from router.util.secrets import Reading, secret_text, why
+from router.util.secrets import SharedRead, secret_text, why
 
 
 class CredentialsError(Exception):
@@ -26,7 +26,7 @@ class CredentialFiles:
         self._secret_file = secret_file
         self._tls = tls
         self._tls_ca_file = tls_ca_file
-        self._reading = Reading(self._read)
+        self._reading = SharedRead(self._read)
 
     async def read(self) -> Credentials:
         """Read them, in a thread: a mount that hangs holds up nothing else. Raises CredentialsError."""

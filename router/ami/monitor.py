@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 
@@ -25,6 +24,7 @@ from router.config.limits import (
     RECORD_RETRY_SECONDS,
 )
 from router.observe.metrics import Metrics
+from router.util.backoff import Backoff
 from router.util.rate_limited_log import RateLimitedLog
 
 
@@ -73,7 +73,6 @@ class AmiMonitor:
         self._handed = asyncio.Event()  # all that was told is written down
         self._handed.set()
         self._watching: asyncio.Task[None] | None = None
-        self._draw = random.SystemRandom()
         self._said = ""  # why there is no session, as far as the log has it
 
     async def run(self) -> None:
@@ -95,7 +94,8 @@ class AmiMonitor:
         return len(self._told)
 
     async def _sessions(self) -> None:
-        wait = AMI_RETRY_MIN_SECONDS
+        # Spread, so that routers that lost one Asterisk together do not come back together.
+        backoff = Backoff(AMI_RETRY_MIN_SECONDS, AMI_RETRY_MAX_SECONDS, spread=True)
         while True:
             began = time.monotonic()
             try:
@@ -104,13 +104,11 @@ class AmiMonitor:
                 why = f"a defect of the router: {error!r}"
             self._connected.set(0)
             if time.monotonic() - began > AMI_STEADY_SECONDS:
-                wait = AMI_RETRY_MIN_SECONDS
+                backoff.reset()
             if why != self._said:  # the same refusal every few seconds is said once
                 self._log.warning("ami_down", why=why)
                 self._said = why
-            # Spread, so that routers that lost one Asterisk together do not come back together.
-            await asyncio.sleep(wait * self._draw.uniform(0.5, 1.0))
-            wait = min(wait * 2, AMI_RETRY_MAX_SECONDS)
+            await asyncio.sleep(backoff.next_seconds())
 
     async def _session(self) -> str:
         """One session from its beginning to its end; why it ended."""

@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.campaigns.retention import Cutoffs, is_past
 from router.config.limits import CALLBACK_PAIRS_MAX
 
 _Pair: TypeAlias = tuple[str, str]  # number and subscriber, E.164
 
 
-class Missed:
-    """The newest attempt of each campaign to each pair that has a missed one. `full`: there are more than fit."""
+class AttemptIndex:
+    """The newest attempt of each campaign to each pair that has a missed one.
+
+    `overflowing`: there are more pairs than fit.
+    """
 
     def __init__(self) -> None:
         self._attempts: dict[_Pair, dict[str, Attempt]] = {}
-        self.full = False
+        self.overflowing = False
 
     def __len__(self) -> int:
         """How many pairs."""
@@ -31,36 +35,31 @@ class Missed:
         """All of them, as they are now."""
         return list(self._attempts)
 
-    def remember(self, attempts: Iterable[Attempt], *, mattering: bool = False) -> None:
-        """Take attempts in. Answered ones count where the pair was missed before, or where they are `mattering`."""
+    def remember(self, attempts: Iterable[Attempt], *, relevant: bool = False) -> None:
+        """Take attempts in. Answered ones count where the pair was missed before, or where all are `relevant`."""
         for attempt in attempts:
             if attempt.outcome is Outcome.FAILED:
                 continue
             pair = (attempt.number, attempt.subscriber)
             missed = self._attempts.get(pair)
             if missed is None:
-                if attempt.outcome is not Outcome.MISSED and not mattering:
+                if attempt.outcome is not Outcome.MISSED and not relevant:
                     continue
                 if len(self._attempts) >= CALLBACK_PAIRS_MAX:
-                    self.full = True
+                    self.overflowing = True
                     continue
                 missed = self._attempts[pair] = {}
             known = missed.get(attempt.campaign)
             if known is None or known.at <= attempt.at:
                 missed[attempt.campaign] = attempt
 
-    def forget(self, pair: _Pair, until: Mapping[str, float], otherwise: float) -> None:
-        """Let go of the pair's attempts of each campaign before a moment, of any other one before `otherwise`.
-
-        An answer stays as long as there is a campaign whose older attempt it may end.
-        """
-        missed = self._attempts.get(pair, {})
-        longest = min(until.values(), default=otherwise)
-        for campaign, attempt in list(missed.items()):
-            moment = longest if attempt.outcome is Outcome.ANSWERED else until.get(campaign, otherwise)
-            if attempt.at < moment:
-                del missed[campaign]
-        if not missed:
+    def purge(self, pair: _Pair, cutoffs: Cutoffs) -> None:
+        """Let go of the pair's attempts that are past."""
+        attempts = self._attempts.get(pair, {})
+        for campaign, attempt in list(attempts.items()):
+            if is_past(attempt, cutoffs):
+                del attempts[campaign]
+        if not attempts:
             self._attempts.pop(pair, None)
 
     def release(self) -> None:

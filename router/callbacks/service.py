@@ -1,54 +1,39 @@
 """Attempts and callback claims in a running router: what memory knows, what the store is asked, what is declared.
 
 Memory knows which pairs of number and subscriber have a missed attempt, so that all other calls cost nothing extra. The
-store has the last word, since only it can give a right away once.
+store has the last word, since only it can grant an entitlement once.
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
 import structlog
 
-from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, earliest
-from dialplan.campaigns.reports import read_attempt
+from dialplan.campaigns.attempts import AttemptReport
+from dialplan.campaigns.callbacks import Claim, ClaimStatus, History, claim_of, earliest
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.steps.step import Numbered
 from dialplan.routing.table import RoutingTable
-from router.callbacks.index import Missed
-from router.config.limits import (
-    ATTEMPT_KEEP_SECONDS,
-    CALLBACK_CLAIM_SECONDS,
-    CALLBACK_CLAIMS_MAX,
-    CALLBACK_DECLARED_MAX,
-    CALLBACK_PAIRS_MAX,
-    DIALLED_LOG_MAX_CHARS,
-    FORGET_MARGIN_SECONDS,
-    FORGET_PAIRS_AT_ONCE,
-    FORGET_SECONDS,
-    RECORD_BATCH_MAX,
-    RECORD_QUEUE_MAX,
-    STORE_RETRY_MAX_SECONDS,
-    STORE_RETRY_MIN_SECONDS,
-)
-from router.observe.log import mask
+from router.callbacks.follower import Follower
+from router.callbacks.purge import Purge
+from router.callbacks.recorder import Recorder
+from router.callbacks.round_robin import RoundRobin
+from router.config.limits import CALLBACK_CLAIM_SECONDS, CALLBACK_CLAIMS_MAX, CALLBACK_DECLARED_MAX
 from router.observe.metrics import CALLBACK_OUTCOMES, Metrics
-from router.store.api import CallbackStore, Recorded, StoreError
+from router.store.api import CallbackStore, CounterStore, StoreError
 
-_LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 StoreDown: TypeAlias = Literal["own-flow", "campaign"]
 
 
-class Callbacks:
+class CallbackService:
     """The attempts and claims of one router.
 
     `table` gives the current routing table; `reading` is how numbers are read where nothing else says it: the region,
-    and bare digits. `claim_seconds`: how long a callback waits for its right. `shared`: other routers use the store.
+    and bare digits. `claim_seconds`: how long a callback waits for its entitlement. `shared`: other routers use the
+    store. `counters`: those that they share with this one.
     """
 
     def __init__(
@@ -63,56 +48,61 @@ class Callbacks:
         mask_callers: bool = False,
         claim_seconds: float = CALLBACK_CLAIM_SECONDS,
         shared: bool = False,
+        counters: CounterStore | None = None,
     ) -> None:
-        self._region, self._bare = reading
-        self._masked = mask_callers
+        self.shared = shared
         self._store = store
         self._table = table
         self._store_down = store_down
+        self._claim_seconds = claim_seconds
         self._log = log
         self._metrics = metrics
-        self.shared = shared
-        self._claim_seconds = claim_seconds
-        self._missed = Missed()
-        self._fresh = Missed()  # what is written down while all of it is read anew
-        self._mark = ""
-        self._read_whole = False
-        self._up = True
-        self._shown_up = metrics.store_up.labels("callbacks")
-        metrics.attempts_waiting.set_function(lambda: store.waiting)
-        self._answered: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
+        metrics.attempts_pending.set_function(lambda: store.pending_count)
+        self._follower = Follower(store, store_down, log, metrics)
+        self._recorder = Recorder(
+            store, table, reading, self._follower.remember, log, metrics, mask_callers=mask_callers
+        )
+        self._purge = Purge(store, self._follower, table, log)
+        self._round_robin = RoundRobin(counters, lambda: self._follower.up, claim_seconds, log)
+        self._declared: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
-        self._waiting: list[tuple[Attempt, asyncio.Future[bool]]] = []
-        self._work = asyncio.Event()
 
     async def load(self) -> None:
-        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment.
+        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment."""
+        await self._follower.load(without_store=self.shared)
 
-        Without it memory knows the attempts that wait for it here.
-        """
-        try:
-            await self._catch_up(0)
-        except StoreError as error:
-            if not self.shared:
-                raise
-            self._set_up(up=False)
-            self._log.error("callbacks_down", error=str(error), declared=self._store_down)
-            with contextlib.suppress(StoreError):  # whoever hands them over later tells of it
-                self._missed.remember(await self._store.kept())
-        else:
-            self._set_up(up=True)
+    async def run(self) -> None:
+        """Write down what is seen, hear what other routers write, and purge what is past, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in (self._recorder, self._follower, self._purge):
+                tasks.create_task(each.run())
+
+    async def see(self, report: AttemptReport) -> bool:
+        """Write down what a source saw, if it is an attempt; see `Recorder.see`."""
+        return await self._recorder.see(report)
+
+    async def purge(self, now: float) -> None:
+        """Delete what is past at `now` (epoch seconds), in the store and in memory. Raises StoreError."""
+        await self._purge.purge(now)
+
+    async def turn(self, sequence_key: str) -> int | None:
+        """The next place in a list of numbers that all routers show in turn; None where that cannot be said in time."""
+        return await self._round_robin.next_place(sequence_key)
+
+    # --- claims -------------------------------------------------------------------------------------------------------
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
-        return bool(self._missed.of(number, subscriber)) or self._missed.full
+        index = self._follower.index
+        return bool(index.of(number, subscriber)) or index.overflowing
 
     def since(self, number: str, subscriber: str, entry: Numbered, began: float) -> Mapping[str, float]:
-        """The campaigns whose attempts may give a right to a callback that began then.
+        """The campaigns whose attempts may give an entitlement to a callback that began then.
 
         See `dialplan.campaigns.callbacks.earliest`.
         """
-        table = self._table()
-        campaigns = table.campaigns if self._missed.full else self._missed.of(number, subscriber)
+        table, index = self._table(), self._follower.index
+        campaigns = table.campaigns if index.overflowing else index.of(number, subscriber)
         return earliest(campaigns, table.campaigns, entry.company, began)
 
     async def claim(
@@ -120,37 +110,39 @@ class Callbacks:
     ) -> Claim:
         """What the call gets. Where the store cannot say in time, what [callbacks] store_down declares."""
         call = (number, subscriber, call_id)
-        if call in self._answered:
-            return msgspec.structs.replace(self._answered[call], again=True)
+        if call in self._declared:
+            return msgspec.structs.replace(self._declared[call], again=True)
         why = ""
-        if not self._up:
+        if not self._follower.up:
             why = "the store is away"
         elif self._claiming >= CALLBACK_CLAIMS_MAX:
             why = "too many callbacks wait for the store already"
         if why:
-            return self._declared(call, began, since, why)
+            return self._declare(call, began, since, why)
         self._claiming += 1
         try:
             async with asyncio.timeout(self._claim_seconds):
                 return await self._store.claim(number, subscriber, call_id, began, since)
         except TimeoutError:
-            return self._declared(call, began, since, f"no answer within {self._claim_seconds:g} s")
+            return self._declare(call, began, since, f"no answer within {self._claim_seconds:g} s")
         except StoreError as error:
-            return self._declared(call, began, since, str(error))
+            return self._declare(call, began, since, str(error))
         finally:
             self._claiming -= 1
 
-    def _declared(self, call: tuple[str, str, str], began: float, since: Mapping[str, float], why: str) -> Claim:
+    def _declare(self, call: tuple[str, str, str], began: float, since: Mapping[str, float], why: str) -> Claim:
+        """The installation's own answer, without the store."""
         number, subscriber, _ = call
         self._log.error("claim_failed", error=why, number=number, declared=self._store_down)
         self._metrics.callbacks.labels("store-down").inc()
         claim = Claim(ClaimStatus.NONE)
         if self._store_down == "campaign":
-            claim = claim_of(History(tuple(self._missed.of(number, subscriber).values())), since, began=began)
+            known = self._follower.index.of(number, subscriber)
+            claim = claim_of(History(tuple(known.values())), since, began=began)
         claim = msgspec.structs.replace(claim, declared=True)
-        while len(self._answered) >= CALLBACK_DECLARED_MAX:
-            del self._answered[next(iter(self._answered))]
-        self._answered[call] = claim
+        while len(self._declared) >= CALLBACK_DECLARED_MAX:
+            del self._declared[next(iter(self._declared))]
+        self._declared[call] = claim
         return claim
 
     def count(self, claim: Claim, decision: Decision) -> None:
@@ -160,158 +152,3 @@ class Callbacks:
         became = decision.reason.removeprefix("callback-")
         # Otherwise its campaign was taken away while it waited, and the number's own destination stands.
         self._metrics.callbacks.labels(became if became in CALLBACK_OUTCOMES else "no-destination").inc()
-
-    async def turn(self, whose: str) -> int | None:
-        """Whose turn it is among numbers that all routers show; None where the store cannot say in time."""
-        if not self._up:
-            return None
-        try:
-            async with asyncio.timeout(self._claim_seconds):
-                return await self._store.turn(whose)
-        except (TimeoutError, StoreError) as error:
-            self._log.warning("turn_failed", error=str(error) or "no answer in time")
-            return None
-
-    async def see(self, report: AttemptReport) -> bool:
-        """Write down what a witness saw, if it is an attempt; returns when it is durable.
-
-        False: it could not be written, and has to be told again.
-        """
-        attempt = read_attempt(report, self._table(), self._region, self._bare)
-        if isinstance(attempt, str):
-            campaign = report.campaign[:DIALLED_LOG_MAX_CHARS]
-            self._log.warning("attempt_ignored", why=attempt, attempt=report.id, campaign=campaign)
-            self._metrics.attempts_dropped.labels("ignored").inc()
-            return True
-        latest = time.time() + CLOCKS_APART_SECONDS
-        if attempt.at > latest:  # it would be the newest one for as long
-            self._log.warning(
-                "attempt_ahead", attempt=attempt.id, seconds=round(attempt.at - latest), hint="set the clocks"
-            )
-            attempt = msgspec.structs.replace(attempt, at=latest)
-        if len(self._waiting) >= RECORD_QUEUE_MAX:
-            self._log.error("attempts_not_recorded", error="too many wait to be written down", attempts=1)
-            self._metrics.attempts_dropped.labels("not-recorded").inc()
-            return False
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((attempt, written))
-        self._work.set()
-        return await written
-
-    async def run(self) -> None:
-        """Write down what is recorded, together what came together; hear what others write; forget what is too old."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._write_for_ever())
-            tasks.create_task(self._follow_for_ever())
-            tasks.create_task(self._forget_for_ever())
-
-    async def _follow_for_ever(self) -> None:
-        retry = STORE_RETRY_MIN_SECONDS
-        while True:
-            try:
-                await self._catch_up(_LOOK_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever it is, calls go on
-                if self._up:
-                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
-                    say("callbacks_down", error=str(error), declared=self._store_down)
-                self._set_up(up=False)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
-                continue
-            if not self._up:
-                self._log.info("callbacks_up")
-            self._set_up(up=True)
-            retry = STORE_RETRY_MIN_SECONDS
-
-    def _set_up(self, *, up: bool) -> None:
-        self._up = up
-        self._shown_up.set(up)
-
-    async def _catch_up(self, seconds: float) -> None:
-        fresh = self._fresh = Missed()
-        asked_for_all = self._read_whole
-        news = await self._store.news("" if self._read_whole else self._mark, seconds)
-        if not news.whole:
-            self._missed.remember(news.attempts)
-        else:
-            self._read_whole = False
-            for place in range(0, len(news.attempts), FORGET_PAIRS_AT_ONCE):
-                fresh.remember(news.attempts[place : place + FORGET_PAIRS_AT_ONCE], mattering=True)
-                await asyncio.sleep(0)  # calls go first
-            replaced, self._missed = self._missed, fresh
-            self._metrics.attempts_read_whole.inc()
-            if self._mark and not asked_for_all:
-                # Its last writes were lost, in a failover or with a backup; or this router was too far behind.
-                self._log.warning("attempts_read_whole", before=len(replaced), pairs=len(fresh))
-            await asyncio.to_thread(replaced.release)
-        self._mark = news.mark
-
-    async def _write_for_ever(self) -> None:
-        while True:
-            await self._work.wait()
-            batch, self._waiting = self._waiting[:RECORD_BATCH_MAX], self._waiting[RECORD_BATCH_MAX:]
-            if not self._waiting:
-                self._work.clear()
-            await self._write(batch)
-
-    async def _write(self, batch: Sequence[tuple[Attempt, asyncio.Future[bool]]]) -> None:
-        try:
-            recorded = await self._store.record([attempt for attempt, _ in batch])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next batch is tried
-            say = self._log.error if isinstance(error, StoreError) else self._log.exception
-            say("attempts_not_recorded", error=str(error), attempts=len(batch))
-            self._metrics.attempts_dropped.labels("not-recorded").inc(len(batch))
-            _tell(batch, taken=False)
-            return
-        for memory in (self._missed, self._fresh):
-            memory.remember(each.attempt for each in recorded)
-        for each in recorded:
-            self._say(each)
-        _tell(batch, taken=True)
-
-    def _say(self, recorded: Recorded) -> None:
-        attempt, heard = recorded
-        if heard is Heard.KNOWN:
-            return
-        if heard is Heard.NEW:
-            self._metrics.attempts.labels(attempt.outcome).inc()
-        self._log.info(
-            "attempt",
-            attempt=attempt.id,
-            campaign=attempt.campaign,
-            number=attempt.number,
-            subscriber=mask(attempt.subscriber) if self._masked else attempt.subscriber,
-            outcome=attempt.outcome,
-        )
-
-    async def _forget_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(FORGET_SECONDS)
-            try:
-                await self.forget(time.time())
-            except Exception as error:  # noqa: BLE001 - as above
-                say = self._log.error if isinstance(error, StoreError) else self._log.exception
-                say("attempts_not_forgotten", error=str(error))
-
-    async def forget(self, now: float) -> None:
-        """Delete what is past its campaign's window, in the store and in memory. Raises StoreError."""
-        campaigns = self._table().campaigns
-        # A call may ask again for as long as it lasts, and gets the same answer.
-        over = now - FORGET_MARGIN_SECONDS
-        until = {name: over - campaign.callback_window_hours * 3600.0 for name, campaign in campaigns.items()}
-        oldest = now - ATTEMPT_KEEP_SECONDS
-        gone = await self._store.forget(until, oldest)
-        for place, pair in enumerate(self._missed.pairs()):
-            self._missed.forget(pair, until, oldest)
-            if place % FORGET_PAIRS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # calls go first
-        if self._missed.full and len(self._missed) < CALLBACK_PAIRS_MAX:
-            self._read_whole = True  # what did not fit comes with all the rest
-        if gone:
-            self._log.info("attempts_forgotten", attempts=gone, pairs=len(self._missed))
-
-
-def _tell(batch: Sequence[tuple[Attempt, asyncio.Future[bool]]], *, taken: bool) -> None:
-    for _, written in batch:
-        if not written.done():  # whoever waited may have gone
-            written.set_result(taken)

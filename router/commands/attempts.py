@@ -22,7 +22,7 @@ def attempts(arguments: argparse.Namespace) -> int:
         wanted = use_case.wanted(arguments.number, arguments.subscriber, arguments.limit, reading.region, reading.bare)
     except use_case.BadNumberError as error:
         raise BadNumber(f"--{error.field} {quote(error.value)}: {error}") from None
-    found = with_store(stores_of(settings.store).calls, lambda store: use_case.attempts(store, wanted))
+    found = with_store(stores_of(settings.store).callbacks, lambda store: use_case.attempts(store, wanted))
     if arguments.json:
         print_json(found)
         return 0

@@ -32,7 +32,7 @@ def route(arguments: argparse.Namespace) -> int:
     async def past(number: str, subscriber: str, until: float) -> Past:
         """What was known of the two numbers then; nothing where no router has run here yet."""
         try:
-            return await opened(stores.calls, partial(past_of, number=number, subscriber=subscriber, until=until))
+            return await opened(stores.callbacks, partial(past_of, number=number, subscriber=subscriber, until=until))
         except NoStoreError:
             return Past()
 

@@ -47,7 +47,7 @@ DISK_ANSWER_SECONDS = 5.0  # for one step in a file here; the longest, the commi
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here
 OUTBOX_AT_ONCE = 500  # attempts handed over in one go
-OUTBOX_MAX = 200_000  # attempts kept here, some 110 MB: hours of a busy dialler. Beyond, their witnesses keep them
+OUTBOX_MAX = 200_000  # attempts kept here, some 110 MB: hours of a busy dialler. Beyond, their sources keep them
 
 # --- Redis --------------------------------------------------------------------------------------------------------
 REDIS_CONNECT_SECONDS = 1.0  # on a network of one's own a connection takes a millisecond
@@ -62,28 +62,29 @@ REDIS_STAGED_SECONDS = 600.0  # what a writer that died had sent ahead is let go
 REDIS_LOG_ROWS_MAX = 100_000  # changed rows kept for readers; who is further behind compares in full
 REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them
-REDIS_NEWS_MAX = 100_000  # attempts and rights kept for routers to follow; who is further behind reads all
+REDIS_ATTEMPT_CHANGES_MAX = 100_000  # attempts and claims kept for routers to follow; who is further behind reads all
 REDIS_TRIES = 50  # of a change, each failure of which is the success of another one of the same pair
 
 # --- attempts and callbacks ---------------------------------------------------------------------------------------
-CALLBACK_CLAIM_SECONDS = 0.25  # how long a callback waits for its right: a quarter of a call's own deadline
+CALLBACK_CLAIM_SECONDS = 0.25  # how long a callback waits for its entitlement: a quarter of a call's own deadline
 CALLBACK_CLAIMS_MAX = 500  # waiting for the store at a time; when it has stalled, nobody waits any longer
 CALLBACK_BUSY_SECONDS = 0.2  # the file's only writer is the router; somebody with a shell may hold it all the same
 CALLBACK_PAIRS_MAX = 1_000_000  # of number and subscriber held in memory, about 700 bytes each; beyond, ask the store
 CALLBACK_DECLARED_MAX = 10_000  # answers given without the store that are remembered for calls that ask again
 CALLBACK_CHANGES_MAX = 500  # claims and other changes written in one transaction
 CALLBACK_LOOK_SECONDS = 0.2  # how often a file is looked at for what another router has written down
-CALLBACK_NEWS_MAX = 2_000  # attempts that one such look takes up
-CALLBACK_PAIR_CLAIMS_MAX = 1_000  # of one pair's calls; beyond, what a robot that rings on was told is worked out anew
+ATTEMPT_CHANGES_MAX = 2_000  # attempts that one such look takes up
+CALLBACK_PAIR_CLAIMS_MAX = 1_000  # of one pair's calls; beyond, what a robot that rings on was told is worked out again
 HISTORY_ATTEMPTS_MAX = 500  # of one pair that a claim looks at, newest first
 RECORD_BATCH_MAX = 500  # attempts written down in one transaction
 RECORD_QUEUE_MAX = 20_000  # attempts waiting to be written; beyond, a reporter is told that it was not taken
 RECORD_RETRY_SECONDS = 1.0  # between two tries to write down what the manager interface told of
-FORGET_SECONDS = 3600.0  # how often attempts past their campaign's window are deleted
-FORGET_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: no call lasts longer
-FORGET_ROWS_AT_ONCE = 1_000  # deleted in one transaction: claims wait for some 5 ms
-FORGET_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
+PURGE_SECONDS = 3600.0  # how often attempts past their campaign's window are deleted
+PURGE_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: no call lasts longer
+PURGE_ROWS_AT_ONCE = 1_000  # deleted in one transaction: claims wait for some 5 ms
+PURGE_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
 ATTEMPT_KEEP_SECONDS = 366 * 86_400.0  # no attempt is kept longer, whatever became of its campaign
+COUNTER_KEEP_SECONDS = 2 * ATTEMPT_KEEP_SECONDS  # a counter that nobody asks any more goes after that
 
 # --- the manager interface ----------------------------------------------------------------------------------------
 AMI_CONNECT_SECONDS = 5.0  # until the banner has come

@@ -36,7 +36,7 @@ class Agi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline_ms: int = 1000
 
 
-class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[store]: where the data set lives."""
 
     url: str = "sqlite:///var/lib/ringway/ringway.db"
@@ -67,7 +67,7 @@ class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     destination: Destination = Destination("ringway-default")
 
 
-class Callbacks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[callbacks]: what a callback gets while the store cannot say."""
 
     store_down: Literal["own-flow", "campaign"] = "own-flow"
@@ -104,10 +104,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
     agi: Agi = Agi()
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     numbering: Numbering = Numbering()
     defaults: Defaults = Defaults()
-    callbacks: Callbacks = Callbacks()
+    callbacks: CallbackSettings = CallbackSettings()
     metrics: Endpoint = Endpoint(port=9173)
     admin: Endpoint = Endpoint(port=8173)
     log: Log = Log()
@@ -221,7 +221,7 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     yield from _store_faults(settings.store)
 
 
-def _store_faults(store: Store) -> Iterator[tuple[list[str], str]]:
+def _store_faults(store: StoreSettings) -> Iterator[tuple[list[str], str]]:
     scheme = store.url.partition(":")[0]
     if scheme not in _SCHEMES:
         known = "sqlite:///path, redis://HOST:6379/0, rediss://… or redis+sentinel://…"

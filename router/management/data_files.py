@@ -24,6 +24,7 @@ from router.config.limits import DATA_FILE_MAX_BYTES
 
 STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
+_LONG_ROW = {"": "x" * 200}
 _ROWS_AT_ONCE = 1_000  # of a dump: some 30 ms of work
 _HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
 
@@ -227,10 +228,15 @@ def write(rows: Iterator[tuple[RowKind, Row]], *, as_json: bool) -> Iterator[str
 
 
 def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
-    """Some rows at a time: all of a large set at once would take its memory a second time."""
+    """Some rows at a time: all of a large set at once would take its memory a second time.
+
+    The library writes a list of short tables inline, which only the head of a file may have. So a first row that is too
+    long for that goes along, and is cut off again.
+    """
     for kind, of_kind in itertools.groupby(rows, key=lambda each: each[0]):
+        cut_off = tomli_w.dumps({str(kind): [_LONG_ROW]})
         while some := [_plain(row) for _, row in itertools.islice(of_kind, _ROWS_AT_ONCE)]:
-            yield tomli_w.dumps({str(kind): some}) + "\n"
+            yield tomli_w.dumps({str(kind): [_LONG_ROW, *some]}).removeprefix(cut_off).lstrip("\n") + "\n"
 
 
 def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Every metric of the router, once. The names are public (contract: "Metrics").
+"""Every metric of the router, once. The names are public: dashboards and alerts stand on them.
 
 Labels take values from closed sets only: nothing that a caller or an admin chooses becomes a label.
 """
@@ -30,7 +30,7 @@ class Metrics:
     """The metrics of one router, in a registry of their own, so that tests may have several."""
 
     def __init__(self) -> None:
-        # A `…_created` beside every counter is no part of the contract, and half of the page.
+        # A `…_created` beside every counter is nothing that anybody asked for, and half of the page.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -65,9 +65,9 @@ class Metrics:
             "Since the table was known to be in step with the store",
             registry=self.registry,
         )
-        self.table_read_whole = Counter(
-            "ringway_table_read_whole",
-            "Times that the whole table was read and compared, at the start or since its changes had a gap",
+        self.table_full_reads = Counter(
+            "ringway_table_full_reads",
+            "Times that the full table was read and compared, at the start or since its changes had a gap",
             registry=self.registry,
         )
         self.store_up = Gauge(
@@ -81,17 +81,17 @@ class Metrics:
         )
         self.attempts_dropped = Counter(
             "ringway_attempts_dropped",
-            "Words about attempts that were not taken; a witness tells again of what was not recorded",
+            "Words about attempts that were not taken; a source tells again of what was not recorded",
             ("cause",),
             registry=self.registry,
         )
-        self.attempts_waiting = Gauge(
-            "ringway_attempts_waiting",
+        self.attempts_pending = Gauge(
+            "ringway_attempts_pending",
             "Attempts on this machine's disk that the shared store has not taken yet",
             registry=self.registry,
         )
-        self.attempts_read_whole = Counter(
-            "ringway_attempts_read_whole",
+        self.attempts_full_reads = Counter(
+            "ringway_attempts_full_reads",
             "Times that all attempts were read, at the start or since what the store told of them had a gap",
             registry=self.registry,
         )

@@ -7,6 +7,7 @@ import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
+from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.registry import Row, RowKind
 
@@ -22,17 +23,17 @@ class NoStoreError(StoreError):
     """There is none yet; nothing has been written into it."""
 
 
-class Reading(msgspec.Struct):
+class TableRead(msgspec.Struct):
     """Rows that changed since a version, or all of them.
 
     `version` and `epoch` are those of all the rows together, when the batches have come to their end. A row may come
     more than once; the last word on it counts.
-    `whole`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
+    `full`: the rows are the complete set (the first reading, or one after a gap); what is not among them is gone.
     """
 
     version: int
     epoch: str  # names the data set's history: another one means that versions cannot be compared
-    whole: bool
+    full: bool
     batches: AsyncIterator[list[ChangedRow]]
     # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
     seen_at: float | None = None
@@ -68,7 +69,7 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """What has changed since `version` of `epoch`, everything where that cannot be said. Raises StoreError.
 
         One reader at a time: another `read`, or a `wait`, ends a reading that was not finished.
@@ -95,21 +96,20 @@ class Recorded(NamedTuple):
     heard: Heard
 
 
-class News(NamedTuple):
-    """Attempts to remember, and the mark to ask with again.
+class AttemptChanges(NamedTuple):
+    """Attempts to remember, and the cursor to ask with again.
 
-    `whole`: they are all that may matter to a callback: those that were missed, those of the same pairs that were
-    answered, and those that gave a right before they turned out to be answered. What is not among them does not matter
-    any more. Otherwise they are those that were written down since.
+    `full`: they are all that may matter to a callback, see `dialplan.campaigns.retention.relevant`. What is not among
+    them does not matter any more. Otherwise they are those that were written down since.
     """
 
-    mark: str
-    whole: bool
+    cursor: str
+    full: bool
     attempts: list[Attempt]
 
 
 class Use(NamedTuple):
-    """The use of a right: by which call, when that began, and up to when it used up rights (both epoch seconds)."""
+    """A consumed entitlement: by which call, when that began, and up to when it consumes them (both epoch seconds)."""
 
     call_id: str
     at: float
@@ -117,7 +117,7 @@ class Use(NamedTuple):
 
 
 class CallbackStore(Protocol):
-    """The attempts of outbound campaigns, and which callbacks have used their rights up."""
+    """The attempts of outbound campaigns, and which callbacks have consumed their entitlements."""
 
     async def open(self, *, make: bool = True) -> None:
         """Connect, and make what is missing; without `make` a missing store is a StoreError. Raises StoreError."""
@@ -128,7 +128,7 @@ class CallbackStore(Protocol):
         ...
 
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
-        """Write attempts down, durably; returns for each what is known of it now, and whether that is news.
+        """Write attempts down, durably; returns for each what is known of it now, and whether that is new.
 
         An attempt counts once, by its id and its two numbers; see `dialplan.campaigns.attempts.merged`.
         Raises StoreError.
@@ -138,7 +138,7 @@ class CallbackStore(Protocol):
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
     ) -> Claim:
-        """Let the call `call_id` have the right of its pair, once and for all.
+        """Let the call `call_id` have the entitlement of its pair, once and for all.
 
         See `dialplan.campaigns.callbacks.claim_of`.
 
@@ -148,46 +148,53 @@ class CallbackStore(Protocol):
         ...
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
-        """What a claim would have looked at then (epoch seconds); uses up nothing. Raises StoreError."""
+        """What a claim would have looked at then (epoch seconds); consumes nothing. Raises StoreError."""
         ...
 
     async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
-        """The calls that used up a right of a pair and began before then, the first use first. Raises StoreError."""
+        """The calls that consumed an entitlement of a pair and began before then, the first one first.
+
+        Raises StoreError.
+        """
         ...
 
     async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
         """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
         ...
 
-    async def news(self, mark: str, seconds: float) -> News:
-        """What was written down since `mark`, by whomever; waits so long for it. Everything where that is not known.
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
+        """What was written down since `cursor`, by whomever; waits so long for it. Everything where that is not known.
 
         Raises StoreError.
         """
         ...
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
-        """Let go of attempts that ended before their campaign's moment, or before `otherwise`; and of their claims.
+    async def purge(self, cutoffs: Cutoffs) -> int:
+        """Delete the attempts that are past, see `dialplan.campaigns.retention`, and their claims; how many went.
 
-        Returns how many attempts went. Raises StoreError.
+        Raises StoreError.
         """
         ...
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """How many attempts wait on this machine for a store that is away, about."""
         ...
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """Attempts that wait on this machine for a store that is away; none where there is no such place.
 
         Raises StoreError.
         """
         ...
 
-    async def turn(self, whose: str) -> int | None:
-        """One more than the last time, for whichever router asked; None where each counts for itself.
 
-        `whose`: a list of numbers that are shown in turn. Raises StoreError.
+class CounterStore(Protocol):
+    """Counters that the routers of a store share. They are open as long as its attempts and claims are."""
+
+    async def next(self, sequence_key: str) -> int:
+        """One more than the last time, for whichever router asked; the first time 1. Raises StoreError.
+
+        `sequence_key` names the counter, such as the list of numbers that are shown in turn.
         """
         ...

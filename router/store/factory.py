@@ -6,33 +6,36 @@ from typing import NamedTuple
 import structlog
 
 from router.config import settings
-from router.store.api import CallbackStore, Store, StoreError
+from router.store.api import CallbackStore, CounterStore, Store, StoreError
 from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from router.store.redis.store import RedisStore
 from router.store.sqlite.callbacks import beside
 from router.store.sqlite.store import from_url
 
 
 class Stores(NamedTuple):
-    """The data set, and the attempts and claims.
+    """The data set, the attempts and claims, and the counters that routers share.
 
-    `shown` is the address without any secret; `shared`: routers on other machines use it too.
+    `counters` is None in the embedded store, where each router counts for itself. `shown` is the address without any
+    secret; `shared`: routers on other machines use it too.
     """
 
     rows: Store
-    calls: CallbackStore
+    callbacks: CallbackStore
+    counters: CounterStore | None
     shown: str
     shared: bool
 
 
-def stores_of(wanted: settings.Store) -> Stores:
+def stores_of(wanted: settings.StoreSettings) -> Stores:
     """The stores of `[store]`, as commands use them. Raises StoreError."""
     if wanted.url.startswith("sqlite:"):
         file = from_url(wanted.url)
-        return Stores(file, beside(file.path), wanted.url, shared=False)
+        return Stores(file, beside(file.path), None, wanted.url, shared=False)
     address = parse(wanted.url)
     for key, twice, hint in (
         ("username", address.username and wanted.username, "url names a user too; leave one of them out"),
@@ -53,14 +56,16 @@ def stores_of(wanted: settings.Store) -> Stores:
         cluster=wanted.cluster,
         prefix=wanted.prefix,
     )
-    return Stores(RedisStore(address, options), RedisCallbackStore(address, options), address.shown, shared=True)
+    callbacks = RedisCallbackStore(address, options)
+    counters = RedisCounterStore(callbacks.link)
+    return Stores(RedisStore(address, options), callbacks, counters, address.shown, shared=True)
 
 
-def router_stores_of(wanted: settings.Store, log: structlog.typing.FilteringBoundLogger) -> Stores:
+def router_stores_of(wanted: settings.StoreSettings, log: structlog.typing.FilteringBoundLogger) -> Stores:
     """The same as a running router uses them: one that is elsewhere has a part of it here, for when it is away."""
     stores = stores_of(wanted)
     if not stores.shared or not wanted.snapshot:
         return stores
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
-    return Stores(rows, OutboxCallbackStore(stores.calls, beside(path), log), stores.shown, shared=True)
+    return stores._replace(rows=rows, callbacks=OutboxCallbackStore(stores.callbacks, beside(path), log))

@@ -10,8 +10,9 @@ from dialplan.routing.table import Patch, RoutingTable
 from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
 from router.store.api import Store, StoreError
+from router.util.backoff import Backoff
 
-_LOOK_SECONDS = 1.0  # how long one wait for news may last: the age of a table in step stays below this
+_LOOK_SECONDS = 1.0  # how long one wait for a change may last: the age of a table in step stays below this
 
 
 class TableSync:
@@ -41,7 +42,7 @@ class TableSync:
 
     async def run(self) -> None:
         """Follow the store for ever. Where it fails, the last good table goes on serving, and says how old it is."""
-        retry, said = STORE_RETRY_MIN_SECONDS, ""
+        backoff, said = Backoff(STORE_RETRY_MIN_SECONDS, STORE_RETRY_MAX_SECONDS), ""
         up = self._metrics.store_up.labels(self._store.name)
         while True:
             try:
@@ -54,24 +55,24 @@ class TableSync:
                     say = self._log.error if isinstance(error, StoreError) else self._log.exception
                     say("store_down", error=str(error), table_version=self.table.version)
                 up.set(0)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, STORE_RETRY_MAX_SECONDS)
+                await asyncio.sleep(backoff.next_seconds())
                 continue
-            if retry != STORE_RETRY_MIN_SECONDS:
+            if backoff.failing:
                 self._log.info("store_up", table_version=self.table.version)
-            retry, said = STORE_RETRY_MIN_SECONDS, ""
+            backoff.reset()
+            said = ""
             up.set(1)
 
     async def _read(self) -> None:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
-            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
-        patch = Patch(reading.version, full=reading.whole)
+            raise StoreError("the store was rebuilt, and nothing has been loaded into it; load the data again")
+        patch = Patch(reading.version, full=reading.full)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await asyncio.to_thread(patch.add, rows)
         patch.version = reading.version
-        if reading.whole or len(patch) > PATCH_IN_PLACE_ROWS:
+        if reading.full or len(patch) > PATCH_IN_PLACE_ROWS:
             replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
         else:
             replaced = None
@@ -84,14 +85,14 @@ class TableSync:
         self._metrics.table_numbers.set(len(self.table.numbers))
         self._metrics.table_version.set(self.table.version)
         self._metrics.table_digest.set(self.table.digest)
-        if reading.whole:
-            self._metrics.table_read_whole.inc()
+        if reading.full:
+            self._metrics.table_full_reads.inc()
         self._log.info(
             "table",
             version=self.table.version,
             numbers=len(self.table.numbers),
             changed=len(patch),
-            whole=reading.whole,
+            full=reading.full,
         )
         if replaced is not None:
             await asyncio.to_thread(_release, replaced)

@@ -29,7 +29,7 @@ def why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-class Reading(Generic[T]):
+class SharedRead(Generic[T]):
     """Reads by `work` in a thread, for as many as ask at a time. `under_way` is the last reading."""
 
     def __init__(self, work: Callable[[], T]) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
@@ -20,7 +21,9 @@ from router.store.api import Commit, Prepare, StoreError
 from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
-from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.connection import Link, Reply
+from router.store.redis.counters import RedisCounterStore
+from router.store.redis.lua_script import Script
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy
@@ -85,8 +88,8 @@ class Router:
         return self.value("store_up", store="redis") == 1
 
     @property
-    def whole(self) -> float:
-        return self.value("table_read_whole_total")
+    def full(self) -> float:
+        return self.value("table_full_reads_total")
 
     def flows(self) -> dict[str, str]:
         return {name: row.destination.context for name, row in self.sync.table.flows.items()}
@@ -181,7 +184,7 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     assert not await store.wait(reading.version, reading.epoch, 0)
     await store.commit(flows("last", "c"))
     changes = await store.read(reading.version, reading.epoch)
-    assert not changes.whole
+    assert not changes.full
     assert [len(batch) async for batch in changes.batches] == [1]
     assert (
         await store.view(lambda stored: [stored.get(RowKind.CALL_FLOW, "b"), *stored.rows(RowKind.NUMBER)].clear()) == 5
@@ -191,14 +194,15 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     attempts = [Attempt(str(place), "win-back", OUR, ANNA, 100.0 + place, Outcome.MISSED) for place in range(3)]
     attempts += [Attempt("failed", "win-back", OUR, ANNA, 90.0, Outcome.FAILED)]
     await calls.record(attempts)
-    news = await calls.news("", 0)
-    assert len(news.attempts) == 3
+    found = await calls.changes("", 0)
+    assert len(found.attempts) == 3
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).again
     assert (await calls.claim(OUR, ANNA, "later", 201.0, SINCE)).status is ClaimStatus.CONSUMED
     await calls.history(OUR, ANNA, 300.0)
     assert len(await calls.attempts(None, None, 10)) == 4
-    assert len((await calls.news(news.mark, 0.01)).attempts) == 0
-    assert [await calls.turn("numbers"), await calls.turn("numbers")] == [1, 2]
-    assert await calls.forget({"win-back": 102.0}, 0.0) == 3
-    assert len((await calls.news("", 0)).attempts) == 1
+    assert len((await calls.changes(found.cursor, 0.01)).attempts) == 0
+    counters = RedisCounterStore(calls.link)
+    assert [await counters.next("numbers"), await counters.next("numbers")] == [1, 2]
+    assert await calls.purge(Cutoffs({"win-back": 102.0}, 0.0)) == 3
+    assert len((await calls.changes("", 0)).attempts) == 1

@@ -251,7 +251,7 @@ def test_a_store_that_is_being_made_anew_does_not_empty_the_table(tmp_path: path
             router.store_path.with_name(name).unlink()
         empty.rename(router.store_path)
         settled_down(router)
-        assert "made anew" in router.events("store_down")[0]["error"]
+        assert "was rebuilt" in router.events("store_down")[0]["error"]
         load(router.config, flow("c-2"))
         recovered(router, "c-2")
 

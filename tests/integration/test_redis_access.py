@@ -39,7 +39,7 @@ def used(server: RedisServer) -> set[str]:
     return {name.removeprefix("cmdstat_") for name in stats}
 
 
-async def test_a_user_with_the_least_rights_can_do_all_of_it_and_no_right_is_too_many(
+async def test_a_user_with_the_least_rights_can_do_all_of_it_and_no_permission_is_too_many(
     stores: Stores, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "users.acl").write_text(f"user default on nopass ~* +@all\n{user('word')}\n")

@@ -13,11 +13,12 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.numbering.numbers import Bare
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.config.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, number
 from tests.tables import table_of
@@ -41,7 +42,16 @@ class Asked:
     def __init__(self, store: RedisCallbackStore) -> None:
         log = structlog.wrap_logger(None, processors=[structlog.testing.LogCapture()])
         self.store = store
-        self.callbacks = Callbacks(store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True)
+        self.callbacks = CallbackService(
+            store,
+            lambda: TABLE,
+            "own-flow",
+            ("GB", Bare.E164),
+            log,
+            Metrics(),
+            shared=True,
+            counters=RedisCounterStore(store.link),
+        )
         self.calls = 0
 
     def subscriber(self) -> str:
@@ -115,7 +125,7 @@ async def test_ten_thousand_calls_are_called_off_and_everything_stays_flat(asked
 
 
 @pytest.mark.parametrize("steps", range(30))
-async def test_whoever_comes_after_one_that_was_called_off_gets_his_own_answer(asked: Asked, steps: int) -> None:
+async def test_whoever_comes_after_one_that_was_called_off_gets_its_own_answer(asked: Asked, steps: int) -> None:
     """At each point of waiting; the claim that was called off has been made whole or not at all."""
     asked.calls = 1
     await asked.record()

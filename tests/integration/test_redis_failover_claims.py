@@ -1,7 +1,7 @@
-"""Callbacks through a real failover: the master is killed while two routers write attempts down and give rights.
+"""Callbacks through a real failover: the master is killed while two routers write attempts down and give entitlements.
 
-What Redis kept holds: no right of it is used twice, and no attempt of it is missing. What the new master lacks is what
-the old one acknowledged in its last moments, and the routers tell of it.
+What Redis kept holds: no entitlement of it is consumed twice, and no attempt of it is missing. What the new master
+lacks is what the old one acknowledged in its last moments, and the routers tell of it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
 from dialplan.numbering.numbers import Bare
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.api import Recorded
 from router.store.local.outbox import OutboxCallbackStore
@@ -65,7 +65,7 @@ class Router:
         log: Any = structlog.wrap_logger(None, processors=[self.capture], wrapper_class=structlog.BoundLogger)
         self.here = Here(folder / "callbacks.db")
         self.store = OutboxCallbackStore(RedisCallbackStore(parse(url), Options()), self.here, log)
-        self.callbacks = Callbacks(
+        self.callbacks = CallbackService(
             self.store, lambda: TABLE, "own-flow", ("GB", Bare.E164), log, Metrics(), shared=True
         )
 
@@ -171,7 +171,7 @@ async def judged(store: RedisCallbackStore, subscriber: str, history: list[Seen]
     return find_order(whole, WINDOWS).fits
 
 
-async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_right_of_what_is_kept_twice(
+async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_entitlement_of_what_is_kept_twice(
     sentinels: Sentinels, routers: list[Router], straight: RedisCallbackStore
 ) -> None:
     flow = Flow(routers)
@@ -195,8 +195,10 @@ async def test_a_master_that_is_killed_in_the_middle_of_it_gives_no_right_of_wha
     async def is_whole(subscriber: str, history: list[Seen]) -> bool:
         """Whether nothing of a pair is lost; whatever may never be is checked."""
         uses = [use.call_id for use in await straight.uses(OUR, subscriber, math.inf)]
-        rights = [each for each in history if each.answer is not None and each.answer.status == "right"]
-        of_new = {each.what.call for each in rights if each.asked_at > killed_at and isinstance(each.what, Callback)}
+        entitlements = [each for each in history if each.answer is not None and each.answer.status == "right"]
+        of_new = {
+            each.what.call for each in entitlements if each.asked_at > killed_at and isinstance(each.what, Callback)
+        }
         assert len(uses) <= 1, shown(history)
         assert of_new <= set(uses), shown(history)  # what the new master has given, it has
         kept_here = any(subscriber in each.here.kept_once for each in routers)
@@ -233,17 +235,17 @@ async def test_what_a_failover_has_lost_is_told_by_every_router_that_knew_of_it(
     await until(lambda: there.callbacks.knows(OUR, anna))
     assert old.client().wait(1, int(PATIENCE_SECONDS * 1000)) == 1
     cut_off(old, replica)
-    marks = [each.callbacks._mark for each in routers]
+    cursors = [each.callbacks._follower._cursor for each in routers]
     if lost == "attempt":
         assert await here.see(boris, "lost")
         await until(lambda: there.callbacks.knows(OUR, boris))
     else:
         assert (await here.callbacks.claim(OUR, anna, "call", NOW + 1, SINCE)).status is ClaimStatus.GRANTED
-    await until(lambda: not any(each.callbacks._mark in marks for each in routers))
+    await until(lambda: not any(each.callbacks._follower._cursor in cursors for each in routers))
 
     assert await asyncio.to_thread(sentinels.fail_over) is replica
     await straight.record([Attempt("new", "win-back", OUR, vera, NOW, Outcome.MISSED)])
-    await until(lambda: all(each.said("attempts_read_whole") == 1 for each in routers))
+    await until(lambda: all(each.said("attempts_full_read") == 1 for each in routers))
     await until(lambda: all(each.in_step() and each.callbacks.knows(OUR, vera) for each in routers))
     assert not any(each.callbacks.knows(OUR, boris) for each in routers)
     verdicts = [

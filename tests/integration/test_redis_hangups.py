@@ -60,7 +60,7 @@ async def test_ten_thousand_who_hang_up_leave_nothing_behind(tmp_path: pathlib.P
             grown = after["process_resident_memory_bytes"] - before["process_resident_memory_bytes"]
             assert grown < 8 * MEGABYTE, f"{grown / MEGABYTE:.1f} MB more"
             connections = [each for each in redis.client().client_list() if each["name"] == "ringway"]
-            # Of the data set's and the attempts' links, and the two that wait for news.
+            # Of the data set's and the attempts' links, and the two that wait for changes.
             assert len(connections) <= 2 * REDIS_CONNECTIONS_MAX + 2
             assert after['ringway_agi_rejected_total{cause="internal"}'] == 0
             answer = router.ask("02079460000", "+447700900000", "later.1")

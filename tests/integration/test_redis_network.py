@@ -64,7 +64,7 @@ async def test_a_commit_whose_reply_is_lost_is_done_once(
     new = dict.fromkeys("bcdef", "new") | {"a": "old"}
     assert await content(other) == (2, new)
     await router.equals(other)
-    assert router.whole == 1
+    assert router.full == 1
     assert await other.commit(removal("a")) == Commit(3, 1)  # nothing is held up
     assert emptied.client().hgetall("{ringway}:rows:2").keys() == {b"b", b"c", b"d", b"e", b"f"}
 
@@ -122,7 +122,7 @@ async def test_a_link_that_swallows_everything_is_noticed_and_survived(stores: S
     assert commit.version in (2, 3)
     await router.equals(writer)
     assert router.flows() == {"a": "newer"}
-    assert router.whole == 1
+    assert router.full == 1
 
 
 async def test_a_slow_link_is_slow_and_no_more(stores: Stores, emptied: RedisServer, proxy: FaultProxy) -> None:
@@ -133,7 +133,7 @@ async def test_a_slow_link_is_slow_and_no_more(stores: Stores, emptied: RedisSer
     for version in range(1, 4):
         assert await writer.commit(flows(f"v{version}", "a")) == Commit(version, 1)
     await router.equals(stores.of(emptied.url))
-    assert router.whole == 1
+    assert router.full == 1
 
 
 async def test_a_commit_without_an_answer_says_that_nobody_knows(
@@ -151,7 +151,7 @@ async def test_a_commit_without_an_answer_says_that_nobody_knows(
 
 
 @pytest.mark.parametrize("name", ["LOOK", "CLAIM"])
-async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
+async def test_a_claim_whose_reply_is_lost_gives_one_entitlement_to_one_call(
     stores: Stores, emptied: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     near, far = stores.calls_of(emptied.url), stores.calls_of(through(proxy))
@@ -165,7 +165,7 @@ async def test_a_claim_whose_reply_is_lost_gives_one_right_to_one_call(
     assert [claim.again for claim in claims] == [False, False, True]
 
 
-async def test_a_claim_whose_answer_never_comes_has_used_its_right_once(
+async def test_a_claim_whose_answer_never_comes_has_used_its_entitlement_once(
     stores: Stores, emptied: RedisServer, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis hears all of it, and nothing of what it says arrives: half a link."""

@@ -45,7 +45,7 @@ async def test_what_was_acknowledged_outlives_a_sigkill_and_each_commit_is_whole
         await router.equals(stores.of(server.url))
         acknowledged.append(version)
         await asyncio.to_thread(server.command, "DEL", "{ringway}:lock")  # instead of waiting for its end
-    assert router.whole == 1
+    assert router.full == 1
 
 
 async def test_a_dead_writers_lock_ends_by_itself(stores: Stores, emptied: RedisServer) -> None:
@@ -75,7 +75,7 @@ async def test_a_stopped_server_is_noticed_and_goes_on_where_it_was(stores: Stor
     await at_last(lambda: writer.commit(flows("newer", "a")))
     await router.equals(writer)
     assert router.flows() == {"a": "newer", "b": "old"}
-    assert router.whole == 1
+    assert router.full == 1
 
 
 async def test_a_restart_with_its_data_is_no_gap(stores: Stores, server: RedisServer) -> None:
@@ -86,7 +86,7 @@ async def test_a_restart_with_its_data_is_no_gap(stores: Stores, server: RedisSe
     await asyncio.to_thread(server.restart)
     assert await writer.commit(flows("new", "b")) == Commit(2, 1)
     await router.equals(writer)
-    assert router.whole == 1
+    assert router.full == 1
 
 
 @pytest.mark.parametrize("how", ["restart", "FLUSHALL"])
@@ -107,12 +107,12 @@ async def test_without_its_data_the_last_good_table_serves_until_there_is_anothe
     assert (router.flows(), router.sync.table.digest) == (dict.fromkeys("abc", "old"), before)
     errors = [event["error"] for event in router.log.entries if event["event"] == "store_down"]
     assert how == "restart" or "load data into it first, with ringway load FILE" in errors[-1]
-    await writer.open()  # a router elsewhere starts, and makes it anew
+    await writer.open()  # a router elsewhere starts, and rebuilds it
     with pytest.raises(AssertionError):
         wait_until(lambda: router.flows() != dict.fromkeys("abc", "old"), "the table is emptied", 0)
     await writer.commit(flows("new", "b"))
     await router.equals(writer)
-    assert (router.flows(), router.whole) == ({"b": "new"}, 2)
+    assert (router.flows(), router.full) == ({"b": "new"}, 2)
 
 
 @pytest.mark.parametrize("commits_since", [0, 2, 3])
@@ -136,10 +136,10 @@ async def test_a_backup_of_before_is_noticed_and_the_tables_end_equal(
     await asyncio.to_thread(server.start)
     for step in range(commits_since):
         await writer.commit(flows("new", f"d{step}"))
-    await until(lambda: router.whole == 2)
+    await until(lambda: router.full == 2)
     await router.equals(writer)
     assert router.flows() == {"a": "old", "b": "old"} | {f"d{step}": "new" for step in range(commits_since)}
-    assert router.whole == 2
+    assert router.full == 2
 
 
 async def test_a_full_memory_refuses_what_is_new_and_keeps_what_is_there(stores: Stores, server: RedisServer) -> None:
@@ -156,7 +156,7 @@ async def test_a_full_memory_refuses_what_is_new_and_keeps_what_is_there(stores:
     server.client().config_set("maxmemory", 0)
     assert await writer.commit(flows("new", "b")) == Commit(2, 1)
     await router.equals(writer)
-    assert router.whole == 1
+    assert router.full == 1
 
 
 async def test_a_disk_that_takes_nothing_refuses_what_is_new(stores: Stores) -> None:
@@ -188,7 +188,7 @@ async def test_a_replica_is_followed_and_takes_no_commit(stores: Stores, emptied
         assert await content(writer) == (2, {"a": "old", "b": "new"})
 
 
-async def test_a_right_that_was_given_outlives_a_sigkill(stores: Stores, server: RedisServer) -> None:
+async def test_an_entitlement_that_was_given_outlives_a_sigkill(stores: Stores, server: RedisServer) -> None:
     calls = stores.calls_of(server.url)
     await calls.record([Attempt("1", "win-back", OUR, ANNA, 100.0, Outcome.MISSED)])
     assert (await calls.claim(OUR, ANNA, "call", 200.0, SINCE)).status is ClaimStatus.GRANTED

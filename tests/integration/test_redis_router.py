@@ -212,13 +212,13 @@ def test_attempts_that_are_seen_without_redis_are_kept_and_handed_over(site: Sit
         router.kill()  # what was acknowledged is kept
         router.start()
         assert report(router, "1.2") == "OK"
-        assert router.metrics()["ringway_attempts_waiting"] == 2
+        assert router.metrics()["ringway_attempts_pending"] == 2
         site.redis.start()
         wait_until(lambda: len(router.events("attempts_handed_over")) > 0, "they are handed over")
-        assert router.metrics()["ringway_attempts_waiting"] == 0
+        assert router.metrics()["ringway_attempts_pending"] == 0
         wait_until(lambda: sorted(attempts(router)) == ["1.1", "1.2"], "they are in Redis")
-        wait_until(lambda: context(router, ANNA) == "campaign-win-back", "a callback has its right")
-        assert context(router, ANNA, "another") == "flow-menu"  # which is used up now
+        wait_until(lambda: context(router, ANNA) == "campaign-win-back", "a callback has its entitlement")
+        assert context(router, ANNA, "another") == "flow-menu"  # which is consumed now
 
 
 @pytest.mark.long
@@ -261,7 +261,7 @@ def digests(routers: list[Router]) -> set[float]:
 
 
 def compared(router: Router) -> float:
-    return router.metrics()["ringway_table_read_whole_total"]
+    return router.metrics()["ringway_table_full_reads_total"]
 
 
 def test_store_up_and_the_age_of_the_table_tell_when_redis_is_away(site: Site, two: list[Router]) -> None:

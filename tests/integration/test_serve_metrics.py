@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
 from tests.processes import PATIENCE_SECONDS, running_router, wait_until
 
-# contract.md, "Metrics", without those of links that this version does not have; what was lost, and whole readings.
+# The public names, without those of links that this version does not have; what was lost, and full reads.
 NAMES = {
     "ringway_decisions",
     "ringway_decision_seconds",
@@ -21,19 +21,19 @@ NAMES = {
     "ringway_table_version",
     "ringway_table_age_seconds",
     "ringway_table_digest",
-    "ringway_table_read_whole",
+    "ringway_table_full_reads",
     "ringway_store_up",
     "ringway_attempts",
     "ringway_attempts_dropped",
-    "ringway_attempts_read_whole",
-    "ringway_attempts_waiting",
+    "ringway_attempts_full_reads",
+    "ringway_attempts_pending",
     "ringway_callbacks",
     "ringway_ami_connected",
     "ringway_log_lines_dropped",
 }
 
 
-def test_the_metrics_page_has_the_contracts_names_while_calls_go_on(tmp_path: pathlib.Path) -> None:
+def test_the_metrics_page_has_the_public_names_while_calls_go_on(tmp_path: pathlib.Path) -> None:
     calls = 300
     pages: list[str] = []
     done = threading.Event()

@@ -63,7 +63,7 @@ class Plan:
         ]
         self.calls = [Callback(f"c-{name}", draw.choice(BEGINNINGS)) for name in range(draw.randint(1, 4))]
         self.moments = [Moment(settled=True, pause_seconds=0, steps=[Step(0, self.attempts[0])], faults=[])]
-        if draw.random() < 0.3:  # else there is a right to begin with
+        if draw.random() < 0.3:  # else there is an entitlement to begin with
             self.moments = []
         left = draw.randint(3, 12) - len(self.moments)
         while left > 0:

@@ -18,7 +18,7 @@ import uvloop
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.api import StoreError
 from router.store.redis.address import Options, parse
@@ -86,15 +86,15 @@ def surroundings() -> tuple[RoutingTable, Metrics, Any]:
 
 
 class Router:
-    """One router's way to the store at a port: its `Callbacks`, or the store alone."""
+    """One router's way to the store at a port: its `CallbackService`, or the store alone."""
 
     def __init__(self, port: int, prefix: str, windows: dict[str, float], *, by_callbacks: bool) -> None:
         self.store = RedisCallbackStore(parse(f"redis://127.0.0.1:{port}/0"), Options(prefix=prefix))
         self._windows = windows
         table, metrics, log = surroundings()
-        self._callbacks: Callbacks | None = None
+        self._callbacks: CallbackService | None = None
         if by_callbacks:
-            self._callbacks = Callbacks(
+            self._callbacks = CallbackService(
                 self.store, lambda: table, "own-flow", ("GB", Bare.E164), log, metrics, shared=True
             )
 

@@ -28,14 +28,14 @@ class Word(NamedTuple):
 
 
 class Callback(NamedTuple):
-    """A call, which began then (epoch seconds), asks for its right."""
+    """A call, which began then (epoch seconds), asks for its entitlement."""
 
     call: str
     began: float
 
 
 class Answer(NamedTuple):
-    """right, used or none; and the attempt that gives the right, or gave it."""
+    """right, used or none; and the attempt that gives the entitlement, or gave it."""
 
     status: str
     attempt: str = ""
@@ -89,7 +89,7 @@ def ask(state: State, callback: Callback, windows: Mapping[str, float]) -> tuple
             return state, answer
     reached = [each for each in state.attempts if each.outcome != "failed"]
     if not reached:
-        return state, NONE  # there is nothing to remember of it: it may ask anew
+        return state, NONE  # there is nothing to remember of it: it may ask again
     ended = [each for each in reached if each.at <= began + CLOCKS_SECONDS]
     missed = [
         each

@@ -2,7 +2,7 @@
 
 Two routers on one store; their handlers, what they have in memory, and the store are the real ones. The model is a list
 of attempts and a few loops. Words about attempts come late, in any order and to either router, and are dated by clocks
-that differ. Before a callback each router has heard of what the other one wrote: `Callbacks.load` waits for that.
+that differ. Before a callback each router has heard of what the other one wrote: `CallbackService.load` waits for that.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from dialplan.routing.decide import Decision
 from dialplan.routing.table import RoutingTable
 from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
-from router.callbacks.service import Callbacks
+from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.sqlite import callbacks as sqlite_callbacks
 from router.store.sqlite.callbacks import SqliteCallbackStore
@@ -75,7 +75,7 @@ class Made:
 
 
 class Asked(NamedTuple):
-    """A call that has asked for its right."""
+    """A call that has asked for its entitlement."""
 
     id: str
     began: float
@@ -97,7 +97,7 @@ class Model:
     hours: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAMPAIGNS, 24))
     attempts: list[Made] = field(default_factory=list)
     used: list[tuple[str, str, float]] = field(default_factory=list)  # number, subscriber, up to when
-    asked: dict[Asked, Made | None] = field(default_factory=dict)  # and which attempt gave the right
+    asked: dict[Asked, Made | None] = field(default_factory=dict)  # and which attempt gave the entitlement
 
     def may_show(self, campaign: str, number: str) -> bool:
         """Whether it is a number that the campaign's company has, or everybody."""
@@ -114,7 +114,7 @@ class Model:
         self.attempts.append(Made(**vars(told)))
 
     def right(self, number: str, subscriber: str, began: float) -> Made | None:
-        """The newest attempt that gives a right now to a call that began then."""
+        """The newest attempt that gives an entitlement now to a call that began then."""
         latest = began + ALLOWED_SECONDS
         known = [
             each
@@ -148,7 +148,7 @@ class Model:
             return ""
         return given.campaign
 
-    def forget(self) -> None:
+    def purge(self) -> None:
         """Let go of what is past its campaign's window, and of what was consumed where nothing is left."""
         kept = [each for each in self.attempts if each.outcome is Outcome.ANSWERED or not self.is_over(each)]
         longest = max(self.hours.values())
@@ -202,7 +202,7 @@ class Router:
         # However busy the machine is, no callback is answered without the store.
         self.store._connection = Connection(path, sqlite_callbacks._SCHEMA._replace(busy_seconds=PATIENCE_SECONDS))
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
-        self.callbacks = Callbacks(
+        self.callbacks = CallbackService(
             self.store,
             lambda: histories.table,
             "own-flow",
@@ -365,7 +365,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(number=numbers, subscriber=subscribers, began=beginnings)
     def callbacks_at_both_routers_at_once(self, number: str, subscriber: str, began: int) -> None:
-        """Which of them has the right is nobody's to say; that it is one of them is."""
+        """Which of them has the entitlement is nobody's to say; that it is one of them is."""
         calls = [self.call(number, subscriber, began) for _ in self.routers]
         found = self.ask(*enumerate(calls))
         first_given = sorted(range(len(calls)), key=lambda place: found[place] == "")
@@ -424,9 +424,9 @@ class Histories(RuleBasedStateMachine):
         self.loop.run_until_complete(self.routers[router].start())
 
     @rule(router=routers)
-    def what_is_over_is_forgotten(self, router: int) -> None:
-        self.loop.run_until_complete(self.routers[router].callbacks.forget(self.model.now))
-        self.model.forget()
+    def what_is_over_is_purged(self, router: int) -> None:
+        self.loop.run_until_complete(self.routers[router].callbacks.purge(self.model.now))
+        self.model.purge()
 
     @invariant()
     def the_routers_run(self) -> None:

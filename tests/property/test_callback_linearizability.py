@@ -1,4 +1,4 @@
-"""A right is used once and none is lost: two routers on one Redis, whose links break and whose callers give up.
+"""An entitlement is used once and none is lost: two routers on one Redis, whose links break and whose callers give up.
 
 Each history is small, and drawn from its seed: words about a few attempts of one pair, callbacks at both routers at
 once, and faults among them. What the callers saw is judged by `tests.property.linearizable`. Redis keeps its data.
@@ -19,7 +19,7 @@ from dialplan.campaigns.callbacks import Claim
 from router.store.api import StoreError
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.callbacks import RedisCallbackStore
-from router.store.redis.connection import Script
+from router.store.redis.lua_script import Script
 from tests.property.callback_plans import FAULTS
 from tests.property.callback_players import AS_FAR, SHOWN, Tally, play_all
 
@@ -65,8 +65,8 @@ def test_two_routers_give_no_right_twice_and_lose_none_in_ten_thousand_histories
     told(whole, range(LONG), time.monotonic() - began)
 
 
-KNOWN = "local known = redis.call('HGET', KEYS[1], 'c:' .. ARGV[1])"
-REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= ARGV[2] then"
+KNOWN = "local known = redis.call('HGET', KEYS[1], 'c:' .. call)"
+REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= rev then"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ REV = "if (redis.call('HGET', KEYS[1], 'rev') or '0') ~= ARGV[2] then"
     [
         pytest.param([("CLAIM", REV, "if false then")], id="two decide at once"),
         pytest.param([(name, KNOWN, "local known = false") for name in ("LOOK", "CLAIM")], id="answers forgotten"),
-        pytest.param([("CLAIM", "if ARGV[4] ~= '' then", "if false then")], id="nothing consumed"),
+        pytest.param([("CLAIM", "if used_at ~= '' then", "if false then")], id="nothing consumed"),
         pytest.param([("WRITE", "if there == known then", "if true then")], id="the last word stands"),
     ],
 )

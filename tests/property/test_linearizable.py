@@ -43,7 +43,7 @@ def answers(*operations: Word | Callback) -> list[Answer]:
     return found
 
 
-def test_the_first_callback_has_the_right_and_the_second_has_not() -> None:
+def test_the_first_callback_has_the_entitlement_and_the_second_has_not() -> None:
     assert answers(MISSED, Callback("c-1", 10), Callback("c-2", 20)) == [RIGHT, USED]
 
 
@@ -52,12 +52,12 @@ def test_the_same_call_is_told_the_same() -> None:
     assert answers(MISSED, first, second, first, second) == [RIGHT, USED, RIGHT, USED]
 
 
-def test_nobody_whom_no_campaign_reached_has_a_right_and_nothing_is_remembered_of_him() -> None:
+def test_nobody_whom_no_campaign_reached_has_an_entitlement_and_nothing_is_remembered_of_it() -> None:
     call = Callback("c-1", 10)
     assert answers(call, MISSED._replace(outcome="failed"), call, MISSED, call) == [NONE, NONE, RIGHT]
 
 
-def test_a_newer_missed_attempt_replaces_the_right_and_the_older_one_is_used_up_with_it() -> None:
+def test_a_newer_missed_attempt_replaces_the_entitlement_and_the_older_one_is_consumed_with_it() -> None:
     newer = Word("a-2", "survey", 5.0, "missed")
     assert answers(MISSED, newer, Callback("c-1", 10), Callback("c-2", 20)) == [
         Answer("right", "a-2"),
@@ -65,27 +65,27 @@ def test_a_newer_missed_attempt_replaces_the_right_and_the_older_one_is_used_up_
     ]
 
 
-def test_an_attempt_after_a_callback_gives_a_right_anew() -> None:
+def test_an_attempt_after_a_callback_gives_an_entitlement_again() -> None:
     newer = Word("a-2", "survey", 15.0, "missed")
     found = answers(MISSED, Callback("c-1", 10), newer, Callback("c-2", 20), Callback("c-3", 20))
     assert found == [RIGHT, Answer("right", "a-2"), Answer("used", "a-2")]
 
 
 @pytest.mark.parametrize(("at", "answer"), [(-1.0, RIGHT), (0.0, NONE), (1.0, NONE), (15.0, NONE), (15.1, RIGHT)])
-def test_a_later_answer_ends_the_right_unless_it_came_after_the_call_had_begun(at: float, answer: Answer) -> None:
+def test_a_later_answer_ends_the_entitlement_unless_it_came_after_the_call_had_begun(at: float, answer: Answer) -> None:
     assert answers(MISSED, Word("a-2", "survey", at, "answered"), Callback("c-1", 10)) == [answer]
 
 
-def test_failed_attempts_end_no_right() -> None:
+def test_failed_attempts_end_no_entitlement() -> None:
     assert answers(MISSED, Word("a-2", "survey", 5.0, "failed"), Callback("c-1", 10)) == [RIGHT]
 
 
 @pytest.mark.parametrize(("began", "answer"), [(HOUR, Answer("right", "a-1")), (HOUR + 1, NONE)])
-def test_a_right_lasts_as_long_as_its_campaigns_window(began: float, answer: Answer) -> None:
+def test_an_entitlement_lasts_as_long_as_its_campaigns_window(began: float, answer: Answer) -> None:
     assert answers(MISSED._replace(campaign="survey"), Callback("c-1", began)) == [answer]
 
 
-def test_a_campaign_that_is_not_active_gives_no_right() -> None:
+def test_a_campaign_that_is_not_active_gives_no_entitlement() -> None:
     assert answers(MISSED._replace(campaign="over"), Callback("c-1", 10)) == [NONE]
 
 
@@ -110,16 +110,16 @@ def test_nothing_fits() -> None:
     assert fits()
 
 
-def test_callbacks_at_once_may_have_the_right_in_either_order() -> None:
+def test_callbacks_at_once_may_have_the_entitlement_in_either_order() -> None:
     assert fits(told(0, 1), asked("c-1", 2, 5, USED), asked("c-2", 3, 4, RIGHT))
     assert fits(told(0, 1), asked("c-1", 2, 5, RIGHT), asked("c-2", 3, 4, USED))
 
 
-def test_a_right_used_twice_is_refused() -> None:
+def test_an_entitlement_used_twice_is_refused() -> None:
     assert not fits(told(0, 1), asked("c-1", 2, 5, RIGHT), asked("c-2", 3, 4, RIGHT))
 
 
-def test_a_right_that_nobody_gets_is_refused() -> None:
+def test_an_entitlement_that_nobody_gets_is_refused() -> None:
     assert not fits(told(0, 1), asked("c-1", 2, 5, USED), asked("c-2", 3, 4, USED))
 
 
@@ -132,7 +132,7 @@ def test_an_attempt_and_a_callback_at_once_may_come_in_either_order() -> None:
     assert fits(told(0, 4), asked("c-1", 2, 3, RIGHT))
 
 
-def test_the_second_of_two_callbacks_has_no_right_that_the_first_one_should_have_had() -> None:
+def test_the_second_of_two_callbacks_has_no_entitlement_that_the_first_one_should_have_had() -> None:
     assert not fits(told(0, 1), asked("c-1", 2, 3, USED), asked("c-2", 4, 5, RIGHT))
 
 
@@ -144,7 +144,7 @@ def test_an_answer_that_changes_when_the_same_call_asks_again_is_refused() -> No
     assert not fits(*history, asked("c-1", 6, 7, NONE))
 
 
-def test_the_right_of_another_attempt_is_refused() -> None:
+def test_the_entitlement_of_another_attempt_is_refused() -> None:
     newer = told(0, 1, Word("a-2", "survey", 5.0, "missed"))
     assert fits(told(0, 1), newer, asked("c-1", 2, 3, Answer("right", "a-2")))
     assert not fits(told(0, 1), newer, asked("c-1", 2, 3, RIGHT))
@@ -163,14 +163,14 @@ def test_a_word_counts_before_it_is_told_in_no_history() -> None:
     assert not fits(asked("c-1", 0, 1, RIGHT), told(2, 3))
 
 
-def test_a_callback_that_was_not_answered_may_have_used_the_right_up() -> None:
+def test_a_callback_that_was_not_answered_may_have_consumed_the_entitlement() -> None:
     lost = asked("c-1", 2, math.inf, None)
     assert fits(told(0, 1), lost, asked("c-2", 4, 5, USED))
     assert fits(told(0, 1), lost, asked("c-2", 4, 5, RIGHT))
     assert not fits(told(0, 1), lost, asked("c-2", 4, 5, NONE))
 
 
-def test_a_call_that_was_not_answered_and_asks_again_tells_what_became_of_the_right() -> None:
+def test_a_call_that_was_not_answered_and_asks_again_tells_what_became_of_the_entitlement() -> None:
     lost = asked("c-1", 2, math.inf, None)
     assert fits(told(0, 1), lost, asked("c-2", 4, 5, USED), asked("c-1", 6, 7, RIGHT))
     assert fits(told(0, 1), lost, asked("c-2", 4, 5, RIGHT), asked("c-1", 6, 7, USED))
@@ -178,7 +178,7 @@ def test_a_call_that_was_not_answered_and_asks_again_tells_what_became_of_the_ri
     assert not fits(told(0, 1), lost, asked("c-2", 4, 5, RIGHT), asked("c-1", 6, 7, RIGHT))
 
 
-def test_an_answer_that_comes_between_two_callbacks_ends_the_right_once_and_for_all() -> None:
+def test_an_answer_that_comes_between_two_callbacks_ends_the_entitlement_once_and_for_all() -> None:
     answer = told(2, 9, MISSED._replace(outcome="answered"))
     assert fits(told(0, 1), answer, asked("c-1", 3, 4, RIGHT), asked("c-2", 5, 6, NONE))
     assert not fits(told(0, 1), answer, asked("c-1", 3, 4, NONE), asked("c-2", 5, 6, RIGHT))

@@ -8,8 +8,9 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
+from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
-from router.store.api import CallbackStore, News, Recorded, StoreError, Use
+from router.store.api import AttemptChanges, CallbackStore, Recorded, StoreError, Use
 from router.store.local.disk import Disk
 from router.store.sqlite.callbacks import SqliteCallbackStore
 
@@ -21,7 +22,7 @@ class _HereError(Exception):
 class OutboxCallbackStore:
     """`store`, and `here` for the attempts that it cannot take; see `router.store.api.CallbackStore`.
 
-    Claims are the store's alone: only it can give a right away once.
+    Claims are the store's alone: only it can grant an entitlement once.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class OutboxCallbackStore:
                     return await self._store.record(attempts)
             except (StoreError, TimeoutError) as error:
                 why = str(error) or "no answer in time"
-                self._away = True  # until it answers `news`
+                self._away = True  # until it answers `changes`
         await self._made()
         if self._kept >= OUTBOX_MAX:
             text = f"{self._kept} attempts wait for the store here already, and no more can; see that it comes back"
@@ -92,18 +93,18 @@ class OutboxCallbackStore:
         self._log.warning("attempts_kept_here", why=why, attempts=len(attempts))
         return recorded
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Of the store. What waits here goes there before: whoever reads all of it has that, too. Raises StoreError."""
         try:
             if self._waiting:
                 await self._hand_over()
-            news = await self._store.news(mark, seconds)
+            changes = await self._store.changes(cursor, seconds)
         except StoreError:
             self._away = True
             raise
         if not self._waiting:  # else somebody kept another one meanwhile
             self._away = False
-        return news
+        return changes
 
     async def _hand_over(self) -> None:
         """Raises StoreError where the store does not take them."""
@@ -144,7 +145,7 @@ class OutboxCallbackStore:
         """Of the store, which is told first what waits here of the pair. Raises StoreError."""
         if self._waiting:
             attempts: list[Attempt] = []
-            with contextlib.suppress(StoreError):  # of the place here; `news` tells of it
+            with contextlib.suppress(StoreError):  # of the place here; `changes` tells of it
                 attempts = await self._disk.answer(self._here.attempts(number, subscriber, HISTORY_ATTEMPTS_MAX))
             if attempts:
                 await self._store.record(attempts)
@@ -162,22 +163,18 @@ class OutboxCallbackStore:
         """Of the store. Raises StoreError."""
         return await self._store.attempts(number, subscriber, limit)
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
+    async def purge(self, cutoffs: Cutoffs) -> int:
         """Of the store. Raises StoreError."""
-        return await self._store.forget(since, otherwise)
+        return await self._store.purge(cutoffs)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """How many attempts wait here, about: another router may have the same place."""
         return self._kept
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """What waits here. Raises StoreError."""
         return await self._disk.answer(self._here.attempts(None, None, OUTBOX_MAX))
-
-    async def turn(self, whose: str) -> int | None:
-        """Of the store. Raises StoreError."""
-        return await self._store.turn(whose)
 
 
 @contextlib.contextmanager

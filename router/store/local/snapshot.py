@@ -21,7 +21,7 @@ from router.config.limits import (
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.local.disk import Disk
 from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
@@ -38,7 +38,7 @@ def _make(database: sqlite3.Connection) -> None:
     )
 
 
-_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router makes it anew")
+_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router rebuilds it")
 _UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 
@@ -101,7 +101,7 @@ class SnapshotStore:
         return held
 
     async def wait(self, version: int, epoch: str, seconds: float) -> bool:
-        """Wait for the store; the snapshot has no news. Raises StoreError."""
+        """Wait for the store; the snapshot has nothing newer. Raises StoreError."""
         if not self._made:
             await self._store.open()
             self._made = True
@@ -112,14 +112,14 @@ class SnapshotStore:
             self._seen_at = now
         return newer
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """Read the store, and let the snapshot follow; at first without the store, the snapshot. Raises StoreError."""
         if version is None:
             return await self._first()
         if self._at != (version, epoch):
             if time.monotonic() < self._retry_at:
                 return await self._store.read(version, epoch)
-            # What the file has come to, and by which history, the table cannot know: both begin anew.
+            # What the file has come to, and by which history, the table cannot know: both begin again.
             return self._followed(await self._store.read(None, ""))
         return self._followed(await self._store.read(version, epoch), self._at)
 
@@ -133,7 +133,7 @@ class SnapshotStore:
             await self._follow(lambda database: found.append(_pinned(database)))
         return found[0] if found else None
 
-    async def _first(self) -> Reading:
+    async def _first(self) -> TableRead:
         """The first reading; where one has broken off, from what is here, or else from the store alone."""
         held = await self._look()
         failed, self._failed = self._failed, None
@@ -146,23 +146,23 @@ class SnapshotStore:
             hours = round((time.time() - held.seen_at) / 3600, 2)
             self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
             self._at = held[:2]
-            return Reading(held.version, held.epoch, whole=True, batches=self._rows(), seen_at=held.seen_at)
+            return TableRead(held.version, held.epoch, full=True, batches=self._rows(), seen_at=held.seen_at)
         followed = self._followed(reading, None if held is None else held[:2])
-        if followed.whole:
+        if followed.full:
             return followed
-        both = Reading(followed.version, followed.epoch, whole=True, batches=followed.batches)
+        both = TableRead(followed.version, followed.epoch, full=True, batches=followed.batches)
         both.batches = self._both(followed, both)
         return both
 
-    async def _since(self, held: _Held | None) -> Reading:
+    async def _since(self, held: _Held | None) -> TableRead:
         if held is None:
             return await self._store.read(None, "")
         reading = await self._store.read(held.version, held.epoch)
         if reading.version == 0 and held.version:
-            raise StoreError("the store was made anew, and nothing has been loaded into it; load the data again")
+            raise StoreError("the store was rebuilt, and nothing has been loaded into it; load the data again")
         return reading
 
-    async def _both(self, changes: Reading, both: Reading) -> AsyncIterator[list[ChangedRow]]:
+    async def _both(self, changes: TableRead, both: TableRead) -> AsyncIterator[list[ChangedRow]]:
         """What the snapshot has, and then what has changed since."""
         async for rows in self._rows():
             yield rows
@@ -179,20 +179,20 @@ class SnapshotStore:
                 last = (CODES[page[-1][0]], page[-1][1])
         except StoreError:
             self._damaged = True
-            await self._follow(_forget)  # the next start reads the store
+            await self._follow(_discard)  # the next start reads the store
             raise
         await self._follow(_undo)
 
-    def _followed(self, reading: Reading, base: tuple[int, str] | None = None) -> Reading:
+    def _followed(self, reading: TableRead, base: tuple[int, str] | None = None) -> TableRead:
         """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
         reading.batches = self._following(reading.batches, reading, base)
         return reading
 
     async def _following(
-        self, batches: AsyncIterator[list[ChangedRow]], reading: Reading, base: tuple[int, str] | None
+        self, batches: AsyncIterator[list[ChangedRow]], reading: TableRead, base: tuple[int, str] | None
     ) -> AsyncIterator[list[ChangedRow]]:
         before, self._at = self._at, None
-        follows = await self._follow(lambda database: _begin(database, None if reading.whole else base))
+        follows = await self._follow(lambda database: _begin(database, None if reading.full else base))
         try:
             async for rows in batches:
                 follows = follows and await self._follow(functools.partial(_put, rows=rows))
@@ -249,7 +249,7 @@ def _pinned(database: sqlite3.Connection) -> _Held | None:
     return _held(database)
 
 
-def _forget(database: sqlite3.Connection) -> None:
+def _discard(database: sqlite3.Connection) -> None:
     _undo(database)
     with transaction(database):
         database.execute("DELETE FROM meta")

@@ -13,7 +13,7 @@ _SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel")
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How to reach a Redis, beside its address. Files are read anew for each connection; empty: none."""
+    """How to reach a Redis, beside its address. Files are read again for each connection; empty: none."""
 
     username: str = ""
     password_file: str = ""

@@ -1,13 +1,12 @@
 """Redis for the event loop: connections to it, scripts with deadlines, and errors that name the server.
 
 A script is done whole or not at all, and each one here may be done twice without harm: where a connection breaks in the
-middle of a reply, it is sent again. Every reply carries the number of its question, since clients of Redis have given
-one caller's reply to another after a cancellation.
+middle of a reply, it is sent again. Every reply carries the id of its request, since clients of Redis have given one
+caller's reply to another after a cancellation.
 """
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from router.config.limits import REDIS_COMMAND_SECONDS, REDIS_CONNECT_SECONDS, R
 from router.store.api import StoreError
 from router.store.redis.address import Address, Options
 from router.store.redis.credentials import FilesError, Reader, password, tls
+from router.store.redis.lua_script import Script
 
 T = TypeVar("T")
 Reply = list[Any]
@@ -104,23 +104,16 @@ class _Sentinels(Sentinel):
         raise MasterNotFoundError(text) from next(ours, errors[0] if errors else None)
 
 
-class Script:
-    """A Lua script. Its last argument is the number of the question, which its reply begins with."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
 class Link:
     """Connections to one Redis, or to whichever master the sentinels name now; made when they are needed."""
 
     def __init__(self, address: Address, options: Options, connections: int = REDIS_CONNECTIONS_MAX) -> None:
         self.address = address
+        self.prefix = f"{{{options.prefix}}}"  # of every key: one hash tag, so that a Cluster keeps them together
         self._options = options
         self._connections = connections
         self._places = asyncio.Semaphore(connections)
-        self._questions = itertools.count()
+        self._request_ids = itertools.count()
         self._client: Client | None = None
         self._sentinel: Sentinel | None = None
         files = (options.tls_ca_file, options.tls_cert_file, options.tls_key_file)
@@ -133,20 +126,20 @@ class Link:
         *arguments: str | bytes | float,
         seconds: float | None = None,
     ) -> Reply:
-        """Run a script; its reply without the number of the question. Raises StoreError."""
+        """Run a script; its reply without the id of the request. Raises StoreError."""
         seconds = REDIS_COMMAND_SECONDS if seconds is None else seconds
         return await self._run(lambda client: self._ask(client, script, keys, arguments), seconds)
 
     async def _ask(
         self, client: Client, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | float]
     ) -> Reply:
-        question = str(next(self._questions))
-        asked: tuple[Any, ...] = (*keys, *arguments, question)
+        request_id = str(next(self._request_ids))
+        asked: tuple[Any, ...] = (*keys, request_id, *arguments)
         try:
             reply: Reply = await client.evalsha(script.digest, len(keys), *asked)
         except redis.exceptions.NoScriptError:
             reply = await client.eval(script.text, len(keys), *asked)
-        if not isinstance(reply, list) or not reply or reply[0] != question.encode():
+        if not isinstance(reply, list) or not reply or reply[0] != request_id.encode():
             await self.close()  # whatever else is under way on these connections cannot be trusted either
             raise redis.exceptions.InvalidResponse("it gave the answer to another question")
         return reply[1:]
@@ -184,7 +177,7 @@ class Link:
     def _connect(self) -> Client:
         address, options = self.address, self._options
         settings: dict[str, Any] = {
-            # Each question has its own deadline. With one here too redis-py waits in a way that has swallowed
+            # Each request has its own deadline. With one here too redis-py waits in a way that has swallowed
             # cancellations on Python 3.11: a router did not stop then.
             "socket_timeout": None,
             "socket_connect_timeout": REDIS_CONNECT_SECONDS,
@@ -224,10 +217,10 @@ class Link:
             each.connection_pool.connection_class = _by(kind, self._tls)
 
     async def close(self) -> None:
-        """Close every connection; a later question makes new ones."""
+        """Close every connection; a later request makes new ones."""
         client, self._client = self._client, None
         sentinel, self._sentinel = self._sentinel, None
-        if isinstance(client, RedisCluster):  # by itself it keeps connections where the last question has failed
+        if isinstance(client, RedisCluster):  # by itself it keeps connections where the last request has failed
             for nodes in ("nodes_cache", "startup_nodes"):
                 with contextlib.suppress(redis.exceptions.RedisError, OSError):
                     await client.nodes_manager.aclose(nodes)

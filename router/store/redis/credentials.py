@@ -1,6 +1,6 @@
 """What a connection to Redis needs from files: the password, and with TLS the certificates.
 
-They are read anew for each connection, in a thread: a mount that hangs holds up nothing but that connection.
+They are read again for each connection, in a thread: a mount that hangs holds up nothing but that connection.
 """
 
 import ssl
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from router.config.limits import REDIS_FILES_SECONDS, REDIS_PASSWORD_MAX_BYTES
-from router.util.secrets import Reading, secret_text, why
+from router.util.secrets import SharedRead, secret_text, why
 
 T = TypeVar("T")
 
@@ -50,10 +50,10 @@ def tls(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
 
 
 class Reader(Generic[T]):
-    """Reads by `work`, whose files are `what`, for as many as ask at a time."""
+    """Reads by `work`, whose files are `what`, one read for as many as ask at a time."""
 
     def __init__(self, work: Callable[[], T], what: str) -> None:
-        self._reading = Reading(work)
+        self._reading = SharedRead(work)
         self._what = what
 
     async def read(self) -> T:

@@ -1,4 +1,4 @@
-"""The shared store: one Redis, or Valkey, for any number of routers. See `redis_scripts` for what lies in it.
+"""The shared store: one Redis, or Valkey, for any number of routers. See `scripts` for what lies in it.
 
 A version is known by the id of its commit as well as by its number. Where a server was restored from a backup, or has
 lost its last commits in a failover, the same number may mean another history: its id tells, and the reader compares in
@@ -26,16 +26,15 @@ from router.config.limits import (
     STORE_BATCH_ROWS,
     STORE_BUSY_SECONDS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.redis import scripts
 from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link, UnansweredError
-from router.store.redis.scripts import Entry, State, entry_of, led_to
+from router.store.redis.scripts import CommitEntry, DataSetState, entry_of, led_to
 from router.store.redis.stored_rows import StoredRows
 from router.store.work import Work
 
-_SCHEMA = b"1"
 _ENTRIES = 1_000  # of the stream, in one reply
 _AT_ONCE = 100  # commits whose rows are asked for together
 _TRIMMED_AT_ONCE = 100
@@ -52,9 +51,9 @@ class RedisStore:
         self.address = address
         self._link = Link(address, options)
         self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
-        keys = {name: f"{{{options.prefix}}}:{name}" for name in ("meta", "lock", "changes", "log")}
+        keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
         self._meta, self._lock, self._changes, self._log = keys.values()
-        self._rows = [f"{{{options.prefix}}}:rows:{code}" for code in CODES.values()]
+        self._rows = [f"{self._link.prefix}:rows:{code}" for code in CODES.values()]
 
     async def open(self, *, make: bool = True) -> None:
         """Make an empty data set where there is none, or insist that there is one. Raises StoreError."""
@@ -65,7 +64,8 @@ class RedisStore:
         if not make:
             await self._state()
             return
-        found, *state = await self._link.script(scripts.MAKE, (self._meta, *self._rows), uuid.uuid4().hex)
+        keys = (self._meta, *self._rows)
+        found, *state = await self._link.script(scripts.MAKE, keys, uuid.uuid4().hex, scripts.SCHEMA)
         if found != b"ok":
             raise self._error(
                 "it holds a part of a data set only; restore a backup, or empty it and load the data again"
@@ -80,19 +80,19 @@ class RedisStore:
     def _error(self, text: str) -> StoreError:
         return StoreError(f"store {self.address.shown}: {text}")
 
-    async def _state(self) -> State:
+    async def _state(self) -> DataSetState:
         return self._read_state(await self._link.script(scripts.STATE, (self._meta,)))
 
-    def _read_state(self, reply: Sequence[bytes | None]) -> State:
+    def _read_state(self, reply: Sequence[bytes | None]) -> DataSetState:
         version, head, applied, chunk, epoch, schema = reply
         if version is None:
             raise self._error("there is no data set in it; load data into it first, with ringway load FILE")
-        if schema != _SCHEMA:
-            known = f"this version of Ringway knows {_SCHEMA.decode()}"
+        if schema != str(scripts.SCHEMA).encode():
+            known = f"this version of Ringway knows {scripts.SCHEMA}"
             raise self._error(f"its schema is {(schema or b'?').decode()}, {known}; use the version that made it")
         if head is None or applied is None or chunk is None or epoch is None:
             raise self._error("its data set is damaged; restore a backup, or empty it and load the data again")
-        return State(int(version), head.decode(), int(applied), int(chunk), epoch.decode())
+        return DataSetState(int(version), head.decode(), int(applied), int(chunk), epoch.decode())
 
     # --- following ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class RedisStore:
             return True
         return await self._waiting.newer(self._changes, f"{version}-0", seconds)
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """The commits since a version, where all of them are there; else everything. Raises StoreError."""
         if version is not None:
             commits = await self._since(version, epoch)
@@ -111,15 +111,15 @@ class RedisStore:
                 packed = await self._logged(commits)
                 if packed is not None:
                     last = (commits[-1].version, commits[-1].id) if commits else (version, epoch)
-                    return Reading(*last, whole=False, batches=self._batches(packed))
+                    return TableRead(*last, full=False, batches=self._batches(packed))
         state = await self._state()
-        reading = Reading(state.version, state.head, whole=True, batches=self._batches(()))
+        reading = TableRead(state.version, state.head, full=True, batches=self._batches(()))
         reading.batches = self._everything(state, reading)
         return reading
 
-    async def _from(self, version: int) -> tuple[State, list[Entry]]:
+    async def _from(self, version: int) -> tuple[DataSetState, list[CommitEntry]]:
         """The commits from a version on, as far as they are there, and where the data set stands then."""
-        commits: list[Entry] = []
+        commits: list[CommitEntry] = []
         while True:
             keys = (self._meta, self._changes)
             reply, found = await self._link.script(scripts.CHANGES, keys, version, _ENTRIES)
@@ -128,12 +128,12 @@ class RedisStore:
                 return self._read_state(reply), commits
             version = commits[-1].version + 1
 
-    async def _since(self, version: int, head: str) -> list[Entry] | None:
+    async def _since(self, version: int, head: str) -> list[CommitEntry] | None:
         """The commits after that of `head`; None where it is not known any more, or one of them is missing."""
         state, commits = await self._from(version + 1)
         return commits if led_to(commits, version, head) == (state.version, state.head) else None
 
-    async def _logged(self, commits: Sequence[Entry]) -> list[bytes] | None:
+    async def _logged(self, commits: Sequence[CommitEntry]) -> list[bytes] | None:
         """The chunks of commits, in order; None where some are gone."""
         chunks: list[bytes] = []
         for place in range(0, len(commits), _AT_ONCE):
@@ -167,7 +167,7 @@ class RedisStore:
         except (MalformedError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._error(f"a row cannot be read ({error}); was it made by a newer version?") from error
 
-    async def _everything(self, begin: State, reading: Reading) -> AsyncIterator[list[ChangedRow]]:
+    async def _everything(self, begin: DataSetState, reading: TableRead) -> AsyncIterator[list[ChangedRow]]:
         """All rows, and over them the commits that they may lack: together the version that the reading ends with.
 
         Rows are scanned while others write. What a commit changes meanwhile is seen or not, and comes with the commit.
@@ -267,7 +267,7 @@ class RedisStore:
             return Commit(version, len(changes))
 
     @contextlib.asynccontextmanager
-    async def _alone(self) -> AsyncIterator[tuple[str, State]]:
+    async def _alone(self) -> AsyncIterator[tuple[str, DataSetState]]:
         """While the block runs nobody else writes, and the rows are those of the newest version."""
         token = uuid.uuid4().hex
         end = time.monotonic() + STORE_BUSY_SECONDS
@@ -296,13 +296,13 @@ class RedisStore:
             with contextlib.suppress(StoreError):  # the next step of the change tells of it
                 await self._take(token)
 
-    async def _still(self, token: str, begin: State) -> None:
+    async def _still(self, token: str, begin: DataSetState) -> None:
         """Insist that nobody has written since; the lock may have gone, and come back. Raises StoreError."""
         state = await self._take(token)
         if not state or self._read_state(state)[:2] != begin[:2]:
             raise self._error("this took too long, and others may have written meanwhile; try again")
 
-    async def _apply(self, state: State | None = None) -> State:
+    async def _apply(self, state: DataSetState | None = None) -> DataSetState:
         """Put commits into the rows that are not there yet, from where `state` says; where the data set stands then."""
         while True:
             if state is None:

@@ -6,6 +6,7 @@ together are written in one transaction, since each of those waits for the disk.
 
 import asyncio
 import contextlib
+import math
 import pathlib
 import sqlite3
 import time
@@ -14,17 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
-from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of, consumed_until
+from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History
+from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import (
+    ATTEMPT_CHANGES_MAX,
     CALLBACK_BUSY_SECONDS,
     CALLBACK_CHANGES_MAX,
     CALLBACK_LOOK_SECONDS,
-    CALLBACK_NEWS_MAX,
     CALLBACK_PAIR_CLAIMS_MAX,
-    FORGET_ROWS_AT_ONCE,
     HISTORY_ATTEMPTS_MAX,
+    PURGE_ROWS_AT_ONCE,
 )
-from router.store.api import News, NoStoreError, Recorded, Use
+from router.store.api import AttemptChanges, NoStoreError, Recorded, Use
+from router.store.callback_rules import ClaimRecord, decided
 from router.store.sqlite.connection import Connection, Schema, reached, transaction
 
 T = TypeVar("T")
@@ -44,7 +47,8 @@ def _make(database: sqlite3.Connection) -> None:
     database.execute("CREATE INDEX attempts_by_time ON attempts (at)")
     database.execute("CREATE INDEX attempts_of_campaign ON attempts (campaign, at)")
     database.execute("CREATE INDEX attempts_by_change ON attempts (seq)")
-    # attempt: the one whose right the call got, NULL where it got none; used_at: rights up to then are used up
+    # attempt: the one whose entitlement the call got, NULL where it got none; used_at: entitlements up to then are
+    # consumed
     database.execute(
         """CREATE TABLE claims (number TEXT NOT NULL, subscriber TEXT NOT NULL, call_id TEXT NOT NULL, at REAL NOT NULL,
         verdict TEXT NOT NULL, attempt TEXT, used_at REAL, PRIMARY KEY (number, subscriber, call_id)) WITHOUT ROWID"""
@@ -59,7 +63,8 @@ _OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND at <= ? ORDER BY outcome = 'failed', at DESC, id DESC LIMIT ?"""
 _REACHED_OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND outcome <> 'failed' ORDER BY at DESC, id DESC LIMIT ?"""
-_MATTERING = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts WHERE outcome = 'missed'
+# What `retention.relevant` says, in SQL: answered attempts that do not matter need not come out of the file.
+_RELEVANT = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts WHERE outcome = 'missed'
     OR (outcome = 'answered' AND EXISTS (SELECT 1 FROM attempts o
         WHERE o.number = attempts.number AND o.subscriber = attempts.subscriber AND o.outcome = 'missed'))
     OR (number, subscriber, id) IN (SELECT number, subscriber, attempt FROM claims)"""
@@ -70,7 +75,7 @@ _NEWEST = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
 _DELETE_UNANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     (SELECT number, subscriber, id FROM attempts WHERE campaign = ? AND at < ? AND outcome <> 'answered' LIMIT ?)
     RETURNING number, subscriber"""
-# An answered attempt ends older rights, those of campaigns with a longer window too.
+# What `retention.is_past` and `stays_with_missed` say, in SQL: a step of it deletes what is past without reading it.
 _DELETE_ANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     (SELECT number, subscriber, id FROM attempts a WHERE at < ? AND outcome = 'answered' AND NOT EXISTS
         (SELECT 1 FROM attempts WHERE number = a.number AND subscriber = a.subscriber AND outcome = 'missed') LIMIT ?)
@@ -78,12 +83,12 @@ _DELETE_ANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
 _DELETE_OLD = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     (SELECT number, subscriber, id FROM attempts WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
 _DROP = "DELETE FROM attempts WHERE number = ? AND subscriber = ? AND id = ? AND outcome = ?"
-# A claim tells what is used up among the attempts of its pair: without any it says nothing.
+# A claim tells what is consumed among the attempts of its pair: without any it says nothing.
 _DELETE_CLAIMS_OF_PAIR = """DELETE FROM claims WHERE number = ?1 AND subscriber = ?2
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE number = ?1 AND subscriber = ?2)"""
 _DELETE_OLD_CLAIMS = """DELETE FROM claims WHERE (number, subscriber, call_id) IN
     (SELECT number, subscriber, call_id FROM claims WHERE at < ? LIMIT ?) RETURNING number, subscriber"""
-_CLAIM = "SELECT verdict, attempt FROM claims WHERE number = ? AND subscriber = ? AND call_id = ?"
+_CLAIM = "SELECT verdict, attempt, at, used_at FROM claims WHERE number = ? AND subscriber = ? AND call_id = ?"
 _USES = """SELECT call_id, at, used_at FROM claims WHERE number = ? AND subscriber = ? AND used_at IS NOT NULL
     AND at < ? ORDER BY used_at, call_id"""
 _CLAIMS = "SELECT count(*) FROM (SELECT 1 FROM claims WHERE number = ? AND subscriber = ? LIMIT ?)"
@@ -137,17 +142,10 @@ class SqliteCallbackStore:
             if known is not None:
                 return known
             attempts = _attempts(database, _REACHED_OF_PAIR, (number, subscriber, HISTORY_ATTEMPTS_MAX))
-            if not attempts:
-                return Claim(ClaimStatus.NONE)
-            (used_at,) = database.execute(_USED_AT, (number, subscriber, float("inf"))).fetchone()
-            claim = claim_of(History(tuple(attempts), used_at), since, began=began)
-            used_at = consumed_until(claim, began)
-            (kept,) = database.execute(_CLAIMS, (number, subscriber, CALLBACK_PAIR_CLAIMS_MAX)).fetchone()
-            if used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
-                return claim
-            name = claim.attempt.id if claim.attempt is not None else None
-            values = (number, subscriber, call_id, began, claim.status, name, used_at)
-            database.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            (used_at,) = database.execute(_USED_AT, (number, subscriber, math.inf)).fetchone()
+            claim, record = decided(History(tuple(attempts), used_at), since, began)
+            if record is not None:
+                _keep_claim(database, number, subscriber, call_id, record)
             return claim
 
         return await self._change(decide)
@@ -164,7 +162,7 @@ class SqliteCallbackStore:
         return await self._connection.run(look)
 
     async def uses(self, number: str, subscriber: str, until: float) -> list[Use]:
-        """The calls that used up a right of a pair until then, the first one first. Raises StoreError."""
+        """The calls that consumed an entitlement of a pair until then, the first one first. Raises StoreError."""
         values = (number, subscriber, until)
         return await self._connection.run(
             lambda database: [Use(*row) for row in database.execute(_USES, values).fetchall()]
@@ -174,30 +172,29 @@ class SqliteCallbackStore:
         """The newest attempts first. Raises StoreError."""
         return await self._connection.run(lambda database: _attempts(database, _NEWEST, (number, subscriber, limit)))
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Look every CALLBACK_LOOK_SECONDS what was written since. Raises StoreError."""
         end = time.monotonic() + seconds
         while True:
-            news = await self._connection.run(lambda database: _news(database, mark))
-            if news.whole or news.attempts or time.monotonic() >= end:
-                return news
+            changes = await self._connection.run(lambda database: _changed(database, cursor))
+            if changes.full or changes.attempts or time.monotonic() >= end:
+                return changes
             await asyncio.sleep(min(CALLBACK_LOOK_SECONDS, seconds))
 
-    async def forget(self, since: Mapping[str, float], otherwise: float) -> int:
-        """Delete what is too old to matter, in steps between which claims have their turn. Raises StoreError."""
-        longest = min(since.values(), default=otherwise)
+    async def purge(self, cutoffs: Cutoffs) -> int:
+        """Delete what is past, in steps between which claims have their turn. Raises StoreError."""
         steps: list[tuple[str, tuple[str | float, ...]]] = [
-            *((_DELETE_UNANSWERED, (campaign, moment)) for campaign, moment in since.items()),
-            (_DELETE_ANSWERED, (longest,)),
-            (_DELETE_OLD, (otherwise,)),
+            *((_DELETE_UNANSWERED, (campaign, moment)) for campaign, moment in cutoffs.campaigns.items()),
+            (_DELETE_ANSWERED, (cutoffs.answered,)),
+            (_DELETE_OLD, (cutoffs.oldest,)),
         ]
         gone = 0
         while True:
-            deleted = await self._change(lambda database: _forget(database, steps))
+            deleted = await self._change(lambda database: _purge(database, steps))
             gone += deleted
-            if deleted < FORGET_ROWS_AT_ONCE:
+            if deleted < PURGE_ROWS_AT_ONCE:
                 break
-        values = (otherwise, FORGET_ROWS_AT_ONCE)
+        values = (cutoffs.oldest, PURGE_ROWS_AT_ONCE)
         while len(await self._change(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
             pass
         return gone
@@ -217,18 +214,13 @@ class SqliteCallbackStore:
         return await self._connection.run(look)
 
     @property
-    def waiting(self) -> int:
+    def pending_count(self) -> int:
         """None: this is the store."""
         return 0
 
-    async def kept(self) -> list[Attempt]:
+    async def pending(self) -> list[Attempt]:
         """None: this is the store."""
         return []
-
-    async def turn(self, whose: str) -> int | None:
-        """One machine's routers count each for itself."""
-        del whose
-        return None
 
     async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in a transaction, together with what others want done meanwhile."""
@@ -293,26 +285,37 @@ def _claimed(database: sqlite3.Connection, number: str, subscriber: str, call_id
     found = database.execute(_CLAIM, (number, subscriber, call_id)).fetchone()
     if found is None:
         return None
-    verdict, attempt_id = found
+    status, attempt_id, at, used_at = found
     attempts = _attempts(database, _ONE, (number, subscriber, attempt_id))
-    return Claim(ClaimStatus(verdict), attempts[0] if attempts else None, again=True)
+    return ClaimRecord(ClaimStatus(status), attempt_id or "", at, used_at).again(attempts[0] if attempts else None)
 
 
-def _news(database: sqlite3.Connection, mark: str) -> News:
+def _keep_claim(database: sqlite3.Connection, number: str, subscriber: str, call_id: str, record: ClaimRecord) -> None:
+    """Write a claim; one that consumes nothing is left out where the pair has too many already."""
+    (kept,) = database.execute(_CLAIMS, (number, subscriber, CALLBACK_PAIR_CLAIMS_MAX)).fetchone()
+    if record.used_at is None and kept >= CALLBACK_PAIR_CLAIMS_MAX:
+        return
+    values = (number, subscriber, call_id, record.at, record.status, record.attempt or None, record.used_at)
+    database.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+
+def _changed(database: sqlite3.Connection, cursor: str) -> AttemptChanges:
     epoch, seq = database.execute("SELECT epoch, seq FROM meta").fetchone()
-    its_epoch, _, known = mark.partition(":")
+    its_epoch, _, known = cursor.partition(":")
     if its_epoch != epoch or not known.isdigit() or int(known) > seq:
-        return News(f"{epoch}:{seq}", whole=True, attempts=_attempts(database, _MATTERING, ()))
-    rows = database.execute(_CHANGED, (int(known), CALLBACK_NEWS_MAX)).fetchall()
-    return News(f"{epoch}:{rows[-1][-1] if rows else seq}", whole=False, attempts=[_attempt(*row[:-1]) for row in rows])
+        return AttemptChanges(f"{epoch}:{seq}", full=True, attempts=_attempts(database, _RELEVANT, ()))
+    rows = database.execute(_CHANGED, (int(known), ATTEMPT_CHANGES_MAX)).fetchall()
+    return AttemptChanges(
+        f"{epoch}:{rows[-1][-1] if rows else seq}", full=False, attempts=[_attempt(*row[:-1]) for row in rows]
+    )
 
 
-def _forget(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:
-    """Delete FORGET_ROWS_AT_ONCE attempts at most, and the claims of pairs that have none any more."""
+def _purge(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:
+    """Delete PURGE_ROWS_AT_ONCE attempts at most, and the claims of pairs that have none any more."""
     gone: list[_Pair] = []
     for statement, values in steps:
-        gone += database.execute(statement, (*values, FORGET_ROWS_AT_ONCE - len(gone))).fetchall()
-        if len(gone) >= FORGET_ROWS_AT_ONCE:
+        gone += database.execute(statement, (*values, PURGE_ROWS_AT_ONCE - len(gone))).fetchall()
+        if len(gone) >= PURGE_ROWS_AT_ONCE:
             break
     for pair in dict.fromkeys(gone):
         database.execute(_DELETE_CLAIMS_OF_PAIR, pair)

@@ -19,7 +19,7 @@ from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.registry import KINDS, Row, RowKind
 from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
-from router.store.api import ChangedRow, Commit, Prepare, Reading, StoreError
+from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.sqlite.connection import Connection, Schema, reached, transaction
 from router.store.work import Work
@@ -138,25 +138,25 @@ class SqliteStore:
                 return newer
 
     def _watch(self, database: sqlite3.Connection, version: int, epoch: str, end: float) -> bool | None:
-        """Tell whether there is news by `end`; None: something has changed, open the file and ask again.
+        """Tell whether there is something newer by `end`; None: something has changed, open the file and ask again.
 
-        Another file in place of the one that was read is news whatever its version: a backup has the same epoch,
+        Another file in place of the one that was read is newer whatever its version: a backup has the same epoch,
         and may have come to the same version in another way.
-        The mark is taken before the query: what is committed after the query changes it. The log's time and size
+        The fingerprint is taken before the query: what is committed after the query changes it. The log's time and size
         would not do, since they change before a commit can be seen, and not for every one.
         """
         self._end_abandoned(database)
-        before = self._mark(database)
+        before = self._fingerprint(database)
         if _meta(database)[:2] != (version, epoch) or self._followed not in (0, self._reading.opened):
             return True
         while not self._closing.wait(STORE_POLL_SECONDS):
-            if self._mark(database) != before:
+            if self._fingerprint(database) != before:
                 return None
             if time.monotonic() >= end:
                 break
         return False
 
-    def _mark(self, database: sqlite3.Connection) -> tuple[int, ...]:
+    def _fingerprint(self, database: sqlite3.Connection) -> tuple[int, ...]:
         """What changes with every commit, and when another file is put in place of this one: about 3 µs."""
         (commits,) = database.execute("PRAGMA data_version").fetchone()
         try:
@@ -165,7 +165,7 @@ class SqliteStore:
             return commits, error.errno or 0
         return commits, state.st_ino, state.st_size, state.st_mtime_ns
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         """Read inside one transaction, which the last batch ends. Raises StoreError."""
 
         def begin(database: sqlite3.Connection) -> tuple[int, str, bool, AsyncIterator[list[ChangedRow]]]:
@@ -173,15 +173,15 @@ class SqliteStore:
             database.execute("BEGIN")
             now, its_epoch, floor = _meta(database)
             known = self._followed in (0, self._reading.opened)
-            whole = version is None or epoch != its_epoch or not floor <= version <= now or not known
-            if whole:
+            full = version is None or epoch != its_epoch or not floor <= version <= now or not known
+            if full:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE body IS NOT NULL")
             else:
                 cursor = database.execute("SELECT kind, key, body FROM rows WHERE version > ?", (version,))
             self._cursor = cursor
-            return now, its_epoch, whole, self._batches(cursor, self._reading.opened)
+            return now, its_epoch, full, self._batches(cursor, self._reading.opened)
 
-        return Reading(*await self._reading.run(begin))
+        return TableRead(*await self._reading.run(begin))
 
     def _end_abandoned(self, database: sqlite3.Connection) -> None:
         """End the transaction of a reading that was left in the middle: nothing newer shows inside it.

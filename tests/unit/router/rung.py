@@ -12,10 +12,10 @@ from dialplan.campaigns.attempts import Attempt, AttemptReport, Outcome
 from dialplan.campaigns.callbacks import Claim
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
-from router.callbacks.service import Callbacks, StoreDown
-from router.config.limits import FORGET_MARGIN_SECONDS
+from router.callbacks.service import CallbackService, StoreDown
+from router.config.limits import PURGE_MARGIN_SECONDS
 from router.observe.metrics import Metrics
-from router.store.api import News, Recorded, StoreError
+from router.store.api import AttemptChanges, Recorded, StoreError
 from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.samples import campaign, company, number
 from tests.tables import table_of
@@ -24,7 +24,7 @@ OUR, ALSO_OURS, POOL, THEIRS = "+442079460000", "+442079460001", "+442079460002"
 ANNA, BORIS, VERA = "+447700900123", "+447700900456", "+447700900789"
 HOUR = 3600.0
 NOW = 1_700_000_000.0  # long ago: no attempt of a test is ahead of the clock
-OVER = NOW + 2 * HOUR + FORGET_MARGIN_SECONDS + 1  # an attempt of the first campaign is forgotten then
+OVER = NOW + 2 * HOUR + PURGE_MARGIN_SECONDS + 1  # an attempt of the first campaign is purged then
 PATIENCE_SECONDS = 30.0
 
 
@@ -45,7 +45,7 @@ def routes(*, active: bool = True) -> RoutingTable:
 
 
 def report(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSED, **fields: str) -> AttemptReport:
-    """What a witness tells of a missed attempt to Anna."""
+    """What a source tells of a missed attempt to Anna."""
     values = {"campaign": "win-back", "number": "02079460000", "subscriber": "07700900123"} | fields
     return AttemptReport(name, at=at, outcome=outcome, **values)
 
@@ -59,7 +59,7 @@ def attempt(name: str = "1.1", at: float = NOW, outcome: Outcome = Outcome.MISSE
 class Store(SqliteCallbackStore):
     """The real one, which waits where `held` is not set, and fails where `broken` says why.
 
-    News is read and not told while `telling` is not set; `read` says that some was.
+    Changes is read and not told while `telling` is not set; `read` says that some was.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,20 +95,21 @@ class Store(SqliteCallbackStore):
         await self._wait()
         return await super().claim(number, subscriber, call_id, began, since)
 
-    async def news(self, mark: str, seconds: float) -> News:
+    async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         self.looks += 1
         self._may_break()
-        found = await super().news(mark, seconds)
+        found = await super().changes(cursor, seconds)
         self.read.set()
         await self.telling.wait()
         self._may_break()
         return found
 
-    async def turn(self, whose: str) -> int | None:
+    async def next(self, sequence_key: str) -> int:
+        """As a store of counters: those of all keys together."""
+        del sequence_key
         self.turns += 1
         await self._wait()
-        await super().turn(whose)
-        return self.turns  # as a store does that routers share
+        return self.turns
 
     async def everything(self) -> list[Attempt]:
         """All attempts, newest first."""
@@ -131,7 +132,7 @@ class Running:
         self.table = routes()
         self.capture = structlog.testing.LogCapture()
         self.metrics = Metrics()
-        self.made = Callbacks(
+        self.made = CallbackService(
             store,
             lambda: self.table,
             store_down,
@@ -141,6 +142,7 @@ class Running:
             mask_callers=mask_callers,
             claim_seconds=claim_seconds,
             shared=shared,
+            counters=store if shared else None,
         )
 
     def said(self, event: str) -> list[Any]:
@@ -163,7 +165,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def working(*made: Callbacks) -> AsyncIterator[None]:
+async def working(*made: CallbackService) -> AsyncIterator[None]:
     """While they write down what they are told, and hear what others write."""
     tasks = [asyncio.create_task(each.run()) for each in made]
     try:

@@ -15,8 +15,7 @@ import msgspec
 import pytest
 
 from router import app
-from router.config.settings import Agi, Endpoint, Settings, SettingsError
-from router.config.settings import Store as StoreSettings
+from router.config.settings import Agi, Endpoint, Settings, SettingsError, StoreSettings
 from router.store.api import StoreError
 from router.store.table_sync import TableSync
 from router.util import systemd

@@ -45,7 +45,7 @@ def given(*attempts: Attempt, used_at: float | None = None) -> Claim:
     return claim_of(History(attempts, used_at), since, began=NOW)
 
 
-def test_a_missed_attempt_gives_the_right() -> None:
+def test_a_missed_attempt_gives_the_entitlement() -> None:
     assert given(attempt()) == Claim(ClaimStatus.GRANTED, attempt())
 
 
@@ -64,7 +64,7 @@ def test_a_missed_attempt_gives_the_right() -> None:
         (attempt("missed"), attempt("answered", outcome="answered")),  # which of the two was last is not known
     ],
 )
-def test_no_right(attempts: tuple[Attempt, ...]) -> None:
+def test_no_entitlement(attempts: tuple[Attempt, ...]) -> None:
     assert given(*attempts) == Claim(ClaimStatus.NONE)
 
 
@@ -94,18 +94,18 @@ def test_a_newer_attempt_that_gives_nothing_leaves_the_older_one() -> None:
         assert given(old, newer) == Claim(ClaimStatus.GRANTED, old)
 
 
-def test_an_attempt_after_the_answered_one_gives_a_new_right() -> None:
+def test_an_attempt_after_the_answered_one_gives_a_new_entitlement() -> None:
     new = attempt("new", age=10)
     assert given(attempt("old", age=60, outcome="answered"), new) == Claim(ClaimStatus.GRANTED, new)
 
 
-def test_a_used_right_is_told_apart_from_none() -> None:
+def test_a_used_entitlement_is_told_apart_from_none() -> None:
     assert given(attempt(), used_at=NOW) == Claim(ClaimStatus.CONSUMED, attempt())
     assert given(attempt(), used_at=NOW - 100) == Claim(ClaimStatus.GRANTED, attempt())
     assert given(attempt(campaign="over"), used_at=NOW) == Claim(ClaimStatus.NONE)
 
 
-def test_a_callback_uses_up_all_older_attempts() -> None:
+def test_a_callback_consumes_all_older_attempts() -> None:
     older, newer = attempt("older", campaign="quiet", age=90), attempt("newer", age=60)
     assert given(older, newer, used_at=NOW - 60) == Claim(ClaimStatus.CONSUMED, newer)
 
@@ -118,7 +118,7 @@ def test_clocks_may_differ_by_some_seconds_and_the_attempt_is_called_back_all_th
     assert given(older, after) == Claim(ClaimStatus.GRANTED, older)
 
 
-def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
+def test_an_answer_after_the_call_had_begun_ends_no_entitlement() -> None:
     """He hears the campaign on another line while he rings it back."""
     missed = attempt("missed", age=60)
     later = attempt("later", age=-CLOCKS_APART_SECONDS - 0.001, outcome="answered")
@@ -135,7 +135,7 @@ def test_an_answer_after_the_call_had_begun_ends_no_right() -> None:
         (Claim(ClaimStatus.NONE), None),
     ],
 )
-def test_a_right_that_was_given_uses_up_what_ended_before_the_call_or_gave_it(
+def test_an_entitlement_that_was_given_consumes_what_ended_before_the_call_or_gave_it(
     claim: Claim, until: float | None
 ) -> None:
     assert consumed_until(claim, NOW) == until

@@ -151,7 +151,7 @@ def test_turns_that_routers_share_go_through_the_same_numbers_in_order() -> None
 def test_campaigns_share_the_turns_of_the_pool_and_nothing_else() -> None:
     table = the_table(outbound("other"))
     turns = {
-        name: each.whose
+        name: each.sequence_key
         for name in ("one", "three", "free", "other")
         if isinstance(each := choice(name, table), Choice)
     }

@@ -64,9 +64,9 @@ class FakeCallbacks:
         self.seen.append(report)
         return self.taken
 
-    async def turn(self, whose: str) -> int | None:
+    async def turn(self, sequence_key: str) -> int | None:
         await asyncio.sleep(0)
-        self.turns_of.append(whose)
+        self.turns_of.append(sequence_key)
         return self.turns.pop(0)
 
 

@@ -74,7 +74,7 @@ class NoCallbacks:
     async def see(self, _report: AttemptReport) -> bool:
         return True
 
-    async def turn(self, _whose: str) -> int | None:
+    async def turn(self, _sequence_key: str) -> int | None:
         return None
 
 

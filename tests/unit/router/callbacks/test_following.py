@@ -7,8 +7,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from router.callbacks import index as missed
-from router.callbacks import service as callbacks
+from router.callbacks import follower, index, purge
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.store.api import StoreError
 from tests.unit.router.rung import (
@@ -19,7 +18,6 @@ from tests.unit.router.rung import (
     NOW,
     OUR,
     OVER,
-    PATIENCE_SECONDS,
     VERA,
     Running,
     Store,
@@ -69,7 +67,7 @@ async def test_a_router_starts_without_a_store_that_it_shares_and_hears_of_it_la
         assert await started.claim("call-2") == Claim(ClaimStatus.GRANTED, attempt())
 
 
-async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_other_and_once(
+async def test_an_attempt_that_one_router_is_told_of_gives_its_entitlement_at_the_other_and_once(
     here: Running, there: Running
 ) -> None:
     async with working(here.made, there.made):
@@ -81,13 +79,15 @@ async def test_an_attempt_that_one_router_is_told_of_gives_its_right_at_the_othe
     assert there.said("attempt") == []
 
 
-async def test_an_answer_that_one_router_is_told_of_ends_the_right_at_the_other(here: Running, there: Running) -> None:
+async def test_an_answer_that_one_router_is_told_of_ends_the_entitlement_at_the_other(
+    here: Running, there: Running
+) -> None:
     """Also where that one has to do without the store."""
     async with working(here.made, there.made):
         await here.made.see(report("1", at=NOW - 20))
         await until(there.knows)
         await here.made.see(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
-        await until(lambda: there.made._missed.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
+        await until(lambda: there.made._follower.index.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
         there.store.broken = "gone"
         assert await there.claim() == Claim(ClaimStatus.NONE, declared=True)
 
@@ -111,7 +111,7 @@ async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_retu
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = Waits()
-    monkeypatch.setattr(callbacks, "asyncio", waits)
+    monkeypatch.setattr(follower, "asyncio", waits)
     here.store.broken = "no route to host"
     async with working(here.made):
         await until(lambda: len(waits.seconds) >= 8)
@@ -124,22 +124,22 @@ async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_retu
     assert waits.seconds[0] == STORE_RETRY_MIN_SECONDS
 
 
-async def test_another_history_of_the_store_is_told_and_the_usual_whole_readings_are_not(
+async def test_another_history_of_the_store_is_told_and_the_usual_full_reads_are_not(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a failover has lost shows: by the mark, of which the new master knows nothing."""
+    """What a failover has lost shows: by the cursor, of which the new master knows nothing."""
     await here.store.record([attempt()])
     await here.made.load()
-    here.made._read_whole = True  # memory has room again
+    here.made._follower.read_all()  # memory has room again
     async with working(here.made):
-        await until(lambda: not here.made._read_whole)
-        assert here.said("attempts_read_whole") == []
-    here.made._mark = "lost:1"
+        await until(lambda: not here.made._follower._read_all)
+        assert here.said("attempts_full_read") == []
+    here.made._follower._cursor = "lost:1"
     await here.store.record([attempt("2", subscriber=BORIS)])
     async with working(here.made):
         await until(lambda: here.knows(BORIS))
-    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_read_whole")] == [(1, 2)]
-    assert here.metrics.registry.get_sample_value("ringway_attempts_read_whole_total") == 3  # the start included
+    assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_full_read")] == [(1, 2)]
+    assert here.metrics.registry.get_sample_value("ringway_attempts_full_reads_total") == 3  # the start included
 
 
 async def test_the_metrics_say_whether_the_store_of_callbacks_is_there(store: Store) -> None:
@@ -174,7 +174,7 @@ async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_re
 
 
 async def test_calls_have_their_turn_while_all_of_it_is_read(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(follower, "PURGE_PAIRS_AT_ONCE", 1)
     pairs = 20
     await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
     here.store.telling.clear()
@@ -213,41 +213,13 @@ async def test_nothing_is_missed_of_what_others_wrote_while_the_store_was_away(h
         await until(here.knows)
 
 
-# --- whose turn it is among the numbers that are shown --------------------------------------------------------------
-
-
-async def test_the_store_says_whose_turn_it_is(store: Store) -> None:
-    here = Running(store, shared=True)
-    assert [await here.made.turn("win-back") for _ in range(3)] == [1, 2, 3]
-
-
-@pytest.mark.parametrize("why", ["no route to host", "no answer in time"])
-async def test_where_the_store_cannot_say_whose_turn_it_is_nobody_can(store: Store, why: str) -> None:
-    slow = why == "no answer in time"
-    here = Running(store, claim_seconds=0.01 if slow else PATIENCE_SECONDS, shared=True)
-    if slow:
-        store.held.clear()
-    else:
-        store.broken = why
-    assert await here.made.turn("win-back") is None
-    assert [entry["error"] for entry in here.said("turn_failed")] == [why]
-
-
-async def test_nobody_waits_for_a_turn_of_a_store_that_is_known_to_be_away(store: Store) -> None:
-    here = Running(store, shared=True)
-    store.broken = "no route to host"
-    await here.made.load()
-    assert await here.made.turn("win-back") is None
-    assert (store.turns, here.said("turn_failed")) == (0, [])
-
-
 # --- more pairs than memory holds -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 async def full(here: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     """Memory holds two pairs; the store has a third one."""
-    for module in (callbacks, missed):
+    for module in (purge, index):
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     async with working(here.made):
         for place, subscriber in enumerate((ANNA, BORIS)):
@@ -269,16 +241,16 @@ async def test_beyond_the_cap_the_store_is_asked_for_everybody(full: Running) ->
 
 
 async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Running) -> None:
-    await full.made.forget(OVER)
+    await full.made.purge(OVER)
     async with working(full.made):
         await until(lambda: not full.knows(BORIS))
     assert set(full.since(VERA)) == {"win-back"}
     assert full.since(ANNA) == {}
 
 
-async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) -> None:
+async def test_nobody_loses_an_entitlement_while_memory_is_filled_again(full: Running) -> None:
     full.store.telling.clear()
-    await full.made.forget(OVER)
+    await full.made.purge(OVER)
     full.store.read.clear()
     async with working(full.made):
         await full.store.read.wait()
@@ -293,7 +265,7 @@ async def test_nobody_loses_a_right_while_memory_is_filled_again(full: Running) 
 
 
 async def test_more_than_memory_holds_is_known_from_the_start(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (callbacks, missed):
+    for module in (purge, index):
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     await store.record([attempt(str(place), subscriber=f"+44770090010{place}") for place in range(3)])
     started = Running(store)

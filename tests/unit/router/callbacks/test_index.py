@@ -3,20 +3,21 @@
 import pytest
 
 from dialplan.campaigns.attempts import Outcome
-from router.callbacks import index as missed
-from router.callbacks.index import Missed
+from dialplan.campaigns.retention import Cutoffs
+from router.callbacks import index
+from router.callbacks.index import AttemptIndex
 from tests.unit.router.rung import ALSO_OURS, ANNA, BORIS, NOW, OUR, VERA, attempt
 
 MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
 
 
 def test_of_nobody_nothing_is_known() -> None:
-    memory = Missed()
-    assert (memory.of(OUR, ANNA), memory.pairs(), len(memory), memory.full) == ({}, [], 0, False)
+    memory = AttemptIndex()
+    assert (memory.of(OUR, ANNA), memory.pairs(), len(memory), memory.overflowing) == ({}, [], 0, False)
 
 
 def test_of_each_campaign_the_newest_attempt_is_known_in_whatever_order_they_are_told() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     new, old, survey = attempt("new", at=NOW + 10), attempt("old"), attempt("survey", campaign="survey")
     memory.remember([old, new, survey])
     assert memory.of(OUR, ANNA) == {"win-back": new, "survey": survey}
@@ -25,7 +26,7 @@ def test_of_each_campaign_the_newest_attempt_is_known_in_whatever_order_they_are
 
 
 def test_pairs_are_told_apart() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", subscriber=BORIS), attempt("3", number=ALSO_OURS)])
     assert memory.of(OUR, BORIS) == {"win-back": attempt("2", subscriber=BORIS)}
     assert memory.of(ALSO_OURS, BORIS) == {}
@@ -33,72 +34,72 @@ def test_pairs_are_told_apart() -> None:
     assert len(memory) == 3
 
 
-@pytest.mark.parametrize("mattering", [False, True])
-def test_what_never_reached_the_subscriber_does_not_matter(mattering: bool) -> None:
-    memory = Missed()
-    memory.remember([attempt(outcome=FAILED)], mattering=mattering)
+@pytest.mark.parametrize("relevant", [False, True])
+def test_what_never_reached_the_subscriber_does_not_matter(relevant: bool) -> None:
+    memory = AttemptIndex()
+    memory.remember([attempt(outcome=FAILED)], relevant=relevant)
     assert len(memory) == 0
 
 
 def test_an_answer_matters_where_another_attempt_was_missed_before_or_where_the_store_says_so() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt(outcome=ANSWERED), attempt("2", subscriber=BORIS)])
     memory.remember([attempt("3", subscriber=BORIS, at=NOW + 1, outcome=ANSWERED)])
-    memory.remember([attempt("4", subscriber=VERA, outcome=ANSWERED)], mattering=True)
+    memory.remember([attempt("4", subscriber=VERA, outcome=ANSWERED)], relevant=True)
     assert memory.pairs() == [(OUR, BORIS), (OUR, VERA)]
     assert [each.outcome for each in memory.of(OUR, BORIS).values()] == [ANSWERED]
 
 
 def test_an_outcome_that_turns_out_to_be_another_one_replaces_what_was_known() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt()])
     memory.remember([attempt(outcome=ANSWERED)])
     assert memory.of(OUR, ANNA)["win-back"].outcome is ANSWERED
 
 
 def test_beyond_the_cap_it_says_so_and_goes_on_following_whom_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(missed, "CALLBACK_PAIRS_MAX", 2)
-    memory = Missed()
+    monkeypatch.setattr(index, "CALLBACK_PAIRS_MAX", 2)
+    memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", subscriber=BORIS)])
-    assert not memory.full
+    assert not memory.overflowing
     memory.remember([attempt("3", subscriber=VERA), attempt("4", campaign="survey")])
-    assert (memory.full, len(memory), memory.of(OUR, VERA)) == (True, 2, {})
+    assert (memory.overflowing, len(memory), memory.of(OUR, VERA)) == (True, 2, {})
     assert set(memory.of(OUR, ANNA)) == {"win-back", "survey"}
 
 
 def test_what_is_too_old_for_its_campaign_goes_and_a_pair_without_anything_goes_with_it() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", campaign="survey")])
     pair = (OUR, ANNA)
-    memory.forget(pair, {"win-back": NOW, "survey": NOW - 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW, "survey": NOW - 1}, 0.0))
     assert set(memory.of(*pair)) == {"win-back", "survey"}
-    memory.forget(pair, {"win-back": NOW + 1, "survey": NOW - 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW + 1, "survey": NOW - 1}, 0.0))
     assert set(memory.of(*pair)) == {"survey"}
-    memory.forget(pair, {"win-back": NOW + 1, "survey": NOW + 1}, 0.0)
+    memory.purge(pair, Cutoffs({"win-back": NOW + 1, "survey": NOW + 1}, 0.0))
     assert memory.pairs() == []
-    memory.forget(pair, {}, 0.0)
+    memory.purge(pair, Cutoffs({}, 0.0))
 
 
 def test_what_is_left_of_a_campaign_that_is_gone_stays_until_a_moment_of_its_own() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt()])
-    memory.forget((OUR, ANNA), {"survey": NOW + 1}, NOW)
+    memory.purge((OUR, ANNA), Cutoffs({"survey": NOW + 1}, NOW))
     assert len(memory) == 1
-    memory.forget((OUR, ANNA), {"survey": NOW + 1}, NOW + 1)
+    memory.purge((OUR, ANNA), Cutoffs({"survey": NOW + 1}, NOW + 1))
     assert len(memory) == 0
 
 
-def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_a_right() -> None:
-    memory = Missed()
-    memory.remember([attempt("old", at=NOW - 10, campaign="survey"), attempt(outcome=ANSWERED)], mattering=True)
-    memory.forget((OUR, ANNA), {"win-back": NOW + 1, "survey": NOW - 20}, 0.0)
+def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_an_entitlement() -> None:
+    memory = AttemptIndex()
+    memory.remember([attempt("old", at=NOW - 10, campaign="survey"), attempt(outcome=ANSWERED)], relevant=True)
+    memory.purge((OUR, ANNA), Cutoffs({"win-back": NOW + 1, "survey": NOW - 20}, 0.0))
     assert set(memory.of(OUR, ANNA)) == {"win-back", "survey"}
-    memory.forget((OUR, ANNA), {"win-back": NOW + 1, "survey": NOW + 1}, 0.0)
+    memory.purge((OUR, ANNA), Cutoffs({"win-back": NOW + 1, "survey": NOW + 1}, 0.0))
     assert len(memory) == 0
 
 
 def test_a_memory_that_is_let_go_is_empty() -> None:
-    memory = Missed()
+    memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", subscriber=BORIS)])
     memory.release()
     assert len(memory) == 0

@@ -1,37 +1,31 @@
-"""Attempts that a running router is told of: durable before their witness hears so, counted once, forgotten in time."""
+"""Attempts that a running router is told of: durable before their source hears so, and counted once."""
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 import pytest
 
 from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
-from router.callbacks import service as callbacks
-from router.config.limits import ATTEMPT_KEEP_SECONDS, DIALLED_LOG_MAX_CHARS
-from router.store.api import StoreError
+from router.callbacks import recorder
+from router.config.limits import DIALLED_LOG_MAX_CHARS
 from router.store.sqlite.callbacks import SqliteCallbackStore
-from tests.samples import company
-from tests.tables import table_of
 from tests.unit.router.rung import (
     ANNA,
     BORIS,
     HOUR,
     NOW,
     OUR,
-    OVER,
     THEIRS,
     Running,
     Store,
     attempt,
     report,
-    until,
     working,
 )
 
 
-async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Running) -> None:
+async def test_what_was_seen_is_durable_before_its_source_hears_so(here: Running) -> None:
     async with working(here.made):
         assert await here.made.see(report())
         other = SqliteCallbackStore(here.store.path)
@@ -40,7 +34,7 @@ async def test_what_was_seen_is_durable_before_its_witness_hears_so(here: Runnin
         await other.close()
 
 
-async def test_a_witness_waits_until_it_is_written(here: Running) -> None:
+async def test_a_source_waits_until_it_is_written(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
         told = asyncio.ensure_future(here.made.see(report()))
@@ -51,7 +45,7 @@ async def test_a_witness_waits_until_it_is_written(here: Running) -> None:
         assert await told
 
 
-async def test_a_witness_who_hears_that_it_is_written_may_send_the_callback(here: Running) -> None:
+async def test_a_source_that_hears_that_it_is_written_may_send_the_callback(here: Running) -> None:
     """Whoever wrote it down: another router may have, and this one has not heard of that yet."""
     here.store.telling.clear()
     await here.store.record([attempt()])
@@ -84,7 +78,7 @@ async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, s
 async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_set(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be the newest attempt, and its right could not be used up, for as long as the clock is ahead."""
+    """It would be the newest attempt, and its entitlement could not be consumed, for as long as the clock is ahead."""
     monkeypatch.setattr(time, "time", lambda: NOW)
     latest = NOW + CLOCKS_APART_SECONDS
     async with working(here.made):
@@ -109,7 +103,7 @@ async def test_what_comes_while_a_batch_is_written_is_the_next_batch(here: Runni
 
 
 async def test_a_batch_has_its_bound(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "RECORD_BATCH_MAX", 2)
+    monkeypatch.setattr(recorder, "RECORD_BATCH_MAX", 2)
     told = [asyncio.ensure_future(here.made.see(report(str(place)))) for place in range(5)]
     await asyncio.sleep(0)
     async with working(here.made):
@@ -137,7 +131,7 @@ async def test_a_store_that_fails_is_told_of_and_the_next_attempt_is_written_aga
 async def test_who_comes_to_a_full_queue_is_told_at_once_to_come_again(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callbacks, "RECORD_QUEUE_MAX", 2)
+    monkeypatch.setattr(recorder, "RECORD_QUEUE_MAX", 2)
     waiting = [asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2")]
     await asyncio.sleep(0)
     assert not await here.made.see(report("3"))
@@ -149,7 +143,7 @@ async def test_who_comes_to_a_full_queue_is_told_at_once_to_come_again(
         assert await here.made.see(report("3"))
 
 
-async def test_a_witness_who_has_gone_takes_nobody_with_him(here: Running) -> None:
+async def test_a_source_that_has_gone_takes_nobody_with_it(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
         gone, stays = (asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2"))
@@ -179,7 +173,7 @@ async def test_an_attempt_whose_outcome_is_corrected_is_said_again_and_counted_o
     assert [entry["outcome"] for entry in here.said("attempt")] == ["failed", "missed", "answered"]
 
 
-async def test_one_channel_that_called_two_subscribers_gives_each_his_own_right(here: Running) -> None:
+async def test_one_channel_that_called_two_subscribers_gives_each_its_own_entitlement(here: Running) -> None:
     async with working(here.made):
         await here.made.see(report())
         await here.made.see(report(subscriber=BORIS))
@@ -200,82 +194,3 @@ async def test_the_subscriber_is_masked_in_the_log_where_that_is_set(
     assert (await here.store.everything())[0].subscriber == ANNA
     if masked:
         assert ANNA not in str(here.capture.entries)
-
-
-# --- what is too old ------------------------------------------------------------------------------------------------
-
-
-async def test_what_is_past_its_campaigns_window_is_forgotten_by_store_and_memory(here: Running) -> None:
-    async with working(here.made):
-        await here.made.see(report("1"))
-        await here.made.see(report("2", campaign="survey"))
-        await here.made.see(report("3", at=NOW + HOUR, subscriber=BORIS))
-    await here.made.forget(OVER)
-    assert {each.id for each in await here.store.everything()} == {"2", "3"}
-    assert set(here.since(ANNA)) == {"survey"}
-    assert set(here.since(BORIS)) == {"win-back"}
-    await here.made.forget(OVER + 24 * HOUR)
-    assert await here.store.everything() == []
-    assert not here.knows()
-    assert [(entry["attempts"], entry["pairs"]) for entry in here.said("attempts_forgotten")] == [(1, 2), (2, 0)]
-    await here.made.forget(OVER + 24 * HOUR)
-    assert len(here.said("attempts_forgotten")) == 2
-
-
-async def test_what_is_left_of_a_campaign_that_is_gone_does_not_stay_for_ever(here: Running) -> None:
-    async with working(here.made):
-        await here.made.see(report())
-    here.table = table_of(company())
-    await here.made.forget(OVER)
-    assert len(await here.store.everything()) == 1  # it may come back
-    assert here.knows()
-    await here.made.forget(NOW + ATTEMPT_KEEP_SECONDS + 1)
-    assert await here.store.everything() == []
-    assert not here.knows()
-
-
-async def test_calls_have_their_turn_while_memory_forgets(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_PAIRS_AT_ONCE", 1)
-    pairs = 20
-    await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
-    await here.made.load()
-    turns = 0
-
-    async def nothing(_since: Mapping[str, float], _otherwise: float) -> int:
-        return pairs
-
-    async def calls() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(here.store, "forget", nothing)
-    calling = asyncio.create_task(calls())
-    await here.made.forget(OVER)
-    calling.cancel()
-    assert turns >= pairs
-    assert not here.knows("+447700900100")
-
-
-async def test_forgetting_goes_on_by_itself_and_outlives_a_failure(
-    here: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(callbacks, "FORGET_SECONDS", 0.0)
-    monkeypatch.setattr(time, "time", lambda: OVER)
-    tries = 0
-    forget = here.store.forget
-
-    async def fails_first(since: Mapping[str, float], otherwise: float) -> int:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
-            raise StoreError("gone for a moment")
-        return await forget(since, otherwise)
-
-    monkeypatch.setattr(here.store, "forget", fails_first)
-    await here.store.record([attempt()])
-    async with working(here.made):
-        await until(lambda: here.said("attempts_forgotten"))
-    assert await here.store.everything() == []
-    assert [entry["error"] for entry in here.said("attempts_not_forgotten")] == ["gone for a moment"]

@@ -42,7 +42,9 @@ async def test_nobody_waits_where_nobody_was_rung(here: Running) -> None:
     assert here.since() == {}
 
 
-async def test_a_missed_attempt_may_give_a_right_to_its_own_pair_and_within_its_campaigns_window(here: Running) -> None:
+async def test_a_missed_attempt_may_give_an_entitlement_to_its_own_pair_and_within_its_campaigns_window(
+    here: Running,
+) -> None:
     async with working(here.made):
         await here.made.see(report())
         await here.made.see(report("2", campaign="survey"))
@@ -71,7 +73,7 @@ async def test_an_attempt_that_was_not_missed_gives_nothing_to_wait_for(here: Ru
     assert here.since() == {}
 
 
-async def test_an_answer_is_known_too_so_that_it_ends_a_right_where_the_store_cannot_say(store: Store) -> None:
+async def test_an_answer_is_known_too_so_that_it_ends_an_entitlement_where_the_store_cannot_say(store: Store) -> None:
     here = Running(store, "campaign")
     async with working(here.made):
         await here.made.see(report("1", at=NOW - 20))
@@ -86,21 +88,21 @@ async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here
     async with working(here.made):
         await here.made.see(report("new", at=NOW + 10))
         await here.made.see(report("old", at=NOW))
-        await here.made.forget(NOW + 26 * HOUR + 5)
+        await here.made.purge(NOW + 26 * HOUR + 5)
     assert set(here.since()) == {"win-back"}
 
 
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-async def test_the_store_gives_the_right_and_gives_it_once(here: Running) -> None:
+async def test_the_store_gives_the_entitlement_and_gives_it_once(here: Running) -> None:
     await here.store.record([attempt()])
     assert await here.claim("call-1") == Claim(ClaimStatus.GRANTED, attempt())
     assert await here.claim("call-2") == Claim(ClaimStatus.CONSUMED, attempt())
     assert here.counted("callbacks") == {}
 
 
-async def test_a_call_keeps_its_right_though_the_attempt_turns_out_answered_and_the_router_starts_anew(
+async def test_a_call_keeps_its_entitlement_though_the_attempt_turns_out_answered_and_the_router_starts_again(
     here: Running,
 ) -> None:
     async with working(here.made):

@@ -1,4 +1,4 @@
-"""The metrics page: the contract's names and no others, in the form that Prometheus asks for."""
+"""The metrics page: the public names and no others, in the form that Prometheus asks for."""
 
 import re
 import time
@@ -13,8 +13,8 @@ from dialplan.routing.steps import REASONS
 from router.config.limits import DEADLINE_MAX_MS
 from router.observe.metrics import Metrics
 
-# contract.md, "Metrics"; the names without those of links that this version does not have.
-CONTRACT = {
+# The public names without those of links that this version does not have.
+PUBLIC = {
     "ringway_decisions_total": {"reason", "kind"},
     "ringway_decision_seconds": set(),
     "ringway_agi_connections": set(),
@@ -32,10 +32,10 @@ CONTRACT = {
 ADDED: dict[str, set[str]] = {
     "ringway_log_lines_dropped_total": set(),
     "ringway_attempts_dropped_total": {"cause"},
-    "ringway_attempts_read_whole_total": set(),
-    "ringway_attempts_waiting": set(),
+    "ringway_attempts_full_reads_total": set(),
+    "ringway_attempts_pending": set(),
     "ringway_table_digest": set(),
-    "ringway_table_read_whole_total": set(),
+    "ringway_table_full_reads_total": set(),
 }
 
 
@@ -53,12 +53,12 @@ def full_name(family: Metric) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
-def test_the_names_and_labels_are_those_of_the_contract() -> None:
+def test_the_names_and_labels_are_the_public_ones() -> None:
     found = {
         full_name(family): {label for sample in family.samples for label in sample.labels} - {"le"}
         for family in families(Metrics())
     }
-    assert found == CONTRACT | ADDED
+    assert found == PUBLIC | ADDED
 
 
 def test_nothing_stands_on_the_page_twice_or_beside_its_own_name() -> None:

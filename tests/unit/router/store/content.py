@@ -4,7 +4,7 @@ from dialplan.dataset.changes import ChangeSet, Stored, prepare
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.registry import Row, RowKind
-from router.store.api import Commit, Prepare, Reading, Store
+from router.store.api import Commit, Prepare, Store, TableRead
 from tests.samples import Entry, raw
 
 Content = dict[tuple[RowKind, str], Row | None]
@@ -26,7 +26,7 @@ def removal(*names: str) -> Prepare:
     return lambda _: ChangeSet({RowKind.CALL_FLOW: dict.fromkeys(names)})
 
 
-async def content(reading: Reading) -> Content:
+async def content(reading: TableRead) -> Content:
     """All rows of a reading."""
     return {(kind, key): row async for batch in reading.batches for kind, key, row in batch}
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from router.store.api import StoreError
-from router.store.redis.connection import Link, Script
+from router.store.redis.connection import Link
+from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
 
 SECRET = "s3cret/#p@ss"  # noqa: S105
 QUOTED = "s3cret%2F%23p%40ss"
-ECHO = Script("return {ARGV[2], ARGV[1]}")
-WRITE = Script("redis.call('SET', KEYS[1], ARGV[1]); return {ARGV[2]}")
+ECHO = Script("return {ARGV[1], ARGV[2]}")
+WRITE = Script("redis.call('SET', KEYS[1], ARGV[2]); return {ARGV[1]}")
 COUNT = Script("return {ARGV[1], redis.call('INCR', KEYS[1])}")
 Linker = Callable[..., Link]
 

@@ -55,17 +55,17 @@ class Follower:
         self.rows: Mirror = {}
         self.version: int | None = None
         self.epoch = ""
-        self.whole = 0
+        self.full = 0
 
     async def read(self) -> None:
         reading = await self.store.read(self.version, self.epoch)
-        rows = dict(self.rows) if not reading.whole else {}
+        rows = dict(self.rows) if not reading.full else {}
         async for batch in reading.batches:
             for kind, key, row in batch:
                 rows[kind, key] = row
                 if row is None:
                     del rows[kind, key]
-        self.whole += reading.whole
+        self.full += reading.full
         self.rows, self.version, self.epoch = rows, reading.version, reading.epoch
 
 
@@ -75,14 +75,14 @@ async def following(store: Store) -> Follower:
     return follower
 
 
-async def equal(follower: Follower, writer: Store, *, whole: int) -> None:
+async def equal(follower: Follower, writer: Store, *, full: int) -> None:
     """The follower hears that there is something new, reads it, and then has what a new reader gets."""
     assert follower.version is not None
     assert await follower.store.wait(follower.version, follower.epoch, 60)
     await follower.read()
     fresh = await following(writer)
     assert (follower.rows, follower.version, follower.epoch) == (fresh.rows, fresh.version, fresh.epoch)
-    assert follower.whole == whole
+    assert follower.full == full
     assert not await follower.store.wait(follower.version, follower.epoch, 0)
 
 

@@ -6,7 +6,7 @@ import sqlite3
 import uuid
 from typing import Any
 
-from router.store.api import Reading
+from router.store.api import TableRead
 from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore
@@ -73,7 +73,7 @@ class Place:
 Known = tuple[int, str]
 
 
-async def taken(reading: Reading) -> tuple[Known, data.Content]:
+async def taken(reading: TableRead) -> tuple[Known, data.Content]:
     rows = await data.content(reading)
     return (reading.version, reading.epoch), rows
 

@@ -11,7 +11,7 @@ from dialplan.dataset.problems import DataProblems
 from dialplan.kinds.number import Number
 from dialplan.kinds.registry import Row, RowKind
 from router.config import limits
-from router.store.api import ChangedRow, Commit, Reading, Store
+from router.store.api import ChangedRow, Commit, Store, TableRead
 from tests.samples import Entry, campaign, company, flow, number
 from tests.unit.router.store import content as data
 from tests.unit.router.store.conftest import Opener
@@ -27,7 +27,7 @@ SOME: list[Entry] = [
 
 async def test_a_new_store_is_empty_at_version_zero(store: Store) -> None:
     reading = await store.read(None, "")
-    assert (reading.version, reading.whole) == (0, True)
+    assert (reading.version, reading.full) == (0, True)
     assert reading.epoch
     assert await data.content(reading) == {}
 
@@ -174,11 +174,11 @@ async def test_a_reading_since_a_version_tells_what_changed_and_what_went(store:
     await store.commit(data.removal("b"))
     second = await store.read(first.version, first.epoch)
     found = await data.content(second)
-    assert (second.version, second.whole) == (3, False)
+    assert (second.version, second.full) == (3, False)
     assert set(found) == {(RowKind.CALL_FLOW, "a"), (RowKind.CALL_FLOW, "b")}
     assert found[RowKind.CALL_FLOW, "b"] is None
     again = await store.read(second.version, second.epoch)
-    assert (await data.content(again), again.whole, again.version) == ({}, False, 3)
+    assert (await data.content(again), again.full, again.version) == ({}, False, 3)
 
 
 @pytest.mark.parametrize(("version", "known"), [(99, True), (1, False), (None, True)])
@@ -189,11 +189,11 @@ async def test_a_reader_who_cannot_have_been_here_gets_everything(
     await store.commit(data.flows("b"))
     epoch = (await store.read(None, "")).epoch
     reading = await store.read(version, epoch if known else "another history")
-    assert reading.whole
+    assert reading.full
     assert len(await data.content(reading)) == 2
 
 
-async def each_of(reading: Reading) -> AsyncIterator[ChangedRow]:
+async def each_of(reading: TableRead) -> AsyncIterator[ChangedRow]:
     async for batch in reading.batches:
         for row in batch:
             yield row
@@ -280,7 +280,7 @@ async def test_what_was_acknowledged_is_there_for_whoever_comes_later(store: Sto
     again = await later.read(None, "")
     assert await data.content(again) == before
     assert (again.version, again.epoch) == known
-    assert not (await later.read(*known)).whole
+    assert not (await later.read(*known)).full
 
 
 async def test_two_openings_at_once_make_one_store(another: Opener) -> None:
@@ -304,7 +304,7 @@ async def test_a_follower_hears_of_every_change_in_order(store: Store, another: 
         change = data.removal("a") if step % 4 == 3 else data.flows("a", f"b{step}", context=f"c{step}")
         await writer.commit(change)
         reading = await store.read(version, epoch)
-        if reading.whole:
+        if reading.full:
             mirror.clear()
         for place, row in (await data.content(reading)).items():
             mirror[place] = row

@@ -1,18 +1,20 @@
 """What every store of attempts promises. One that is new goes into the list in conftest and has to pass as it is."""
 
 import asyncio
+import random
 
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of
+from dialplan.campaigns.retention import Cutoffs, is_past, relevant, stays_with_missed
 from router.config import limits
 from router.store.api import CallbackStore, Recorded, Use
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 
 MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
-RIGHT, USED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
+GRANTED, CONSUMED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
 
 
 # --- attempts -------------------------------------------------------------------------------------------------------
@@ -53,9 +55,9 @@ async def test_one_channel_that_calls_two_subscribers_makes_two_attempts(callbac
     assert [heard for _, heard in await callback_store.record(several)] == [Heard.NEW] * 3
     answered = attempt(subscriber=BORIS, outcome=ANSWERED)
     assert await callback_store.record([answered]) == [Recorded(answered, Heard.MORE)]
-    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is GRANTED
     assert (await callback_store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is NONE
-    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).status is RIGHT
+    assert (await callback_store.claim(ALSO_OURS, ANNA, "call", 150.0, SINCE)).status is GRANTED
 
 
 async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -> None:
@@ -73,21 +75,21 @@ async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_right_is_given_once_and_the_same_call_gets_it_again(callback_store: CallbackStore) -> None:
+async def test_an_entitlement_is_given_once_and_the_same_call_gets_it_again(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt())
-    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt())
-    assert await callback_store.claim(OUR, ANNA, "call-1", 152.0, SINCE) == Claim(RIGHT, attempt(), again=True)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 153.0, {}) == Claim(USED, attempt(), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(CONSUMED, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-1", 152.0, SINCE) == Claim(GRANTED, attempt(), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 153.0, {}) == Claim(CONSUMED, attempt(), again=True)
 
 
-async def test_a_call_without_a_right_stays_without_it(callback_store: CallbackStore) -> None:
+async def test_a_call_without_an_entitlement_stays_without_it(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("answered", at=110.0, outcome=ANSWERED)])
     assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
     await callback_store.record([attempt("told late", at=160.0)])
     assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE, again=True)
     late = attempt("told late", at=160.0)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 171.0, SINCE) == Claim(RIGHT, late)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 171.0, SINCE) == Claim(GRANTED, late)
 
 
 @pytest.mark.parametrize("failed", [[], [attempt("failed", outcome=FAILED)]])
@@ -99,7 +101,7 @@ async def test_a_call_of_somebody_whom_no_campaign_reached_may_ask_again(
     for _ in range(2):
         assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(NONE)
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(RIGHT, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call-1", 170.0, SINCE) == Claim(GRANTED, attempt())
 
 
 async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> None:
@@ -107,57 +109,59 @@ async def test_pairs_do_not_touch_each_other(callback_store: CallbackStore) -> N
     for name, (number, subscriber) in {"1": (OUR, ANNA), "2": (ALSO_OURS, ANNA), "3": (OUR, BORIS)}.items():
         claim = await callback_store.claim(number, subscriber, "the same call id", 150.0, SINCE)
         assert claim.attempt is not None
-        assert (claim.status, claim.attempt.id) == (RIGHT, name)
+        assert (claim.status, claim.attempt.id) == (GRANTED, name)
     assert (await callback_store.claim(ALSO_OURS, BORIS, "c", 150.0, SINCE)).status is NONE
 
 
 async def test_an_attempt_that_ended_later_is_for_a_later_call(callback_store: CallbackStore) -> None:
-    """He is busy because he is on this very call: asked again, it gets what it got before."""
+    """The subscriber is busy, being on this very call: asked again, it gets what it got before."""
     later = attempt("2", at=160.0)
     await callback_store.record([attempt("1"), later])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"))
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, attempt("1"), again=True)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(USED, attempt("1"))
-    assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(RIGHT, later)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"), again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(CONSUMED, attempt("1"))
+    assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(GRANTED, later)
 
 
 async def test_an_attempt_dated_by_a_clock_that_is_ahead_is_called_back_once(callback_store: CallbackStore) -> None:
     ahead = attempt(at=150.0 + CLOCKS_APART_SECONDS)
     await callback_store.record([ahead])
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, ahead)
-    assert await callback_store.claim(OUR, ANNA, "call-2", 152.0, SINCE) == Claim(USED, ahead)
-    assert await callback_store.claim(OUR, ANNA, "call-3", 190.0, SINCE) == Claim(USED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 152.0, SINCE) == Claim(CONSUMED, ahead)
+    assert await callback_store.claim(OUR, ANNA, "call-3", 190.0, SINCE) == Claim(CONSUMED, ahead)
 
 
-async def test_what_turns_out_to_be_answered_is_the_right_of_the_call_that_had_it_and_of_no_other(
+async def test_what_turns_out_to_be_answered_is_the_entitlement_of_the_call_that_had_it_and_of_no_other(
     callback_store: CallbackStore,
 ) -> None:
     await callback_store.record([attempt()])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
     await callback_store.record([attempt(outcome=ANSWERED)])
     answered = attempt(outcome=ANSWERED)
-    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(RIGHT, answered, again=True)
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, answered, again=True)
     assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(NONE)
 
 
-async def test_any_number_of_failed_attempts_leaves_the_missed_one_its_right(callback_store: CallbackStore) -> None:
+async def test_any_number_of_failed_attempts_leaves_the_missed_one_its_entitlement(
+    callback_store: CallbackStore,
+) -> None:
     dialled = range(limits.HISTORY_ATTEMPTS_MAX + 1)
     await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
     await callback_store.record([attempt()])
-    assert await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(RIGHT, attempt())
+    assert await callback_store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(GRANTED, attempt())
 
 
-async def test_of_200_callbacks_at_once_one_has_the_right(callback_store: CallbackStore) -> None:
+async def test_of_200_callbacks_at_once_one_has_the_entitlement(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
     asked = (callback_store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE) for place in range(200))
     claims = await asyncio.gather(*asked)
-    assert sorted(claim.status for claim in claims) == [RIGHT, *[USED] * 199]
+    assert sorted(claim.status for claim in claims) == [GRANTED, *[CONSUMED] * 199]
 
 
-async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right(
+async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_entitlement(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
-    """200 instants, each with a right of its own: both routers have looked before either has written."""
+    """200 instants, each with an entitlement of its own: both routers have looked before either has written."""
     stores = [callback_store, await another_callback_store()]
     callers = [f"+4477009{place:05}" for place in range(200)]
     await callback_store.record([attempt(subscriber=caller) for caller in callers])
@@ -165,13 +169,13 @@ async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_right
         claims = await asyncio.gather(
             *(store.claim(OUR, caller, f"call-{place}", 150.0, SINCE) for place, store in enumerate(stores))
         )
-        assert sorted(claim.status for claim in claims) == [RIGHT, USED], caller
+        assert sorted(claim.status for claim in claims) == [GRANTED, CONSUMED], caller
 
 
 # --- what was known then --------------------------------------------------------------------------------------------
 
 
-async def test_a_history_is_shown_and_uses_up_nothing(callback_store: CallbackStore) -> None:
+async def test_a_history_is_shown_and_consumes_nothing(callback_store: CallbackStore) -> None:
     known = [attempt("1"), attempt("2", at=120.0), attempt("3", at=110.0, outcome=FAILED)]
     await callback_store.record(known)
     for _ in range(2):
@@ -193,7 +197,7 @@ async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_f
     assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
 
 
-async def test_the_calls_that_used_up_rights_are_named_in_their_order(callback_store: CallbackStore) -> None:
+async def test_the_calls_that_consumed_entitlements_are_named_in_their_order(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100), attempt("1", at=100, subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "c:first {1}", 150, SINCE)
     await callback_store.claim(OUR, ANNA, "in vain", 160, SINCE)
@@ -212,10 +216,10 @@ async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_histor
     await callback_store.record([attempt(f"f{place}", at=110.0 + place / 1000, outcome=FAILED) for place in dialled])
     await callback_store.record([attempt()])
     history = await callback_store.history(OUR, ANNA, 150.0)
-    assert claim_of(history, SINCE, began=150.0) == Claim(RIGHT, attempt())
+    assert claim_of(history, SINCE, began=150.0) == Claim(GRANTED, attempt())
 
 
-# --- news -----------------------------------------------------------------------------------------------------------
+# --- changes --------------------------------------------------------------------------------------------------------
 
 
 async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback_store: CallbackStore) -> None:
@@ -225,99 +229,99 @@ async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback
             attempt("answered later", at=110.0, outcome=ANSWERED),
             attempt("failed", at=120.0, outcome=FAILED),
             attempt("answered", outcome=ANSWERED, subscriber=BORIS),
-            attempt("gave a right", number=ALSO_OURS),
+            attempt("gave an entitlement", number=ALSO_OURS),
         ]
     )
     await callback_store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE)
-    await callback_store.record([attempt("gave a right", number=ALSO_OURS, outcome=ANSWERED)])
-    news = await callback_store.news("", 0)
-    assert news.whole
-    assert {each.id for each in news.attempts} == {"missed", "answered later", "gave a right"}
+    await callback_store.record([attempt("gave an entitlement", number=ALSO_OURS, outcome=ANSWERED)])
+    changes = await callback_store.changes("", 0)
+    assert changes.full
+    assert {each.id for each in changes.attempts} == {"missed", "answered later", "gave an entitlement"}
 
 
 async def test_news_is_what_was_written_down_since_by_whomever(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
     await callback_store.record([attempt("old")])
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     other = await another_callback_store()
     await other.record([attempt("1"), attempt("2", outcome=FAILED), attempt("old", outcome=ANSWERED)])
     await callback_store.record([attempt("3", subscriber=BORIS)])
     for store in (callback_store, other):
-        news = await store.news(mark, 0)
-        assert (news.whole, {each.id: each.outcome for each in news.attempts}) == (
+        changes = await store.changes(cursor, 0)
+        assert (changes.full, {each.id: each.outcome for each in changes.attempts}) == (
             False,
             {"1": MISSED, "2": FAILED, "old": ANSWERED, "3": MISSED},
         )
-        assert (await store.news(news.mark, 0)).attempts == []
+        assert (await store.changes(changes.cursor, 0)).attempts == []
 
 
-async def test_what_was_known_already_is_no_news(callback_store: CallbackStore) -> None:
+async def test_what_was_known_already_is_no_change(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt()])
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     await callback_store.record([attempt(), attempt(outcome=FAILED)])
-    assert await callback_store.news(mark, 0) == (mark, False, [])
+    assert await callback_store.changes(cursor, 0) == (cursor, False, [])
 
 
-@pytest.mark.parametrize("mark", ["of another history", "a-b-c:9", ":"])
-async def test_a_mark_that_means_nothing_here_gets_everything(callback_store: CallbackStore, mark: str) -> None:
+@pytest.mark.parametrize("cursor", ["of another history", "a-b-c:9", ":"])
+async def test_a_cursor_that_means_nothing_here_gets_everything(callback_store: CallbackStore, cursor: str) -> None:
     await callback_store.record([attempt()])
-    news = await callback_store.news(mark, 0)
-    assert (news.whole, news.attempts) == (True, [attempt()])
+    changes = await callback_store.changes(cursor, 0)
+    assert (changes.full, changes.attempts) == (True, [attempt()])
 
 
-async def test_who_waits_for_news_hears_when_another_router_has_written_some(
+async def test_who_waits_for_changes_hears_when_another_router_has_written_some(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
-    mark = (await callback_store.news("", 0)).mark
-    waiting = asyncio.create_task(callback_store.news(mark, PATIENCE_SECONDS))
+    cursor = (await callback_store.changes("", 0)).cursor
+    waiting = asyncio.create_task(callback_store.changes(cursor, PATIENCE_SECONDS))
     await (await another_callback_store()).record([attempt()])
     assert (await waiting).attempts == [attempt()]
 
 
 async def test_who_is_far_behind_hears_of_all_of_it(callback_store: CallbackStore) -> None:
-    """In several pieces, or as a whole."""
-    mark = (await callback_store.news("", 0)).mark
-    written = [attempt(str(place)) for place in range(2 * limits.CALLBACK_NEWS_MAX + 1)]
+    """In several pieces, or all at once."""
+    cursor = (await callback_store.changes("", 0)).cursor
+    written = [attempt(str(place)) for place in range(2 * limits.ATTEMPT_CHANGES_MAX + 1)]
     await callback_store.record(written)
     heard: set[str] = set()
-    while (news := await callback_store.news(mark, 0)).attempts:
-        assert news.mark != mark
-        mark = news.mark
-        heard |= {each.id for each in news.attempts}
+    while (changes := await callback_store.changes(cursor, 0)).attempts:
+        assert changes.cursor != cursor
+        cursor = changes.cursor
+        heard |= {each.id for each in changes.attempts}
     assert heard == {each.id for each in written}
 
 
-# --- forgetting -----------------------------------------------------------------------------------------------------
+# --- purging --------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_past_its_window_is_forgotten_with_its_claims(callback_store: CallbackStore) -> None:
+async def test_what_is_past_its_window_is_purged_with_its_claims(callback_store: CallbackStore) -> None:
     await callback_store.record(
         [attempt("1"), attempt("2", campaign="survey", subscriber=BORIS), attempt("3", at=900.0)]
     )
     await callback_store.claim(OUR, BORIS, "call-1", 150.0, SINCE)
-    assert await callback_store.forget({"win-back": 100.0, "survey": 101.0}, 0.0) == 1
+    assert await callback_store.purge(Cutoffs({"win-back": 100.0, "survey": 101.0}, 0.0)) == 1
     assert await ids(callback_store) == ["3", "1"]
     assert await callback_store.claim(OUR, BORIS, "call-1", 160.0, SINCE) == Claim(NONE)
-    assert await callback_store.forget({}, 900.0) == 1
+    assert await callback_store.purge(Cutoffs({}, 900.0)) == 1
     assert await ids(callback_store) == ["3"]
 
 
 async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100.0), attempt("2", at=140.0, campaign="survey")])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
-    assert await callback_store.forget({"win-back": 120.0, "survey": 0.0}, 0.0) == 1
-    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
-    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is RIGHT
+    assert await callback_store.purge(Cutoffs({"win-back": 120.0, "survey": 0.0}, 0.0)) == 1
+    assert (await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is CONSUMED
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is GRANTED
 
 
 async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_as_long(
     callback_store: CallbackStore,
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", at=110.0, campaign="survey", outcome=ANSWERED)])
-    assert await callback_store.forget({"win-back": 50.0, "survey": 900.0}, 0.0) == 0
+    assert await callback_store.purge(Cutoffs({"win-back": 50.0, "survey": 900.0}, 0.0)) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).status is NONE
-    assert await callback_store.forget({"win-back": 901.0, "survey": 900.0}, 0.0) == 2
+    assert await callback_store.purge(Cutoffs({"win-back": 901.0, "survey": 900.0}, 0.0)) == 2
 
 
 async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_any_campaign(
@@ -325,34 +329,54 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
 ) -> None:
     """Also of one that was removed, and may come back."""
     await callback_store.record([attempt("1", campaign="removed"), attempt("2", at=110.0, outcome=ANSWERED)])
-    assert await callback_store.forget({"win-back": 900.0}, 0.0) == 0
+    assert await callback_store.purge(Cutoffs({"win-back": 900.0}, 0.0)) == 0
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).status is NONE
     # The answer goes with the missed attempt, or the next time.
-    assert sum([await callback_store.forget({"win-back": 900.0}, 101.0) for _ in range(2)]) == 2
+    assert sum([await callback_store.purge(Cutoffs({"win-back": 900.0}, 101.0)) for _ in range(2)]) == 2
 
 
-async def test_more_than_goes_in_one_step_is_forgotten_all_the_same(callback_store: CallbackStore) -> None:
-    old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.FORGET_ROWS_AT_ONCE)]
+async def test_more_than_goes_in_one_step_is_purged_all_the_same(callback_store: CallbackStore) -> None:
+    old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.PURGE_ROWS_AT_ONCE)]
     await callback_store.record([*old, attempt("new", at=900.0)])
-    assert await callback_store.forget({"win-back": 500.0}, 0.0) == len(old)
+    assert await callback_store.purge(Cutoffs({"win-back": 500.0}, 0.0)) == len(old)
     assert await ids(callback_store) == ["new"]
 
 
-# --- turns ----------------------------------------------------------------------------------------------------------
+# --- the rules, which one store has in SQL --------------------------------------------------------------------------
 
 
-async def test_routers_take_turns_with_each_other_or_each_counts_for_itself(
-    callback_store: CallbackStore, another_callback_store: CallbackOpener
-) -> None:
-    other = await another_callback_store()
-    first = await callback_store.turn("win-back")
-    turns = [await store.turn("win-back") for store in (other, callback_store, other)]
-    at_once = await asyncio.gather(*(store.turn("survey") for store in (callback_store, other) * 50))
-    if first is None:
-        assert set(turns) | set(at_once) == {None}
-    else:
-        assert turns == [first + 1, first + 2, first + 3]
-        assert len(set(at_once)) == 100
+@pytest.mark.parametrize("seed", range(10))
+async def test_what_is_kept_and_what_is_told_is_what_the_rules_say(callback_store: CallbackStore, seed: int) -> None:
+    draw = random.Random(seed)
+    written = [
+        attempt(
+            str(name),
+            at=float(draw.randint(0, 60)),
+            outcome=draw.choice(list(Outcome)),
+            campaign=draw.choice(("win-back", "survey", "gone")),
+            subscriber=f"+44770090010{draw.randint(0, 9)}",
+        )
+        for name in range(60)
+    ]
+    await callback_store.record(written)
+    missed = [each for each in written if each.outcome is MISSED]
+    answered = [each for each in written if each.outcome is ANSWERED]
+    told = (await callback_store.changes("", 0)).attempts
+    assert {each.id for each in told} == {each.id for each in relevant(missed, answered, lambda _: False)}
+
+    moments = Cutoffs({"win-back": 40.0, "survey": 20.0}, 10.0)
+    staying = [each for each in written if not is_past(each, moments)]
+    pairs = {each.subscriber for each in staying if each.outcome is MISSED}
+    staying += [
+        each
+        for each in written
+        if is_past(each, moments) and stays_with_missed(each, moments) and each.subscriber in pairs
+    ]
+    # Twice: an answer may wait for the next time, where its pair's last missed one goes in the same step.
+    gone = sum([await callback_store.purge(moments) for _ in range(2)])
+    left = await callback_store.attempts(None, None, 100)
+    assert {each.id for each in left} == {each.id for each in staying}
+    assert gone == len(written) - len(staying)
 
 
 # --- opening and closing --------------------------------------------------------------------------------------------
@@ -363,14 +387,14 @@ async def test_everything_outlives_the_router(
 ) -> None:
     await callback_store.record([attempt("1"), attempt("2", subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
-    mark = (await callback_store.news("", 0)).mark
+    cursor = (await callback_store.changes("", 0)).cursor
     await callback_store.close()
     again = await another_callback_store()
-    assert (await again.news(mark, 0)).attempts == []
-    assert {each.id for each in (await again.news("", 0)).attempts} == {"1", "2"}
-    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is USED
-    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is RIGHT
-    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is RIGHT
+    assert (await again.changes(cursor, 0)).attempts == []
+    assert {each.id for each in (await again.changes("", 0)).attempts} == {"1", "2"}
+    assert (await again.claim(OUR, ANNA, "call-2", 160.0, SINCE)).status is CONSUMED
+    assert (await again.claim(OUR, ANNA, "call-1", 160.0, SINCE)).status is GRANTED
+    assert (await again.claim(OUR, BORIS, "call-3", 160.0, SINCE)).status is GRANTED
 
 
 async def test_a_store_that_is_there_can_be_opened_for_a_look(

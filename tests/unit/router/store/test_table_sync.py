@@ -10,7 +10,7 @@ import pytest
 from dialplan.kinds.registry import RowKind
 from router.observe.metrics import Metrics
 from router.store import table_sync as sync
-from router.store.api import ChangedRow, Commit, Prepare, Reading, Store, StoreError
+from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead
 from router.store.sqlite.store import SqliteStore
 from router.store.table_sync import TableSync
 from tests.unit.router.store import content as data
@@ -80,7 +80,7 @@ async def test_the_first_load_fills_the_table_and_says_so(store: SqliteStore) ->
     await parts.sync.load()
     assert set(parts.sync.table.flows) == {"a", "b"}
     assert parts.sync.table.version == 1
-    assert parts.log.events == [("table", {"version": 1, "numbers": 0, "changed": 2, "whole": True})]
+    assert parts.log.events == [("table", {"version": 1, "numbers": 0, "changed": 2, "full": True})]
     assert parts.sample("table_version") == 1
     assert parts.sample("store_up", store="sqlite") == 1
 
@@ -133,7 +133,7 @@ class Scripted:
     def __init__(self) -> None:
         self.version = 1
         self.epoch = "first"
-        self.whole = True
+        self.full = True
         self.rows: list[ChangedRow] = []
         self.fails: Exception | None = None
         self.fails_in_the_middle: Exception | None = None
@@ -154,16 +154,16 @@ class Scripted:
             raise self.fails
         return (version, epoch) != (self.version, self.epoch)
 
-    async def read(self, version: int | None, epoch: str) -> Reading:
+    async def read(self, version: int | None, epoch: str) -> TableRead:
         if self.fails:
             raise self.fails
         self.asked.append((version, epoch))
-        reading = Reading(self.version, self.epoch, self.whole, self._batches(), self.seen_at)
+        reading = TableRead(self.version, self.epoch, self.full, self._batches(), self.seen_at)
         reading.batches = self._moving_on(reading, reading.batches)
         return reading
 
     async def _moving_on(
-        self, reading: Reading, batches: AsyncIterator[list[ChangedRow]]
+        self, reading: TableRead, batches: AsyncIterator[list[ChangedRow]]
     ) -> AsyncIterator[list[ChangedRow]]:
         async for rows in batches:
             yield rows
@@ -205,7 +205,7 @@ async def test_it_asks_for_what_has_changed_since_its_own_version(scripted: Scri
     parts = Parts(scripted)
     await parts.sync.load()
     async with parts.following():
-        scripted.version, scripted.whole, scripted.rows = 4, False, [(RowKind.CALL_FLOW, "a", None)]
+        scripted.version, scripted.full, scripted.rows = 4, False, [(RowKind.CALL_FLOW, "a", None)]
         await until(lambda: parts.sync.table.version == 4)
     assert scripted.asked == [(None, ""), (1, "first")]
     assert set(parts.sync.table.flows) == {"b"}
@@ -268,7 +268,7 @@ async def test_a_reading_that_breaks_off_changes_nothing(scripted: Scripted) -> 
     assert set(parts.sync.table.flows) == {"c", "d"}
 
 
-async def test_a_store_made_anew_does_not_empty_the_table(scripted: Scripted) -> None:
+async def test_a_rebuilt_store_does_not_empty_the_table(scripted: Scripted) -> None:
     """Version 0 has never been loaded: somebody is about to, or has lost the file."""
     parts = Parts(scripted)
     await parts.sync.load()
@@ -304,16 +304,16 @@ async def test_readings_of_everything_are_counted_and_equal_tables_show_the_same
     parts, other = Parts(scripted), Parts(scripted)
     for each in (parts, other):
         await each.sync.load()
-        assert each.sample("table_read_whole_total") == 1
+        assert each.sample("table_full_reads_total") == 1
     assert parts.sample("table_digest") == other.sample("table_digest") == parts.sync.table.digest != 0
     async with parts.following():
-        scripted.version, scripted.whole, scripted.rows = 2, False, [(RowKind.CALL_FLOW, "a", None)]
+        scripted.version, scripted.full, scripted.rows = 2, False, [(RowKind.CALL_FLOW, "a", None)]
         await until(lambda: parts.sync.table.version == 2)
-        assert parts.sample("table_read_whole_total") == 1
+        assert parts.sample("table_full_reads_total") == 1
         assert parts.sample("table_digest") == parts.sync.table.digest != other.sync.table.digest
-        scripted.version, scripted.whole = 3, True
+        scripted.version, scripted.full = 3, True
         await until(lambda: parts.sync.table.version == 3)
-        assert parts.sample("table_read_whole_total") == 2
+        assert parts.sample("table_full_reads_total") == 2
 
 
 async def test_a_snapshot_shows_its_age_and_that_the_store_is_away(scripted: Scripted) -> None:
@@ -350,7 +350,7 @@ async def test_a_first_load_that_breaks_off_is_begun_once_more(scripted: Scripte
     scripted.fails_in_the_middle = StoreError("torn")
     asked = scripted.read
 
-    async def read(version: int | None, epoch: str) -> Reading:
+    async def read(version: int | None, epoch: str) -> TableRead:
         if scripted.asked:
             scripted.fails_in_the_middle = None
         return await asked(version, epoch)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from router.util.secrets import Reading, secret_text, why
+from router.util.secrets import SharedRead, secret_text, why
 
 
 def test_a_secret_is_what_stands_there_without_an_editors_traces(tmp_path: pathlib.Path) -> None:
@@ -36,7 +36,7 @@ async def test_one_that_hangs_is_waited_for_by_all_and_what_it_found_late_is_nob
         goes_on.wait(60)
         return begun[-1]
 
-    reading = Reading(work)
+    reading = SharedRead(work)
     for _ in range(3):
         with pytest.raises(TimeoutError):
             await reading.result(0.01)

@@ -11,6 +11,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import Recorded, StoreError
 from router.store.local import disk, outbox
 from router.store.local.outbox import OutboxCallbackStore
@@ -33,17 +34,17 @@ async def test_attempts_of_a_store_that_is_away_wait_here_and_go_there_when_it_i
     recorded = await parts.store.record([attempt("1.1"), attempt("1.2", at=200)])
     assert [each.heard for each in recorded] == [Heard.NEW] * 2
     with pytest.raises(StoreError, match="is it running, and there"):
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
     assert await ids(parts.here) == ["1.2", "1.1"]
-    assert parts.store.waiting == 2
+    assert parts.store.pending_count == 2
     ((event, said),) = parts.log.events
     assert (event, said["attempts"]) == ("attempts_kept_here", 2)
     assert said["why"].endswith("; is it running, and there?")
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.2", "1.1"]
     assert await ids(parts.here) == []
-    assert parts.store.waiting == 0
+    assert parts.store.pending_count == 0
     assert parts.log.events[1:] == [("attempts_handed_over", {"attempts": 2})]
 
 
@@ -55,7 +56,7 @@ async def test_attempts_of_a_store_that_is_silent_do_not_wait_for_it(
     await parts.store.record([attempt("1.1")])
     assert parts.log.events == [("attempts_kept_here", {"why": "no answer in time", "attempts": 1})]
     parts.proxy.pass_on()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     (kept,) = await parts.redis.attempts(None, None, 10)  # whether or not the first word arrived late
     assert kept == attempt("1.1")
 
@@ -65,11 +66,12 @@ async def test_what_waits_outlives_the_router_and_goes_there_at_the_first_look(p
     await parts.store.record([attempt("1.1")])
     await parts.restarted()
     with pytest.raises(StoreError):
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
     parts.back()
-    news = await parts.store.news("", 0)
+    changes = await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.1"]
-    assert [each.id for each in news.attempts] == ["1.1"]  # memory is never without what it knew while Redis was away
+    # Memory is never without what it knew while Redis was away.
+    assert [each.id for each in changes.attempts] == ["1.1"]
 
 
 async def test_a_word_that_both_have_counts_once(parts: Parts) -> None:
@@ -78,12 +80,12 @@ async def test_a_word_that_both_have_counts_once(parts: Parts) -> None:
     await parts.store.record([attempt("1.1", outcome=Outcome.FAILED), attempt("1.2", outcome=Outcome.ANSWERED)])
     await parts.redis.record([attempt("1.1"), attempt("1.2")])
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     found = {each.id: each.outcome for each in await parts.redis.attempts(None, None, 10)}
     assert found == {"1.1": Outcome.MISSED, "1.2": Outcome.ANSWERED}
 
 
-async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
+async def test_an_entitlement_is_given_by_the_store_alone(parts: Parts) -> None:
     await parts.store.record([attempt("1.1")])
     parts.away()
     await parts.store.record([attempt("2.1", subscriber=BORIS)])
@@ -93,19 +95,18 @@ async def test_a_right_is_given_by_the_store_alone(parts: Parts) -> None:
     for asked in (
         parts.store.history(OUR, ANNA, 150.0),
         parts.store.attempts(None, None, 10),
-        parts.store.forget(SINCE, 0.0),
-        parts.store.turn("numbers"),
+        parts.store.purge(Cutoffs(SINCE, 0.0)),
     ):
         with pytest.raises(StoreError):
             await asked
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     claims = [await parts.store.claim(OUR, subscriber, "call", 150.0, SINCE) for subscriber in (ANNA, BORIS)]
     assert [claim.status for claim in claims] == [ClaimStatus.GRANTED] * 2
     assert not any(claim.again for claim in claims)
 
 
-async def test_where_neither_takes_it_the_witness_is_told(parts: Parts) -> None:
+async def test_where_neither_takes_it_the_source_is_told(parts: Parts) -> None:
     parts.away()
     with contextlib.closing(sqlite3.connect(parts.path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -119,14 +120,14 @@ async def test_what_waits_of_a_pair_goes_there_before_its_callback_asks(
 ) -> None:
     """A hiccup that only the attempt felt: the store counts as being there, and it knows nothing of the attempt."""
     monkeypatch.setattr(outbox, "RECORD_SECONDS", 0.05)
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     parts.proxy.refuse()
     parts.proxy.cut()
     await parts.store.record([attempt("1.1"), attempt("2.1", subscriber=BORIS)])
     parts.back()
     assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     assert await ids(parts.redis) == ["1.1"]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["2.1", "1.1"]
     assert (await parts.store.claim(OUR, ANNA, "later", 160.0, SINCE)).status is ClaimStatus.CONSUMED
 
@@ -149,7 +150,7 @@ async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
     parts.back()
     await parts.store.record([attempt("4")])  # nobody has seen yet that it is back
     assert asked == ["1"]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert asked == ["1", "4"]  # the newest of those that wait, and all with it
     await parts.store.record([attempt("5")])
     assert (await ids(parts.redis), await ids(parts.here)) == (["5", "4", "3", "2", "1"], [])
@@ -159,11 +160,11 @@ async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
 async def test_a_store_that_fails_a_look_is_known_to_be_away(parts: Parts) -> None:
     parts.away()
     with pytest.raises(StoreError):
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
     parts.back()
     await parts.store.record([attempt()])
     assert parts.log.events == [("attempts_kept_here", {"why": "the store is away", "attempts": 1})]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.1"]
 
 
@@ -192,11 +193,11 @@ async def test_a_place_here_that_fails_does_not_take_the_store_away(
 
         full.setattr(parts.here, "drop", drop)
         for _ in range(2):
-            assert len((await parts.store.news("", 0)).attempts) == 1
+            assert len((await parts.store.changes("", 0)).attempts) == 1
         await parts.store.record([attempt("1.2")])
         assert await ids(parts.redis) == ["1.2", "1.1"]
         assert parts.log.events[1:] == [("attempts_stay_here", {"error": "the disk is full"})]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.here) == []
 
 
@@ -218,7 +219,7 @@ async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
             with pytest.raises(StoreError, match=told):
                 await parts.store.record([attempt("1.1")])
         parts.back()
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
         await parts.store.record([attempt("1.2", at=200)])
         assert await ids(parts.redis) == ["1.2"]
         assert (await parts.store.claim(OUR, ANNA, "call", 250.0, SINCE)).status is ClaimStatus.GRANTED
@@ -231,7 +232,7 @@ async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
     monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 60)
     assert parts.store._disk.hanging is not None
     await asyncio.wait([parts.store._disk.hanging])
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.2", "1.1"]  # it was written after all
 
 
@@ -245,7 +246,7 @@ async def test_more_than_may_wait_here_stay_with_their_witnesses(parts: Parts, m
         await parts.store.record([attempt("3")])
     assert await ids(parts.here) == ["2", "1"]
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     parts.away()
     await parts.store.record([attempt("3")])
     assert await ids(parts.here) == ["3"]
@@ -259,7 +260,7 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     (told,) = parts.log.events
     assert told[0] == "attempts_cannot_wait_here"
     assert "the file is damaged" in told[1]["error"]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     await parts.store.record([attempt("1.1")])
     assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     parts.away()
@@ -268,7 +269,7 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     parts.path.unlink()
     await parts.store.record([attempt("1.2")])
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.2", "1.1"]
     with pytest.raises(StoreError, match="there is none"):
         await OutboxCallbackStore(parts.redis, SqliteCallbackStore(parts.path / "none"), parts.store._log).open(

@@ -9,7 +9,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import ClaimStatus
-from router.store.api import News, Recorded, StoreError
+from router.store.api import AttemptChanges, Recorded, StoreError
 from router.store.local import outbox
 from tests.unit.router.rung import Running, report, until, working
 from tests.unit.router.store.attempts import ANNA, OUR, SINCE, attempt, ids
@@ -22,7 +22,7 @@ async def test_many_that_wait_go_there_in_portions(parts: Parts, monkeypatch: py
     names = [f"1.{place}" for place in range(8)]
     await parts.store.record([attempt(name, at=100.0 + place) for place, name in enumerate(names)])
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == names[::-1]
     assert await ids(parts.here) == []
     assert parts.log.events[-1] == ("attempts_handed_over", {"attempts": 8})
@@ -42,11 +42,11 @@ async def test_a_handing_over_that_breaks_off_is_done_again(parts: Parts, monkey
 
     parts.here.looked = second_look
     with pytest.raises(StoreError):
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
     assert len(await ids(parts.redis)) == 2
     parts.here.looked = None
     parts.back()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert len(await ids(parts.redis)) == 5
     assert await ids(parts.here) == []
 
@@ -62,14 +62,14 @@ async def test_a_handing_over_that_is_called_off_is_done_again(parts: Parts) -> 
         looked.set()
 
     parts.here.looked = look
-    handing = asyncio.create_task(parts.store.news("", 0))
+    handing = asyncio.create_task(parts.store.changes("", 0))
     await looked.wait()
     handing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await handing
     parts.here.looked = None
     parts.proxy.pass_on()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await ids(parts.redis) == ["1.1"]
     assert await ids(parts.here) == []
 
@@ -89,13 +89,13 @@ async def test_a_later_word_that_comes_here_during_the_handing_over_is_not_lost(
         looked.set()
 
     parts.here.looked = look
-    handing = asyncio.create_task(parts.store.news("", 0))
+    handing = asyncio.create_task(parts.store.changes("", 0))
     await looked.wait()
     parts.here.looked = None
     await parts.store.record([attempt("1.1", outcome=Outcome.ANSWERED)])  # in vain, and so here
     parts.proxy.pass_on()
     await handing
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     found = {each.id: each.outcome for each in await parts.redis.attempts(None, None, 10)}
     assert found == {"1.1": Outcome.ANSWERED, "1.2": Outcome.MISSED}
     assert await ids(parts.here) == []
@@ -119,27 +119,27 @@ async def test_what_comes_while_others_go_there_waits_behind_them(
         return await record(attempts)
 
     parts.store._store.record = first  # type: ignore[method-assign]
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
     assert await ids(parts.here) == []
 
 
 async def test_what_is_kept_during_a_look_is_no_less_waited_behind(parts: Parts) -> None:
     """The look began before the store went away, and has its answer."""
-    news = parts.store._store.news
+    changes = parts.store._store.changes
 
-    async def during(mark: str, seconds: float) -> News:
-        found = await news(mark, seconds)
+    async def during(cursor: str, seconds: float) -> AttemptChanges:
+        found = await changes(cursor, seconds)
         parts.away()
         await parts.store.record([attempt("1.1", at=100)])
         parts.back()
         return found
 
-    parts.store._store.news = during  # type: ignore[method-assign]
-    await parts.store.news("", 0)
+    parts.store._store.changes = during  # type: ignore[method-assign]
+    await parts.store.changes("", 0)
     await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
-    parts.store._store.news = news  # type: ignore[method-assign]
-    await parts.store.news("", 0)
+    parts.store._store.changes = changes  # type: ignore[method-assign]
+    await parts.store.changes("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
 
 
@@ -148,7 +148,7 @@ async def test_what_is_being_kept_when_a_handing_over_ends_is_waited_behind(
 ) -> None:
     parts.away()
     with pytest.raises(StoreError):
-        await parts.store.news("", 0)
+        await parts.store.changes("", 0)
     parts.back()
     record = parts.here.record
     begun, handed = asyncio.Event(), asyncio.Event()
@@ -161,11 +161,11 @@ async def test_what_is_being_kept_when_a_handing_over_ends_is_waited_behind(
     monkeypatch.setattr(parts.here, "record", slowly)
     keeping = asyncio.create_task(parts.store.record([attempt("1.1", at=100)]))
     await begun.wait()
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     handed.set()
     await keeping
     await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
     assert await ids(parts.here) == []
 
@@ -186,16 +186,16 @@ async def test_a_handing_over_ends_however_many_come_meanwhile(parts: Parts, mon
         assert len(more) < 5, "it does not end"
 
     monkeypatch.setattr(parts.here, "drop", slowly)
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     await asyncio.gather(*more)
     assert sorted(await ids(parts.redis)) == ["1.0", *(f"1.{place + 1}" for place in range(len(more)))]
     assert await ids(parts.here) == []
 
 
-async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_right(
+async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_entitlement(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     parts.away()
     await parts.store.record([attempt("1.1")])
     parts.back()
@@ -209,7 +209,7 @@ async def test_a_callback_that_comes_while_its_attempt_is_handed_over_has_its_ri
         return await record(attempts)
 
     monkeypatch.setattr(parts.store._store, "record", first)
-    await parts.store.news("", 0)
+    await parts.store.changes("", 0)
     assert verdicts == [ClaimStatus.GRANTED]
 
 

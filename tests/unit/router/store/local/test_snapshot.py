@@ -65,7 +65,7 @@ async def test_a_start_takes_what_is_here_and_what_has_changed_since(place: Plac
     await place.writer.commit(data.removal("b"))
     later = await place.started()
     reading = await later.read(None, "")
-    assert reading.whole  # for a table that has nothing yet
+    assert reading.full  # for a table that has nothing yet
     assert reading.seen_at is None
     last: data.Content = {}
     async for batch in reading.batches:
@@ -99,7 +99,7 @@ async def test_a_reading_that_breaks_off_leaves_the_last_version_here_and_goes_o
     await reading.batches.aclose()  # type: ignore[attr-defined] # a generator
     assert place.held() == (1, {"a", "b"})
     again = await store.read(*known)
-    assert not again.whole
+    assert not again.full
     _, rows = await taken(again)
     assert keys(rows) == {"a", "c", "d", "e"}
     assert place.held() == (2, {"a", "b", "c", "d", "e"})
@@ -144,7 +144,7 @@ async def test_without_the_store_the_snapshot_serves_and_says_so(place: Place) -
     place.away()
     later = await place.started()
     reading = await later.read(None, "")
-    assert reading.whole
+    assert reading.full
     assert reading.seen_at is not None
     assert await taken(reading) == (known, rows)
     assert not await later._connection.run(lambda file: file.in_transaction)  # an old state would make the file grow
@@ -165,7 +165,7 @@ async def test_when_the_store_is_back_the_changes_follow(place: Place) -> None:
     place.back()
     assert await later.wait(*known, 60)
     reading = await later.read(*known)
-    assert (reading.whole, reading.seen_at) == (False, None)
+    assert (reading.full, reading.seen_at) == (False, None)
     _, rows = await taken(reading)
     assert keys(rows) == {"b"}
     assert place.held() == (2, {"a", "b"})
@@ -210,14 +210,12 @@ async def test_a_store_that_has_lost_its_data_does_not_empty_the_snapshot(place:
     await place.writer.commit(data.flows("a"))
     await taken(await (await place.started()).read(None, ""))
     place.empty()
-    later = await place.started()  # makes the store anew
+    later = await place.started()  # rebuilds the store
     known, rows = await taken(await later.read(None, ""))
     assert (known[0], keys(rows)) == (1, {"a"})
     assert place.held() == (1, {"a"})
-    assert (
-        "made anew, and nothing has been loaded into it; load the data again"
-        in place.log.of("snapshot_serves")[0]["why"]
-    )
+    (served,) = place.log.of("snapshot_serves")[:1]
+    assert "rebuilt, and nothing has been loaded into it; load the data again" in served["why"]
     await place.writer.commit(data.flows("b"))
     assert await later.wait(*known, 60)
     _, rows = await taken(await later.read(*known))
@@ -225,7 +223,7 @@ async def test_a_store_that_has_lost_its_data_does_not_empty_the_snapshot(place:
     assert place.held() == (1, {"b"})
 
 
-async def test_a_store_that_comes_back_with_nothing_in_it_is_made_anew(place: Place) -> None:
+async def test_a_store_that_comes_back_with_nothing_in_it_is_rebuilt(place: Place) -> None:
     await place.writer.commit(data.flows("a"))
     await taken(await (await place.started()).read(None, ""))
     place.away()

@@ -48,7 +48,7 @@ async def test_a_file_that_cannot_be_written_holds_up_nobody_and_is_tried_again_
     assert said["error"].startswith(f"store {place.path}: ")
     await place.writer.commit(data.flows("c"))
     reading = await store.read(*known)  # it is left alone still
-    assert not reading.whole
+    assert not reading.full
     known, _ = await taken(reading)
     assert place.held() == (1, {"a"})
     store._retry_at = 0.0
@@ -75,7 +75,7 @@ async def test_a_file_left_behind_does_not_lead_the_table_into_another_history(
         place.server.command("RESTORE", name, 0, dump)
     await place.writer.commit(data.flows("new"))
     reading = await store.read(*known)
-    assert reading.whole
+    assert reading.full
     _, rows = await taken(reading)
     assert keys(rows) == {"a", "b", "new"}
     assert place.held() == (2, {"a", "b", "new"})

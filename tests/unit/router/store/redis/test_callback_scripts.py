@@ -7,7 +7,8 @@ import pytest
 
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.address import Options, parse
-from router.store.redis.connection import Link, Reply, Script
+from router.store.redis.connection import Link, Reply
+from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
 
 KEYS = ("calls", "attempts", "times", "news", "pair", "reached", "failed")
@@ -32,8 +33,8 @@ async def twice(redis_server: RedisServer) -> AsyncIterator[Twice]:
     await link.close()
 
 
-async def test_an_attempt_that_is_sent_twice_is_news_once_and_its_writers(twice: Twice) -> None:
-    """After a lost reply too he hears that it is his; another one who is told the same is not."""
+async def test_an_attempt_that_is_sent_twice_is_in_the_stream_once_and_its_writers(twice: Twice) -> None:
+    """After a lost reply too it hears that it was the one; another one that is told the same was not."""
     values = (100, 60, "name", "id", "", "body", 1.5, "reached")
     assert await twice.run(scripts.WRITE, KEYS, "one", *values) == [[[1]], [[1]]]
     assert await twice.run(scripts.WRITE, KEYS, "two", *values) == [[[0]], [[0]]]
@@ -49,7 +50,7 @@ async def test_an_attempt_that_has_changed_meanwhile_is_left_alone(twice: Twice)
 
 async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
     keys = ("pair", "claimed", "calls", "news")
-    await twice.run(scripts.MARK, ("calls", "news"), "epoch")
+    await twice.run(scripts.CURSOR, ("calls", "news"), "epoch")
     for values, told in (
         (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "one", 9, 9), b"done"),
         (("call", "0", '{"attempt": "1"}', 7.5, "name", 60, "another router's", 9, 9), b"known"),
@@ -60,7 +61,7 @@ async def test_a_claim_that_is_sent_twice_is_done_once(twice: Twice) -> None:
     assert (await twice.run(scripts.SINCE, ("calls", "news"), "epoch", 0, "", 10))[0] == [b"ok", [b""], b"one"]
 
 
-async def test_news_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
+async def test_changes_that_do_not_go_on_from_there_are_lost(twice: Twice) -> None:
     for place in range(3):
         values = (100, 60, f"n{place}", f"{place}", "", f"b{place}", 1.5, "failed")
         await twice.run(scripts.WRITE, KEYS, f"w{place}", *values)

@@ -1,6 +1,5 @@
 """What is Redis's own of attempts and claims; what every store promises is in test_callback_stores."""
 
-import asyncio
 import math
 import time
 import uuid
@@ -12,11 +11,13 @@ import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import StoreError
 from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.counters import RedisCounterStore
 from tests.redis_server import RedisServer
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
 
@@ -55,58 +56,52 @@ async def kept(redis_server: RedisServer) -> AsyncIterator[Kept]:
 async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    await kept.store.turn("win-back")
+    await RedisCounterStore(kept.store.link).next("win-back")
     assert len(kept.names()) >= 7
     assert {key.partition(":")[0] for key in kept.names()} == {f"{{{kept.prefix}}}"}
 
 
-async def test_nothing_is_left_of_what_is_forgotten_but_the_news(kept: Kept) -> None:
+async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> None:
     await kept.store.record([attempt()])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert await kept.store.forget({}, math.inf) == 1
+    assert await kept.store.purge(Cutoffs({}, math.inf)) == 1
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
-
-
-async def test_turns_are_counted_for_everybody_and_apart(kept: Kept) -> None:
-    turns = await asyncio.gather(*(kept.store.turn("a") for _ in range(20)))
-    assert sorted(each or 0 for each in turns) == list(range(1, 21))
-    assert await kept.store.turn("") == 1
 
 
 async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
     await kept.store.record([attempt()])
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     kept.client.delete(*kept.names())
-    news = await kept.store.news(mark, 0)
-    assert (news.whole, news.attempts, news.mark != mark) == (True, [], True)
+    changes = await kept.store.changes(cursor, 0)
+    assert (changes.full, changes.attempts, changes.cursor != cursor) == (True, [], True)
 
 
 async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) -> None:
-    """A new master that lost an attempt, and was told of others before this router asked it for news."""
+    """A new master that lost an attempt, and was told of others before this router asked it for changes."""
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
     await kept.store.record([attempt("lost")])
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     bring_back()
     for name in ("2", "3"):
         await kept.store.record([attempt(name)])
-        news = await kept.store.news(mark, 0)
-        assert news.whole
-        assert "2" in {each.id for each in news.attempts}
-    following = await kept.store.news(news.mark, 0)
-    assert (following.whole, following.attempts) == (False, [])
+        changes = await kept.store.changes(cursor, 0)
+        assert changes.full
+        assert "2" in {each.id for each in changes.attempts}
+    following = await kept.store.changes(changes.cursor, 0)
+    assert (following.full, following.attempts) == (False, [])
 
 
-async def test_a_right_that_was_given_and_lost_is_another_history(kept: Kept) -> None:
+async def test_an_entitlement_that_was_given_and_lost_is_another_history(kept: Kept) -> None:
     """Whoever heard that it was given finds out, even where the new master has given it again."""
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()
     await kept.store.claim(OUR, ANNA, "lost", 150.0, SINCE)
-    news = await kept.store.news("", 0)
-    assert not (await kept.store.news(news.mark, 0)).whole
+    changes = await kept.store.changes("", 0)
+    assert not (await kept.store.changes(changes.cursor, 0)).full
     bring_back()
     assert (await kept.store.claim(OUR, ANNA, "another", 151.0, SINCE)).status is ClaimStatus.GRANTED
-    assert (await kept.store.news(news.mark, 0)).whole
+    assert (await kept.store.changes(changes.cursor, 0)).full
 
 
 async def test_a_claim_that_looked_at_one_master_is_not_written_at_another(
@@ -139,13 +134,13 @@ async def test_what_is_left_of_older_news_is_in_nobodys_way(kept: Kept) -> None:
             await kept.store.open()
         recorded = await kept.store.record([attempt(f"new {read_first}")])
         assert [each.heard for each in recorded] == [Heard.NEW]
-        mark = (await kept.store.news("", 0)).mark
+        cursor = (await kept.store.changes("", 0)).cursor
         await kept.store.record([attempt(f"newer {read_first}")])
-        assert [each.id for each in (await kept.store.news(mark, 0)).attempts] == [f"newer {read_first}"]
+        assert [each.id for each in (await kept.store.changes(cursor, 0)).attempts] == [f"newer {read_first}"]
 
 
 async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) -> None:
-    """Revisions counted, news without ids and of attempts alone, claims not counted."""
+    """Revisions counted, entries without ids and of attempts alone, claims not counted."""
     await kept.store.record([attempt("1"), attempt("2", subscriber=BORIS)])
     calls, news, pair = (f"{{{kept.prefix}}}:{name}" for name in ("calls", "news", f"pair:{OUR} {ANNA}"))
     written = kept.client.xrange(news)
@@ -157,15 +152,15 @@ async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) ->
     kept.client.hdel(calls, "head")
     kept.client.hset(pair, "rev", 2)
     kept.client.hdel(pair, "claims")
-    mark = (await kept.store.news("", 0)).mark
+    cursor = (await kept.store.changes("", 0)).cursor
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
     assert (claim.status, claim.again) == (ClaimStatus.GRANTED, True)
     assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).status is ClaimStatus.CONSUMED
     assert (await kept.store.claim(OUR, BORIS, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
     await kept.store.record([attempt("3", at=160.0)])
     assert (await kept.store.claim(OUR, ANNA, "last", 170.0, SINCE)).status is ClaimStatus.GRANTED
-    following = await kept.store.news(mark, 0)
-    assert (following.whole, [each.id for each in following.attempts]) == (False, ["3"])
+    following = await kept.store.changes(cursor, 0)
+    assert (following.full, [each.id for each in following.attempts]) == (False, ["3"])
 
 
 async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +172,7 @@ async def test_a_robot_that_rings_on_fills_nothing(kept: Kept, monkeypatch: pyte
     fields = kept.client.hkeys(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}")
     assert sorted(each for each in fields if each.startswith(b"c:")) == [b"c:call-0", b"c:call-1", b"c:call-2"]
     await kept.store.record([attempt("2", at=170.0)])
-    for again in (False, True):  # a right is remembered, however many have rung
+    for again in (False, True):  # an entitlement is remembered, however many have rung
         claim = await kept.store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
         assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 
@@ -186,7 +181,7 @@ async def test_what_gave_rights_is_read_page_by_page(kept: Kept, monkeypatch: py
     """Callbacks would wait a second for a million of them in one piece."""
     names = [f"{OUR} {ANNA} {place}" for place in range(3_000)]
     kept.client.sadd(f"{{{kept.prefix}}}:claimed", *names)
-    monkeypatch.setattr(redis_callbacks, "FORGET_ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(redis_callbacks, "PURGE_ROWS_AT_ONCE", 100)
     pages = [page async for page in kept.store._pages(scripts.CLAIMED, kept.store._claimed)]
     assert {name.decode() for page in pages for name in page} == set(names)
     assert max(map(len, pages)) < 1_000
@@ -197,7 +192,7 @@ async def test_a_router_whose_clock_is_ahead_takes_no_rights_away(kept: Kept, mo
     clock = SimpleNamespace(time=lambda: time.time() + 10 * day, monotonic=time.monotonic)
     monkeypatch.setattr(redis_callbacks, "time", clock)
     await kept.store.record([attempt("young", at=now - day), attempt("old", at=now - 9 * day)])
-    assert await kept.store.forget({"win-back": now + 10 * day - 8 * day}, now - 300 * day) == 1
+    assert await kept.store.purge(Cutoffs({"win-back": now + 10 * day - 8 * day}, now - 300 * day)) == 1
     assert await ids(kept.store) == ["young"]
 
 
@@ -221,12 +216,12 @@ async def test_an_attempt_that_comes_while_others_are_listed_shows_none_twice(
 
 async def test_those_that_stay_are_passed_over(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some at the same moment, on both sides of the end of a page, and some whose body is missing."""
-    monkeypatch.setattr(redis_callbacks, "FORGET_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(redis_callbacks, "PURGE_ROWS_AT_ONCE", 2)
     stay = [attempt(f"stays {place}", at=at) for place, at in enumerate((1, 5, 5, 5, 5, 6, 7, 7, 7))]
     go = [attempt(f"goes {place}", at=at, campaign="survey") for place, at in enumerate((2, 5, 5, 5, 7, 8))]
     await kept.store.record([*stay, *go])
     kept.client.zadd(f"{{{kept.prefix}}}:times", {f"{OUR} {ANNA} missing {at}": at for at in (1, 5, 7)})
-    assert await kept.store.forget({"survey": 9.0}, 0.0) == len(go)
+    assert await kept.store.purge(Cutoffs({"survey": 9.0}, 0.0)) == len(go)
     assert sorted(await ids(kept.store)) == sorted(each.id for each in stay)
     assert kept.client.zcard(f"{{{kept.prefix}}}:times") == len(stay)
 

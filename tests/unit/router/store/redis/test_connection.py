@@ -12,7 +12,8 @@ import redis.exceptions
 from router.store.api import StoreError
 from router.store.redis import connection as redis_connection
 from router.store.redis.address import parse
-from router.store.redis.connection import Script, UnansweredError, named
+from router.store.redis.connection import UnansweredError, named
+from router.store.redis.lua_script import Script
 from tests.fault_proxy import FaultProxy
 from tests.ports import free_port
 from tests.processes import wait_until
@@ -120,7 +121,7 @@ async def test_a_missing_or_wrong_password_is_told_and_not_shown(
         assert "quite" not in text
 
 
-async def test_a_right_that_is_lacking_is_told(link: Linker, tmp_path: pathlib.Path) -> None:
+async def test_a_permission_that_is_lacking_is_told(link: Linker, tmp_path: pathlib.Path) -> None:
     (tmp_path / "users.acl").write_text("user default off\nuser ringway on >word ~* +evalsha +eval +client +hello\n")
     with running_redis(aclfile=str(tmp_path / "users.acl")) as server:
         there = link(f"redis://ringway:word@127.0.0.1:{server.port}/0")
@@ -193,7 +194,7 @@ async def test_a_cluster_that_is_away_is_told(link: Linker, soon: None) -> None:
     assert text.endswith("; is it running, and there?")
 
 
-# --- questions and answers --------------------------------------------------------------------------------------------
+# --- requests and answers ---------------------------------------------------------------------------------------------
 
 
 async def test_a_script_that_the_server_does_not_know_yet_is_sent(redis_server: RedisServer, link: Linker) -> None:
@@ -203,10 +204,10 @@ async def test_a_script_that_the_server_does_not_know_yet_is_sent(redis_server: 
     assert redis_server.client().script_exists(ECHO.digest) == [True]
 
 
-async def test_another_callers_reply_is_refused_and_the_next_question_gets_its_own(
+async def test_another_callers_reply_is_refused_and_the_next_request_gets_its_own(
     redis_server: RedisServer, link: Linker
 ) -> None:
-    """As when somebody left after his question was sent, and his connection was given to the next one."""
+    """As when somebody left after its request was sent, and its connection was given to the next one."""
     there = link(redis_server, connections=1)
     assert await echo(there) == "hello"
     client: Any = there._client
@@ -221,7 +222,7 @@ async def test_another_callers_reply_is_refused_and_the_next_question_gets_its_o
     assert await asyncio.gather(*(echo(there, text) for text in "abc")) == ["a", "b", "c"]
 
 
-async def test_a_reply_without_the_number_of_its_question_is_refused(redis_server: RedisServer, link: Linker) -> None:
+async def test_a_reply_without_the_id_of_its_request_is_refused(redis_server: RedisServer, link: Linker) -> None:
     there = link(redis_server)
     for text in ("return 'bare'", "return {}", "return {'0', ARGV[1]}"):
         assert "the answer to another question" in await refused(there, Script(text))
@@ -254,7 +255,7 @@ async def test_a_question_whose_reply_is_cut_off_is_asked_again_once(
     assert redis_server.client().get(key) == b"3"
 
 
-async def test_connections_that_the_server_has_closed_are_made_anew(redis_server: RedisServer, link: Linker) -> None:
+async def test_connections_that_the_server_has_closed_are_rebuilt(redis_server: RedisServer, link: Linker) -> None:
     there = link(redis_server)
     await asyncio.gather(*(echo(there) for _ in range(4)))
     redis_server.client().client_kill_filter(_type="normal", skipme=True)

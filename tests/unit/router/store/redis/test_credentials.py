@@ -89,7 +89,7 @@ async def test_a_file_that_hangs_holds_up_nothing_else_and_no_second_thread(monk
     asked = asyncio.gather(reader.read(), reader.read())
     there.set()
     assert list(await asked) == ["s3cret", "s3cret"]
-    assert await reader.read() == "s3cret"  # read anew
+    assert await reader.read() == "s3cret"  # read again
     assert len(begun) == 2
 
 

@@ -33,7 +33,7 @@ async def test_a_reader_whose_changes_are_gone_compares_in_full_and_ends_equal(
 ) -> None:
     follower = await following(await opened.open())
     await store.commit(data.flows("a", "b"))
-    await equal(follower, store, whole=1)
+    await equal(follower, store, full=1)
     for step in range(4):
         await store.commit(data.flows(f"c{step}", context="new"))
     await store.commit(data.removal("a"))
@@ -48,9 +48,9 @@ async def test_a_reader_whose_changes_are_gone_compares_in_full_and_ends_equal(
             opened.delete(opened.log(4))
         case _:
             opened.delete(*opened.logs())
-    await equal(follower, store, whole=2)
+    await equal(follower, store, full=2)
     await store.commit(data.flows("d"))  # and goes on by changes
-    await equal(follower, store, whole=2)
+    await equal(follower, store, full=2)
 
 
 async def test_a_reader_that_is_too_far_behind_compares_in_full(
@@ -59,9 +59,9 @@ async def test_a_reader_that_is_too_far_behind_compares_in_full(
     monkeypatch.setattr(store_redis, "REDIS_LOG_ROWS_MAX", 10)
     follower = await following(await opened.open())
     await store.commit(many(11))
-    await equal(follower, store, whole=2)
+    await equal(follower, store, full=2)
     await store.commit(many(10, "new"))
-    await equal(follower, store, whole=2)
+    await equal(follower, store, full=2)
 
 
 async def test_the_oldest_commits_are_let_go_of_and_a_reader_in_step_does_not_notice(
@@ -71,12 +71,12 @@ async def test_the_oldest_commits_are_let_go_of_and_a_reader_in_step_does_not_no
     follower, late = await following(await opened.open()), await following(await opened.open())
     for step in range(8):
         await store.commit(data.flows("a", f"b{step}", context=f"c{step}"))
-        await equal(follower, store, whole=1)
+        await equal(follower, store, full=1)
     assert opened.versions() == [6, 7, 8]
     ages = [opened.server.command("TTL", log) for log in opened.logs()]
     assert sorted(age == -1 for age in ages) == [False] * 5 + [True] * 3
     assert max(ages) <= limits.REDIS_LOG_GRACE_SECONDS
-    await equal(late, store, whole=2)
+    await equal(late, store, full=2)
 
 
 async def test_no_more_commits_are_kept_than_allowed(
@@ -97,7 +97,7 @@ async def test_the_newest_commit_stays_however_large_it_is(
     assert opened.versions() == [3]
     follower = await following(await opened.open())
     await store.commit(data.flows("a"))
-    await equal(follower, store, whole=1)
+    await equal(follower, store, full=1)
 
 
 async def test_a_reader_may_be_thousands_of_commits_behind(
@@ -109,7 +109,7 @@ async def test_a_reader_may_be_thousands_of_commits_behind(
     for count in (1, 2, 3, 6, 7):
         for step in range(count):
             await store.commit(data.flows(f"{count}-{step}"))
-        await equal(follower, store, whole=1)
+        await equal(follower, store, full=1)
 
 
 async def test_a_full_reading_may_be_overtaken_by_many_commits(
@@ -172,15 +172,15 @@ async def test_an_older_backup_is_noticed_whatever_version_it_has_come_to(
         backup = Backup(opened.server, tmp_path)
         await writer.commit(data.flows("lost", "a", context="lost"))
         await writer.commit(data.removal("b"))
-        await equal(follower, writer, whole=1)
+        await equal(follower, writer, full=1)
         backup.restore()
         for step in range(commits_since):
             await writer.commit(data.flows(f"new{step}", "c", context=f"new{step}"))
-        await equal(follower, writer, whole=2)
+        await equal(follower, writer, full=2)
         assert (RowKind.CALL_FLOW, "lost") not in follower.rows
         assert follower.version == 1 + commits_since
         await writer.commit(data.flows("later"))
-        await equal(follower, writer, whole=2)
+        await equal(follower, writer, full=2)
 
 
 @pytest.mark.parametrize("lost_before", [True, False])
@@ -228,16 +228,16 @@ async def test_a_backup_that_is_restored_before_the_first_page_is_noticed(tmp_pa
 async def test_a_server_that_was_emptied_is_noticed(opened: Opened, store: RedisStore, reloaded: bool) -> None:
     follower = await following(await opened.open())
     await store.commit(data.flows("a", "b"))
-    await equal(follower, store, whole=1)
+    await equal(follower, store, full=1)
     opened.delete(*[name.decode() for name in opened.server.command("KEYS", opened.key("*"))])
     text = "there is no data set in it; load data into it first, with ringway load FILE"
     assert text in await broken(follower.store.wait(1, follower.epoch, 60))
     assert text in await broken(follower.read())
     assert text in await broken(store.commit(data.flows("c")))
-    anew = await opened.open()
+    later = await opened.open()
     if reloaded:
-        await anew.commit(data.flows("c"))  # version 1 again
-    await equal(follower, anew, whole=2)
+        await later.commit(data.flows("c"))  # version 1 again
+    await equal(follower, later, full=2)
     assert follower.version == int(reloaded)
 
 

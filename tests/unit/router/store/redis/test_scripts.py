@@ -1,4 +1,4 @@
-"""The scripts by themselves: each may be sent twice, and tells what happened with the number of its question."""
+"""The scripts by themselves: each may be sent twice, and tells what happened with the id of its request."""
 
 import uuid
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from router.store.redis import scripts
-from router.store.redis.connection import Script
-from router.store.redis.scripts import Entry, entry_of, led_to
+from router.store.redis.lua_script import Script
+from router.store.redis.scripts import CommitEntry, entry_of, led_to
 from tests.redis_server import RedisServer
 
 LAST = b"\x92\x93\x02\xa1b\xa4more\x93\x02\xa1a\xc2"  # b is more, a goes
@@ -27,8 +27,8 @@ class Data:
         return f"{self.prefix}:{name}"
 
     def run(self, script: Script, keys: list[str], *values: object) -> list[Any]:
-        question, *reply = self.redis.eval(script.text, len(keys), *keys, *values, "question 5")
-        assert question == b"question 5"
+        request_id, *reply = self.redis.eval(script.text, len(keys), *keys, "request 5", *values)
+        assert request_id == b"request 5"
         return list(reply)
 
     def commit(self, name: str, who: str = "me", version: int = 0, head: str = "first", staged: int = 0) -> list[Any]:
@@ -47,17 +47,17 @@ class Data:
 def data(redis_server: RedisServer) -> Data:
     """An empty data set, locked by `me`."""
     made = Data(redis_server)
-    made.run(scripts.MAKE, [made.meta, *made.rows], "first")
+    made.run(scripts.MAKE, [made.meta, *made.rows], "first", 1)
     made.run(scripts.LOCK, [made.meta, made.lock], "me", 60_000)
     return made
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_script_begins_its_reply_with_its_question(name: str, redis_server: RedisServer) -> None:
+def test_every_script_begins_its_reply_with_its_request(name: str, redis_server: RedisServer) -> None:
     data = Data(redis_server)
     keys = [data.key(str(place)) for place in range(7)]
     values = {"COMMIT": 7, "TRIM": 5, "STAGE": 3}.get(name, 2)
-    count = {"MAKE": 1, "STATE": 0, "LOCK": 2, "UNLOCK": 1, "SERVER": 0, "MEMORY": 0, "GET": 1}.get(name, values)
+    count = {"MAKE": 2, "STATE": 0, "LOCK": 2, "UNLOCK": 1, "SERVER": 0, "MEMORY": 0, "GET": 1}.get(name, values)
     if name == "TRIM":
         data.redis.hset(keys[0], mapping={"kept": 0, "applied": 0, "version": 0})
     if name == "APPLY":
@@ -66,18 +66,18 @@ def test_every_script_begins_its_reply_with_its_question(name: str, redis_server
 
 
 def test_what_is_made_twice_is_made_once(data: Data) -> None:
-    again = data.run(scripts.MAKE, [data.meta, *data.rows], "second")
+    again = data.run(scripts.MAKE, [data.meta, *data.rows], "second", 2)
     assert again == [b"ok", b"0", b"first", b"0", b"0", b"first", b"1"]
 
 
 def test_a_part_of_a_data_set_is_not_taken_for_a_new_one(redis_server: RedisServer) -> None:
     data = Data(redis_server)
     data.redis.hset(data.rows[2], "a", "body")
-    assert data.run(scripts.MAKE, [data.meta, *data.rows], "first") == [b"rest"]
+    assert data.run(scripts.MAKE, [data.meta, *data.rows], "first", 1) == [b"rest"]
     assert data.redis.exists(data.meta) == 0
 
 
-def test_the_lock_is_one_writers_until_he_lets_it_go(data: Data) -> None:
+def test_the_lock_is_one_writers_until_it_lets_it_go(data: Data) -> None:
     assert data.run(scripts.LOCK, [data.meta, data.lock], "me", 60_000)[0] == b"mine"
     assert data.run(scripts.LOCK, [data.meta, data.lock], "you", 60_000) == [b"held"]
     data.run(scripts.UNLOCK, [data.lock], "you")
@@ -96,7 +96,7 @@ def test_a_small_commit_that_is_sent_twice_is_done_once_its_rows_too(data: Data)
     assert data.commit("a") == [b"done", b"1", b"1", 1, 1]
     assert data.commit("a") == [b"done", b"1", b"1", b"1", 1]
     _, entries = data.run(scripts.CHANGES, [data.meta, data.changes], 0, 10)
-    assert [entry_of(each) for each in entries] == [Entry(1, "a", "first", 1)]
+    assert [entry_of(each) for each in entries] == [CommitEntry(1, "a", "first", 1)]
     assert data.redis.lrange(data.key("log:a"), 0, -1) == [LAST]
     assert data.redis.ttl(data.key("log:a")) == -1
     assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
@@ -153,14 +153,14 @@ def test_rows_that_are_gone_are_not_passed_over(data: Data) -> None:
 
 def test_an_entry_is_read_whatever_stands_in_it_besides() -> None:
     fields = [b"before", b"first", b"more", b"fields", b"id", b"second", b"rows", b"12"]
-    assert entry_of((b"7-0", fields)) == Entry(7, "second", "first", 12)
+    assert entry_of((b"7-0", fields)) == CommitEntry(7, "second", "first", 12)
 
 
 def test_entries_lead_on_only_where_each_follows_the_one_before() -> None:
-    entries = [Entry(1, "a", "first", 1), Entry(2, "b", "a", 1), Entry(3, "c", "b", 1)]
+    entries = [CommitEntry(1, "a", "first", 1), CommitEntry(2, "b", "a", 1), CommitEntry(3, "c", "b", 1)]
     assert led_to([], 5, "x") == (5, "x")
     assert led_to(entries, 0, "first") == (3, "c")
     assert led_to(entries[1:], 1, "a") == (3, "c")
-    for broken in ([entries[0], entries[2]], entries[1:], [entries[0], Entry(2, "b", "other", 1)]):
+    for broken in ([entries[0], entries[2]], entries[1:], [entries[0], CommitEntry(2, "b", "other", 1)]):
         assert led_to(broken, 0, "first") is None
     assert led_to(entries, 0, "another history") is None

@@ -47,7 +47,7 @@ async def test_another_authority_that_the_machine_trusts_is_not_the_one_that_is_
         assert text.endswith("; see [store] tls_ca_file, and for which host its certificate is")
 
 
-async def test_certificates_that_are_changed_are_read_anew_for_the_next_connection(
+async def test_certificates_that_are_changed_are_read_again_for_the_next_connection(
     link: Linker, tmp_path: pathlib.Path
 ) -> None:
     files = {"tls_ca_file": tmp_path / "ca.crt", "tls_cert_file": tmp_path / "own"}
@@ -141,7 +141,7 @@ async def test_logging_in_says_nothing_by_the_way(link: Linker, caplog: pytest.L
     assert not [record for record in caplog.records if record.name.startswith("redis")]
 
 
-async def test_a_password_that_is_changed_is_read_anew_for_the_next_connection(
+async def test_a_password_that_is_changed_is_read_again_for_the_next_connection(
     link: Linker, tmp_path: pathlib.Path
 ) -> None:
     secret = tmp_path / "password"

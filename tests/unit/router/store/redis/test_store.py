@@ -13,7 +13,7 @@ from router.store.api import Commit, StoreError
 from router.store.redis import store as store_redis
 from router.store.redis import stored_rows as redis_stored
 from router.store.redis.address import Options, parse
-from router.store.redis.scripts import State
+from router.store.redis.scripts import DataSetState
 from router.store.redis.store import RedisStore
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, flow, number
@@ -86,7 +86,7 @@ async def test_a_commit_of_many_chunks_is_read_whole_and_as_a_change(
     await store.commit(many(7))
     (log,) = opened.logs()
     assert opened.server.command("LLEN", log) == 4
-    await equal(follower, store, whole=1)
+    await equal(follower, store, full=1)
     assert len(follower.rows) == 7
 
 
@@ -119,7 +119,7 @@ async def test_a_writer_that_died_after_its_commit_leaves_the_rows_to_the_next(
     apply = RedisStore._apply
     calls: list[RedisStore] = []
 
-    async def once(self: RedisStore, state: State | None = None) -> object:
+    async def once(self: RedisStore, state: DataSetState | None = None) -> object:
         calls.append(self)
         if len(calls) > 1:
             raise StoreError("the process is gone")

@@ -12,13 +12,14 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.kinds.registry import RowKind
 from router.observe.metrics import Metrics
-from router.store.api import ChangedRow, Reading, Store, StoreError
+from router.store.api import ChangedRow, Store, StoreError, TableRead
 from router.store.redis import callbacks as redis_callbacks
 from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
-from router.store.redis.connection import Link, Reply, Script
-from router.store.redis.scripts import APPLY, GET, SCAN, State
+from router.store.redis.connection import Link, Reply
+from router.store.redis.lua_script import Script
+from router.store.redis.scripts import APPLY, GET, SCAN, DataSetState
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy
@@ -76,9 +77,9 @@ async def test_attempts_that_are_read_of_two_servers_are_refused(
 ) -> None:
     """Else those that the second cursor passes over would be unknown, and their callbacks never asked for."""
     await calls.record([Attempt(str(at), "win-back", OUR, ANNA, 1_000.0 + at, Outcome.MISSED) for at in range(700)])
-    monkeypatch.setattr(redis_callbacks, "FORGET_ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(redis_callbacks, "PURGE_ROWS_AT_ONCE", 100)
     store = RedisCallbackStore(parse(taken_over), Options(prefix=calls._prefix.strip("{}")))
-    assert "another server took over while it was read" in await broken(store.news("", 0))
+    assert "another server took over while it was read" in await broken(store.changes("", 0))
     await store.close()
 
 
@@ -89,7 +90,7 @@ async def test_what_is_not_in_the_rows_yet_is_never_trimmed(opened: Opened, monk
     monkeypatch.setattr(store_redis, "REDIS_LOG_ROWS_MAX", 1)
     with monkeypatch.context() as dying:
 
-        async def apply(of: RedisStore, state: State | None = None) -> State:
+        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
             return await of._state() if state is None else state
 
         dying.setattr(RedisStore, "_apply", apply)
@@ -108,11 +109,11 @@ async def test_what_is_not_in_the_rows_yet_is_never_trimmed(opened: Opened, monk
 async def test_rows_that_somebody_else_puts_in_too_are_all_in_before_anybody_looks(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who finds that his chunk is in already is not through with the commit."""
+    """A writer that finds its chunk in already is not through with the commit."""
     store = await opened.open()
     with monkeypatch.context() as dying:
 
-        async def apply(of: RedisStore, state: State | None = None) -> State:
+        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
             return await of._state() if state is None else state
 
         dying.setattr(RedisStore, "_apply", apply)
@@ -151,14 +152,16 @@ async def test_a_connection_that_gave_another_callers_reply_is_not_used_again(re
 
 
 @pytest.mark.parametrize("left", [0, 1])
-async def test_news_that_are_gone_are_missed(calls: RedisCallbackStore, redis_server: RedisServer, left: int) -> None:
-    """By a reader who has heard of none yet, too: there is no id that he could miss."""
-    mark = (await calls.news("", 0)).mark
+async def test_changes_that_are_gone_are_missed(
+    calls: RedisCallbackStore, redis_server: RedisServer, left: int
+) -> None:
+    """By a reader that has heard of none yet, too: there is no id that it could miss."""
+    cursor = (await calls.changes("", 0)).cursor
     told = [Attempt(name, "win-back", OUR, ANNA, 1_000.0, Outcome.MISSED) for name in "123"]
     await calls.record(told)
     redis_server.command("XTRIM", calls._news, "MAXLEN", left)
-    news = await calls.news(mark, 0)
-    assert (news.whole, {each.id for each in news.attempts}) == (True, set("123"))
+    changes = await calls.changes(cursor, 0)
+    assert (changes.full, {each.id for each in changes.attempts}) == (True, set("123"))
 
 
 class Read:
@@ -166,10 +169,10 @@ class Read:
 
     name = "redis"
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: TableRead) -> None:
         self.reading = reading
 
-    async def read(self, _: int | None, __: str) -> Reading:
+    async def read(self, _: int | None, __: str) -> TableRead:
         return self.reading
 
 
@@ -178,7 +181,7 @@ async def no_rows(after: Callable[[], None]) -> AsyncIterator[list[ChangedRow]]:
     after()
 
 
-def following_table(reading: Reading) -> tuple[TableSync, Metrics]:
+def following_table(reading: TableRead) -> tuple[TableSync, Metrics]:
     metrics = Metrics()
     log = structlog.wrap_logger(structlog.ReturnLogger())
     return TableSync(cast("Store", Read(reading)), log, metrics), metrics
@@ -187,7 +190,7 @@ def following_table(reading: Reading) -> tuple[TableSync, Metrics]:
 async def test_a_table_from_a_snapshot_says_that_its_store_is_away() -> None:
     """From the first moment: the next look at the store may take a while to fail."""
     rows = no_rows(lambda: None)
-    sync, metrics = following_table(Reading(1, "one", whole=True, batches=rows, seen_at=time.time() - 7_200))
+    sync, metrics = following_table(TableRead(1, "one", full=True, batches=rows, seen_at=time.time() - 7_200))
     await sync.load()
     assert metrics.registry.get_sample_value("ringway_store_up", {"store": "redis"}) == 0
     age = metrics.registry.get_sample_value("ringway_table_age_seconds")
@@ -201,7 +204,7 @@ async def test_a_table_has_the_version_that_its_reading_ended_with() -> None:
     def end() -> None:
         reading.version, reading.epoch = 2, "two"
 
-    reading = Reading(1, "one", whole=True, batches=no_rows(end))
+    reading = TableRead(1, "one", full=True, batches=no_rows(end))
     sync, _ = following_table(reading)
     await sync.load()
     assert sync.table.version == 2

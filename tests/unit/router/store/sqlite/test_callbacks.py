@@ -11,6 +11,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
+from dialplan.campaigns.retention import Cutoffs
 from router.store.api import Recorded, StoreError
 from router.store.sqlite import callbacks as sqlite_callbacks
 from router.store.sqlite.callbacks import SqliteCallbackStore, beside
@@ -110,38 +111,38 @@ async def test_a_file_of_an_older_version_is_told_apart(store: SqliteCallbackSto
 
 
 async def test_another_file_in_its_place_is_read_as_a_whole(store: SqliteCallbackStore, tmp_path: Path) -> None:
-    """However alike the two are: the mark is of the file that it came from."""
+    """However alike the two are: the cursor is of the file that it came from."""
     other = SqliteCallbackStore(tmp_path / "other.db")
     await other.open()
     for each in (store, other):
         await each.record([attempt()])
-    mark = (await store.news("", 0)).mark
-    assert not (await store.news(mark, 0)).whole
-    assert (await other.news(mark, 0)).whole
+    cursor = (await store.changes("", 0)).cursor
+    assert not (await store.changes(cursor, 0)).full
+    assert (await other.changes(cursor, 0)).full
     await other.close()
 
 
 async def test_a_file_that_was_put_back_is_read_as_a_whole(store: SqliteCallbackStore) -> None:
-    mark = (await store.news("", 0)).mark
+    cursor = (await store.changes("", 0)).cursor
     await store.record([attempt("1"), attempt("2")])
-    later = (await store.news(mark, 0)).mark
+    later = (await store.changes(cursor, 0)).cursor
     execute(store.path, "DELETE FROM attempts WHERE id = '2'")
     execute(store.path, "UPDATE meta SET seq = 1")
-    news = await store.news(later, 0)
-    assert (news.whole, [each.id for each in news.attempts]) == (True, ["1"])
+    changes = await store.changes(later, 0)
+    assert (changes.full, [each.id for each in changes.attempts]) == (True, ["1"])
 
 
 async def test_no_look_takes_up_more_news_than_its_bound(
     store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_NEWS_MAX", 2)
-    mark = (await store.news("", 0)).mark
+    monkeypatch.setattr(sqlite_callbacks, "ATTEMPT_CHANGES_MAX", 2)
+    cursor = (await store.changes("", 0)).cursor
     await store.record([attempt(str(place)) for place in range(5)])
     heard: list[list[str]] = []
     for _ in range(4):
-        news = await store.news(mark, 0)
-        mark = news.mark
-        heard.append([each.id for each in news.attempts])
+        changes = await store.changes(cursor, 0)
+        cursor = changes.cursor
+        heard.append([each.id for each in changes.attempts])
     assert heard == [["0", "1"], ["2", "3"], ["4"], []]
 
 
@@ -165,7 +166,7 @@ async def test_a_robot_that_rings_on_fills_nothing(store: SqliteCallbackStore, m
     found = await store._connection.run(lambda database: database.execute("SELECT call_id FROM claims").fetchall())
     assert sorted(found) == [("call-0",), ("call-1",), ("call-2",)]
     await store.record([attempt("2", at=170.0)])
-    for again in (False, True):  # a right is remembered, however many have rung
+    for again in (False, True):  # an entitlement is remembered, however many have rung
         claim = await store.claim(OUR, ANNA, "call-9", 180.0, SINCE)
         assert (claim.status, claim.again) == (ClaimStatus.GRANTED, again)
 
@@ -178,7 +179,7 @@ async def test_what_was_handed_on_goes_unless_more_was_heard_of_it(store: Sqlite
     await store.drop([missed, attempt("2")])
     assert (await store.attempts(None, None, 10), await store.count()) == ([answered], 1)
     await store.drop([answered])
-    assert (await ids(store), await store.count(), await store.kept()) == ([], 0, [])
+    assert (await ids(store), await store.count(), await store.pending()) == ([], 0, [])
 
 
 async def test_somebody_who_holds_the_file_is_named_as_the_reason(store: SqliteCallbackStore) -> None:
@@ -250,7 +251,7 @@ async def test_one_that_fails_takes_none_of_the_others_with_it(store: SqliteCall
     assert recorded == [Recorded(attempt(number=ALSO_OURS), Heard.NEW)]
 
 
-async def test_a_callback_that_does_not_wait_any_longer_uses_up_nothing(store: SqliteCallbackStore) -> None:
+async def test_a_callback_that_does_not_wait_any_longer_consumes_nothing(store: SqliteCallbackStore) -> None:
     await store.record([attempt(), attempt(number=ALSO_OURS)])
     with busy(store):
         ahead = asyncio.ensure_future(store.claim(ALSO_OURS, ANNA, "call-1", 150.0, SINCE))
@@ -306,17 +307,17 @@ async def test_a_store_that_is_closed_writes_down_what_waits_and_lets_go_of_its_
     assert execute(store.path, "SELECT id FROM attempts ORDER BY id") == [("1",), ("2",)]
 
 
-async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
+async def test_purging_goes_in_steps_and_lets_callbacks_in_between(
     store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_callbacks, "FORGET_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(sqlite_callbacks, "PURGE_ROWS_AT_ONCE", 10)
     old = [attempt(str(place), subscriber=f"+447700900{place:03}") for place in range(35)]
     await store.record([*old, attempt("new", at=900.0)])
     said = await said_to(store)
-    forgetting = asyncio.ensure_future(store.forget({"win-back": 500.0}, 0.0))
+    purging = asyncio.ensure_future(store.purge(Cutoffs({"win-back": 500.0}, 0.0)))
     await asyncio.sleep(0)
     claim = await store.claim(OUR, ANNA, "call", 950.0, SINCE)
-    assert (claim.status, await forgetting) == (ClaimStatus.GRANTED, 35)
+    assert (claim.status, await purging) == (ClaimStatus.GRANTED, 35)
     done = [line for line in said if line.startswith(("COMMIT", "INSERT INTO claims"))]
     assert done.index("COMMIT") <= 1
     assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest
@@ -326,11 +327,11 @@ async def test_forgetting_goes_in_steps_and_lets_callbacks_in_between(
 async def test_claims_that_are_too_old_go_in_steps_as_well(
     store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_callbacks, "FORGET_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(sqlite_callbacks, "PURGE_ROWS_AT_ONCE", 10)
     await store.record([attempt(at=900.0)])
     for place in range(35):
         await store.claim(OUR, ANNA, f"call-{place}", 100.0 + place, SINCE)
     said = await said_to(store)
-    assert await store.forget({"win-back": 0.0}, 130.0) == 0
+    assert await store.purge(Cutoffs({"win-back": 0.0}, 130.0)) == 0
     assert execute(store.path, "SELECT count(*) FROM claims") == [(5,)]
     assert said.count("COMMIT") >= 4

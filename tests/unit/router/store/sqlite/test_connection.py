@@ -140,7 +140,7 @@ async def test_what_is_committed_outlives_a_power_cut(connection: Connection) ->
 async def test_another_programs_database_is_left_alone(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as other:
-        other.execute("CREATE TABLE bookmarks (v)")
+        other.execute("CREATE TABLE bookcursors (v)")
     other.close()
     before = path.read_bytes()
     stranger = Connection(path, NOTES)

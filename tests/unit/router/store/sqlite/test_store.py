@@ -110,7 +110,7 @@ async def test_a_store_of_a_newer_version_is_left_alone(path: pathlib.Path) -> N
 @pytest.mark.parametrize("make", [True, False])
 async def test_another_programs_database_is_left_alone(path: pathlib.Path, make: bool) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE bookmarks (v)")
+        database.execute("CREATE TABLE bookcursors (v)")
     database.close()
     before = path.read_bytes()
     store = SqliteStore(path)
@@ -220,10 +220,10 @@ async def test_tombstones_are_cleared_away_and_late_readers_compare_in_full(
     await store.commit(data.removal("a", "b"))
     await store.commit(data.removal("c", "d"))
     newest = await store.read(2, epoch)
-    assert not newest.whole
+    assert not newest.full
     assert set(await data.content(newest)) == {(RowKind.CALL_FLOW, "c"), (RowKind.CALL_FLOW, "d")}
     late = await store.read(1, epoch)
-    assert late.whole
+    assert late.full
     assert set(await data.content(late)) == {(RowKind.CALL_FLOW, "e")}
 
 
@@ -272,7 +272,7 @@ async def test_another_file_in_its_place_is_noticed_every_time(
         new.rename(path)
         assert await store.wait(reading.version, reading.epoch, 0)
         reading = await store.read(reading.version, reading.epoch)
-        assert reading.whole
+        assert reading.full
         assert set(await data.content(reading)) == {(RowKind.CALL_FLOW, f"b{step}")}
 
 
@@ -294,11 +294,11 @@ async def test_a_restored_backup_is_read_as_a_whole_even_at_the_version_that_was
     await torn.batches.aclose()  # type: ignore[attr-defined] # a generator
     assert await store.wait(reading.version, reading.epoch, 0)  # it has not been read yet
     again = await store.read(reading.version, reading.epoch)
-    assert (again.version, again.epoch, again.whole) == (reading.version, reading.epoch, True)
+    assert (again.version, again.epoch, again.full) == (reading.version, reading.epoch, True)
     assert set(await data.content(again)) == {(RowKind.CALL_FLOW, "a"), (RowKind.CALL_FLOW, "new")}
     assert not await store.wait(again.version, again.epoch, 0)
     await made(path, "more")
-    assert not (await store.read(again.version, again.epoch)).whole
+    assert not (await store.read(again.version, again.epoch)).full
     await store.close()
 
 

@@ -1,0 +1,69 @@
+"""Which attempts may still matter to a callback, and until when each is kept.
+
+Every store, and a router's memory, go by these rules.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from dialplan.campaigns.attempts import Attempt, Outcome
+from dialplan.kinds.campaign import Campaign
+
+_HOUR_SECONDS = 3600.0
+
+
+class Cutoffs:
+    """Moments (epoch seconds) before which attempts are past.
+
+    `campaigns`: of each campaign; an attempt of it that was not answered is past when it ended before. `oldest`: of
+    attempts whose campaign is gone; nothing is kept that ended before it. `answered`: of answered attempts. Such a one
+    ends older entitlements, those of campaigns with a longer window too, so that it is past when all of them are.
+    `latest`: nothing that ended later is past.
+    """
+
+    def __init__(self, campaigns: Mapping[str, float], oldest: float) -> None:
+        self.campaigns = campaigns
+        self.oldest = oldest
+        self.answered = max(oldest, min(campaigns.values(), default=oldest))
+        self.latest = max(oldest, max(campaigns.values(), default=oldest))
+
+    def earlier(self, seconds: float) -> "Cutoffs":
+        """The same, all of them so many seconds earlier."""
+        return Cutoffs({name: moment - seconds for name, moment in self.campaigns.items()}, self.oldest - seconds)
+
+
+def cutoffs(campaigns: Mapping[str, Campaign], now: float, margin_seconds: float, keep_seconds: float) -> Cutoffs:
+    """What is past at `now` (epoch seconds): `margin_seconds` after its campaign's callback window is over.
+
+    A call may ask again for as long as it lasts, and gets the same answer: hence the margin. Nothing is kept longer
+    than `keep_seconds`.
+    """
+    over = now - margin_seconds
+    moments = {name: over - campaign.callback_window_hours * _HOUR_SECONDS for name, campaign in campaigns.items()}
+    return Cutoffs(moments, now - keep_seconds)
+
+
+def is_past(attempt: Attempt, moments: Cutoffs) -> bool:
+    """Whether an attempt is past its moment. An answered one may have to stay all the same, see `stays_with_missed`."""
+    if attempt.outcome is Outcome.ANSWERED:
+        return attempt.at < moments.answered
+    return attempt.at < max(moments.oldest, moments.campaigns.get(attempt.campaign, moments.oldest))
+
+
+def stays_with_missed(attempt: Attempt, moments: Cutoffs) -> bool:
+    """Whether an attempt that is past stays while its pair has a missed one: an answer, unless it is too old for all.
+
+    Without the answer the missed one would give an entitlement again.
+    """
+    return attempt.outcome is Outcome.ANSWERED and attempt.at >= moments.oldest
+
+
+def relevant(
+    missed: Collection[Attempt], answered: Iterable[Attempt], entitled: Callable[[Attempt], bool]
+) -> list[Attempt]:
+    """All attempts that may matter to a callback, of those that were missed and those that were answered.
+
+    Beside the missed ones these are the answered ones of the same pairs, and those of which `entitled` says that they
+    gave an entitlement before they turned out to be answered. One that never came to its subscriber does not matter.
+    """
+    pairs = {(each.number, each.subscriber) for each in missed}
+    return [*missed, *(each for each in answered if (each.number, each.subscriber) in pairs or entitled(each))]

@@ -1,0 +1,105 @@
+"""Follows the store of attempts: what other routers wrote comes into memory here, and whether the store is up."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+import structlog
+
+from dialplan.campaigns.attempts import Attempt
+from router.callbacks.index import AttemptIndex
+from router.config.limits import PURGE_PAIRS_AT_ONCE, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.observe.metrics import Metrics
+from router.store.api import CallbackStore, StoreError
+from router.util.backoff import Backoff
+
+_LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
+
+
+class Follower:
+    """Keeps an index of attempts in step with a store. `index` is the current one, another after a full read.
+
+    `up`: whether the store answered last time. `store_down`: what is declared meanwhile, for the log.
+    """
+
+    def __init__(
+        self, store: CallbackStore, store_down: str, log: structlog.typing.FilteringBoundLogger, metrics: Metrics
+    ) -> None:
+        self.index = AttemptIndex()
+        self.up = True
+        self._store = store
+        self._store_down = store_down
+        self._log = log
+        self._full_reads = metrics.attempts_full_reads
+        self._shown_up = metrics.store_up.labels("callbacks")
+        self._fresh = AttemptIndex()  # what is written down while all of it is read again
+        self._cursor = ""
+        self._read_all = False
+
+    def remember(self, attempts: Iterable[Attempt]) -> None:
+        """Take in what this router itself has written down."""
+        known = list(attempts)
+        for each in (self.index, self._fresh):
+            each.remember(known)
+
+    def read_all(self) -> None:
+        """Read everything the next time: memory has room for it again."""
+        self._read_all = True
+
+    async def load(self, *, without_store: bool) -> None:
+        """Fill the index from the store. Raises StoreError, unless it may be done `without_store`.
+
+        Then the index knows the attempts that wait for the store here.
+        """
+        try:
+            await self._catch_up(0)
+        except StoreError as error:
+            if not without_store:
+                raise
+            self._set_up(up=False)
+            self._log.error("callbacks_down", error=str(error), declared=self._store_down)
+            with contextlib.suppress(StoreError):  # whoever hands them over later tells of it
+                self.index.remember(await self._store.pending())
+        else:
+            self._set_up(up=True)
+
+    async def run(self) -> None:
+        """Follow the store for ever."""
+        backoff = Backoff(STORE_RETRY_MIN_SECONDS, STORE_RETRY_MAX_SECONDS)
+        while True:
+            try:
+                await self._catch_up(_LOOK_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever it is, calls go on
+                if self.up:
+                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
+                    say("callbacks_down", error=str(error), declared=self._store_down)
+                self._set_up(up=False)
+                await asyncio.sleep(backoff.next_seconds())
+                continue
+            if not self.up:
+                self._log.info("callbacks_up")
+            self._set_up(up=True)
+            backoff.reset()
+
+    def _set_up(self, *, up: bool) -> None:
+        self.up = up
+        self._shown_up.set(up)
+
+    async def _catch_up(self, seconds: float) -> None:
+        fresh = self._fresh = AttemptIndex()
+        asked_for_all = self._read_all
+        changes = await self._store.changes("" if self._read_all else self._cursor, seconds)
+        if not changes.full:
+            self.index.remember(changes.attempts)
+        else:
+            self._read_all = False
+            for place in range(0, len(changes.attempts), PURGE_PAIRS_AT_ONCE):
+                fresh.remember(changes.attempts[place : place + PURGE_PAIRS_AT_ONCE], relevant=True)
+                await asyncio.sleep(0)  # calls go first
+            replaced, self.index = self.index, fresh
+            self._full_reads.inc()
+            if self._cursor and not asked_for_all:
+                # Its last writes were lost, in a failover or with a backup; or this router was too far behind.
+                self._log.warning("attempts_full_read", before=len(replaced), pairs=len(fresh))
+            await asyncio.to_thread(replaced.release)
+        self._cursor = changes.cursor

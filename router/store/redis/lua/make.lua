@@ -1,0 +1,12 @@
+-- KEYS: meta, rows... ARGV: request id, epoch, schema.
+-- Makes an empty data set where there is nothing at all.
+-- include: state
+local request, epoch, schema = unpack(ARGV)
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  for i = 2, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 1 then return {request, 'rest'} end
+  end
+  redis.call('HSET', KEYS[1], 'version', 0, 'head', epoch, 'applied', 0, 'chunk', 0, 'epoch', epoch,
+    'kept', 0, 'schema', schema)
+end
+return {request, 'ok', unpack(state())}

@@ -1,0 +1,3 @@
+-- KEYS: meta. ARGV: request id.
+-- include: state
+return {ARGV[1], unpack(state())}
