@@ -17,8 +17,11 @@ import prometheus_client
 import structlog
 import uvloop
 
-from router.agi.handler import Handler, Reading
 from router.agi.server import AgiServer, Limits
+from router.agi.verbs.attempt import AttemptVerb
+from router.agi.verbs.caller_id import CallerIdVerb
+from router.agi.verbs.dispatcher import Dispatcher
+from router.agi.verbs.route import RouteVerb, Usual
 from router.ami.monitor import AmiMonitor, Asterisk
 from router.callbacks.service import CallbackService
 from router.config.limits import (
@@ -98,14 +101,20 @@ class _Router:
         system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None
         self._watches = [
             AmiMonitor(
-                Asterisk(**msgspec.structs.asdict(each)), self._callbacks.see, log, metrics, system_names=system_names
+                Asterisk(**msgspec.structs.asdict(each)),
+                self._callbacks.report,
+                log,
+                metrics,
+                system_names=system_names,
             )
             for each in settings.ami
         ]
-        reading = Reading(numbering.region, numbering.bare, settings.defaults.destination)
+        usual = Usual(numbering.region, numbering.bare, settings.defaults.destination)
+        route = RouteVerb(lambda: self._sync.table, usual, self._callbacks)
+        caller_id = CallerIdVerb(lambda: self._sync.table, self._callbacks.round_robin, log)
+        verbs = Dispatcher([route, caller_id, AttemptVerb(self._callbacks.report, log)], route.fallback)
         limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
-        handler = Handler(lambda: self._sync.table, reading, self._callbacks, log)
-        self._agi = AgiServer(handler, limits, metrics, log, writer.add)
+        self._agi = AgiServer(verbs, limits, metrics, log, writer.add)
 
     async def run(self) -> None:
         """Start, serve until told to stop, drain, end."""

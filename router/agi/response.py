@@ -1,4 +1,4 @@
-"""A decision -> the command that tells Asterisk (contract: "The AGI side").
+"""A decision -> the commands that tell Asterisk.
 
 What is the same for every call to a flow with the same values is prepared once and kept; a call adds its numbers,
 the reason and the table's version, none of which needs an escape.
@@ -7,10 +7,8 @@ the reason and the table's version, none of which needs an escape.
 import hashlib
 from typing import NamedTuple
 
-from dialplan.campaigns.caller_ids import Shown
 from dialplan.dataset.parameters import delivered
 from dialplan.kinds.call_flow import CallFlow
-from dialplan.kinds.campaign import Campaign
 from dialplan.routing.decide import Decision
 from router.agi.messages import mset, pair, split_pairs
 from router.config.limits import ANSWER_CACHE_MAX_BYTES, COMMAND_MAX_BYTES
@@ -33,14 +31,14 @@ class _Prepared(NamedTuple):
         return 500 + len(self.head) + len(self.tail) + sum(map(len, self.ahead))
 
 
-class Answers:
-    """Makes answers; keeps what it prepared, up to ANSWER_CACHE_MAX_BYTES."""
+class RouteCommands:
+    """Makes the commands of decisions; keeps what it prepared, up to ANSWER_CACHE_MAX_BYTES."""
 
     def __init__(self) -> None:
         self._prepared: dict[tuple[object, ...], _Prepared] = {}
         self._bytes = 0
 
-    def commands(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
+    def of(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
         """The commands that go ahead (none, but for very many parameters) and the last one.
 
         `with_names` (`agi://…/route?params`) adds what a dialplan needs that keeps answers: ROUTE_PARAMS, the names of
@@ -70,23 +68,6 @@ def cleared_by(decision: Decision) -> tuple[bytes, ...]:
     pairs = [*(pair(f"PARAM_{name}", "") for name in names), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
     groups, _ = split_pairs(pairs, [], COMMAND_MAX_BYTES)
     return tuple(map(mset, groups))
-
-
-def shown_command(shown: Shown, campaign: Campaign | None) -> bytes:
-    """The command that answers `caller-id`; with `campaign`, where an answered call goes as well (`?destination`)."""
-    pairs = [
-        pair("SHOW_NUMBER", shown.number or ""),
-        pair("SHOW_KIND", shown.kind or ""),
-        pair("SHOW_REASON", shown.why),
-    ]
-    if campaign is not None:
-        destination = campaign.destination
-        pairs += [
-            pair("SHOW_CONTEXT", destination.context),
-            pair("SHOW_EXTEN", destination.exten),
-            pair("SHOW_PRIORITY", str(destination.priority)),
-        ]
-    return mset([*pairs, f"SHOW_STATUS={'OK' if shown.number is not None else 'NONE'}"])
 
 
 def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:

@@ -16,9 +16,10 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import structlog
 
-from router.agi.handler import Answer, UnknownScriptError
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
 from router.agi.session import AgiSession, State
+from router.agi.verbs.dispatcher import UnknownVerbError
+from router.agi.verbs.verb import Response
 from router.config.limits import (
     ACCOUNT_MAX_CALLS,
     ACCOUNT_SECONDS,
@@ -32,7 +33,7 @@ from router.observe.log import CallRecord, mask
 from router.observe.metrics import Metrics
 
 # A call that has its answer: when it was accepted (epoch seconds), how long it took (seconds), its id, the answer.
-_Decided: TypeAlias = tuple[float, float, str, Answer]
+_Decided: TypeAlias = tuple[float, float, str, Response]
 
 _CLOSED = State.CLOSED
 _DONE, _DEAD_CHANNEL = 200, 511
@@ -51,15 +52,19 @@ CAUSES = (*Refused, _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INT
 _NO_WARNING = (Refused.EOF, _HANGUP)
 
 
-class Handler(Protocol):
-    """What the server asks for answers; see router.agi.handler."""
+class Verbs(Protocol):
+    """What the server asks for responses; see router.agi.verbs.dispatcher."""
 
-    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
-        """Decide a call; it is awaited where a store has to be asked. Raises UnknownScriptError."""
+    @property
+    def names(self) -> Sequence[str]:
+        """The verbs that there are."""
+
+    def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
+        """Answer a request; it is awaited where a store has to be asked. Raises UnknownVerbError."""
         ...
 
-    def fallback_response(self, revoked: Answer | None = None) -> Answer:
-        """Answer a call whose data cannot be trusted, after the answer `revoked` if there was one."""
+    def fallback_response(self, revoked: Response | None = None) -> Response:
+        """Answer a call whose data cannot be trusted, after the response `revoked` if there was one."""
         ...
 
 
@@ -77,17 +82,18 @@ class AgiServer:
 
     def __init__(
         self,
-        handler: Handler,
+        verbs: Verbs,
         limits: Limits,
         metrics: Metrics,
         log: structlog.typing.FilteringBoundLogger,
         record: Callable[[CallRecord], None],
     ) -> None:
-        self.handler = handler
+        self.verbs = verbs
         self.limits = limits
         self.log = log
         self.record = record
-        self._observe_seconds = metrics.decision_seconds.observe
+        self._observe_decision = metrics.decision_seconds.observe
+        self._observe_verb = {name: metrics.agi_seconds.labels(name).observe for name in verbs.names}
         self._counted = metrics.decided
         self.connections: dict[AgiConnection, None] = {}  # in the order in which they were accepted
         self._rejected = {str(cause): metrics.agi_rejected.labels(str(cause)) for cause in CAUSES}
@@ -118,7 +124,7 @@ class AgiServer:
     async def stop_accepting(self) -> None:
         """Close the listening sockets: a new connection is refused at once, and Asterisk fails over.
 
-        Who is in the kernel's queue already has been told that he is connected: he is taken in first, as far as this
+        Who is in the kernel's queue already has been told that it is connected: it is taken in first, as far as this
         process may open descriptors.
         """
         loop = asyncio.get_running_loop()
@@ -220,18 +226,20 @@ class AgiServer:
         """Count and log what has been decided since the last time."""
         calls, self._decided = self._decided, []
         masked = self.limits.mask_callers
-        for started_at, duration, unique_id, answer in calls:
-            decision = answer.decision
+        for started_at, duration, unique_id, response in calls:
+            decision = response.decision
+            if response.verb is not None:
+                self._observe_verb[response.verb.name](duration)
             if decision is None:
                 continue
-            self._observe_seconds(duration)
+            self._observe_decision(duration)
             self._counted[decision.reason, decision.kind].inc()
             target, destination = decision.target, decision.destination
             self.record(
                 CallRecord(
                     dt.datetime.fromtimestamp(started_at, dt.UTC),
                     unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
-                    answer.call.dialled[:DIALLED_LOG_MAX_CHARS],
+                    response.call.dialled[:DIALLED_LOG_MAX_CHARS],
                     decision.number,
                     mask(decision.caller) if masked else decision.caller,
                     decision.reason,
@@ -241,7 +249,7 @@ class AgiServer:
                     f"{destination.context},{destination.exten},{destination.priority}",
                     decision.version,
                     round(duration * 1000, 3),
-                    answer.attempt,
+                    response.attempt,
                 )
             )
 
@@ -268,7 +276,7 @@ class AgiConnection(asyncio.Protocol):
     def __init__(self, server: AgiServer) -> None:
         self._server = server
         self._session = AgiSession()
-        self._answer: Answer | None = None
+        self._answer: Response | None = None
         self._cut = False
         self._unsent: list[bytes] = []
 
@@ -324,51 +332,60 @@ class AgiConnection(asyncio.Protocol):
 
     def _decide(self, request: AgiRequest) -> None:
         try:
-            answer = self._server.handler.answer(request, self._started_at)
-        except UnknownScriptError:
-            hint = "use agi://HOST:PORT/route, or another one of the contract"
+            response = self._server.verbs.answer(request, self._started_at)
+        except UnknownVerbError:
+            hint = "use agi://HOST:PORT/route, or another verb that the documents name"
             self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], hint=hint)
-        except Exception:  # whatever it is: this call gets the safe answer, and the others go on
-            self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
-            self._send(self._failed(request), request.unique_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is: this call gets the fallback, and the others go on
+            self._failed(request, error)
         else:
-            if isinstance(answer, Answer):
-                self._send(answer, request.unique_id)
+            if isinstance(response, Response):
+                self._send(response, request.unique_id)
             else:
-                self._server.wait_for(self._answer_later(answer, request))
+                self._server.wait_for(self._answer_later(response, request))
 
-    async def _answer_later(self, awaited: Awaitable[Answer], request: AgiRequest) -> None:
-        """Send an answer that the store had a part in, if the peer is still there."""
-        answer: Answer | None = None
+    async def _answer_later(self, awaited: Awaitable[Response], request: AgiRequest) -> None:
+        """Send a response that the store had a part in, if the peer is still there."""
         try:
-            answer = await awaited
-        except Exception:  # as above
-            self._server.log.exception("decision_failed", unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
+            response = await awaited
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(request, error)
+            return
         if self._session.state is State.ANSWERING:
-            self._send(answer if answer is not None else self._failed(request), request.unique_id)
-        elif not self._cut:
+            self._send(response, request.unique_id)
+        else:
+            self._gone()
+
+    def _gone(self) -> None:
+        if not self._cut:
             self._server.reject(Refused.EOF)
 
-    def _failed(self, request: AgiRequest) -> Answer:
-        self._server.reject(_INTERNAL, unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS])
-        return self._server.handler.fallback_response()
+    def _failed(self, request: AgiRequest, error: Exception) -> None:
+        """Say so, and send the fallback, if the peer is still there."""
+        unique_id = request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS]
+        self._server.log.error("decision_failed", unique_id=unique_id, exc_info=error)
+        if self._session.state is not State.ANSWERING:
+            self._gone()
+            return
+        self._server.reject(_INTERNAL, unique_id=unique_id)
+        self._send(self._server.verbs.fallback_response(), request.unique_id)
 
-    def _send(self, answer: Answer, unique_id: str) -> None:
-        self._answer = answer
-        commands = answer.commands
+    def _send(self, response: Response, unique_id: str) -> None:
+        self._answer = response
+        commands = response.commands
         self._transport.write(self._session.send(commands[0]))
         if len(commands) > 1:
             self._unsent = list(commands[1:])
         duration = time.perf_counter() - self.accepted_at
-        self._server.decided((self._started_at, duration, unique_id, answer))
+        self._server.decided((self._started_at, duration, unique_id, response))
 
     def _replied(self, reply: AgiReply) -> None:
         answer = self._answer
         if reply.forged and answer is not None and not (answer.decision and answer.decision.reason == "error"):
-            # What we answered was asked by forged lines: take it back before Asterisk goes on.
+            # What we answered was asked by forged lines: revoke it before Asterisk goes on.
             self._server.reject(_FORGED)
             self._unsent = []
-            self._send(self._server.handler.fallback_response(answer), "")
+            self._send(self._server.verbs.fallback_response(answer), "")
             return
         if reply.code != _DONE or reply.text.startswith("result=-"):
             cause = _HANGUP if reply.code == _DEAD_CHANNEL else Refused.BAD_REPLY
@@ -379,12 +396,12 @@ class AgiConnection(asyncio.Protocol):
             self._finish()
 
     def _refuse(self, error: AgiError) -> None:
-        """Hostile or broken bytes: one that speaks AGI gets the safe answer, never a guess."""
+        """Hostile or broken bytes: one that speaks AGI gets the fallback response, never a guess."""
         if error.cause in (Refused.NOT_AGI, Refused.TOO_LONG, Refused.BAD_REPLY):
             self._close(error.cause)
             return
         self._server.reject(error.cause)
-        self._send(self._server.handler.fallback_response(), "")
+        self._send(self._server.verbs.fallback_response(), "")
 
     def _finish(self) -> None:
         self._session.state = _CLOSED

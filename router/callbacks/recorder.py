@@ -46,7 +46,7 @@ class Recorder:
         self._queue: list[tuple[Attempt, asyncio.Future[bool]]] = []
         self._work = asyncio.Event()
 
-    async def see(self, report: AttemptReport) -> bool:
+    async def report(self, report: AttemptReport) -> bool:
         """Write down what a source saw, if it is an attempt; returns when it is durable.
 
         False: it could not be written, and has to be told again.

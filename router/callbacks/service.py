@@ -20,7 +20,7 @@ from dialplan.routing.table import RoutingTable
 from router.callbacks.follower import Follower
 from router.callbacks.purge import Purge
 from router.callbacks.recorder import Recorder
-from router.callbacks.round_robin import RoundRobin
+from router.callbacks.round_robin import SharedRoundRobin
 from router.config.limits import CALLBACK_CLAIM_SECONDS, CALLBACK_CLAIMS_MAX, CALLBACK_DECLARED_MAX
 from router.observe.metrics import CALLBACK_OUTCOMES, Metrics
 from router.store.api import CallbackStore, CounterStore, StoreError
@@ -63,7 +63,7 @@ class CallbackService:
             store, table, reading, self._follower.remember, log, metrics, mask_callers=mask_callers
         )
         self._purge = Purge(store, self._follower, table, log)
-        self._round_robin = RoundRobin(counters, lambda: self._follower.up, claim_seconds, log)
+        self.round_robin = SharedRoundRobin(counters, lambda: self._follower.up, claim_seconds, log)
         self._declared: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
 
@@ -72,22 +72,18 @@ class CallbackService:
         await self._follower.load(without_store=self.shared)
 
     async def run(self) -> None:
-        """Write down what is seen, hear what other routers write, and purge what is past, for ever."""
+        """Write down what is reported, hear what other routers write, and purge what is past, for ever."""
         async with asyncio.TaskGroup() as tasks:
             for each in (self._recorder, self._follower, self._purge):
                 tasks.create_task(each.run())
 
-    async def see(self, report: AttemptReport) -> bool:
-        """Write down what a source saw, if it is an attempt; see `Recorder.see`."""
-        return await self._recorder.see(report)
+    async def report(self, report: AttemptReport) -> bool:
+        """Write down what a source saw, if it is an attempt; see `Recorder.report`."""
+        return await self._recorder.report(report)
 
     async def purge(self, now: float) -> None:
         """Delete what is past at `now` (epoch seconds), in the store and in memory. Raises StoreError."""
         await self._purge.purge(now)
-
-    async def turn(self, sequence_key: str) -> int | None:
-        """The next place in a list of numbers that all routers show in turn; None where that cannot be said in time."""
-        return await self._round_robin.next_place(sequence_key)
 
     # --- claims -------------------------------------------------------------------------------------------------------
 

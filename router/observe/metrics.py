@@ -44,6 +44,13 @@ class Metrics:
             buckets=_DECISION_BUCKETS,
             registry=self.registry,
         )
+        self.agi_seconds = Histogram(
+            "ringway_agi_seconds",
+            "From the accepted connection to the command written, by the AGI verb",
+            ("verb",),
+            buckets=_DECISION_BUCKETS,
+            registry=self.registry,
+        )
         self.agi_connections = Gauge("ringway_agi_connections", "FastAGI connections open now", registry=self.registry)
         self.agi_rejected = Counter(
             "ringway_agi_rejected", "FastAGI connections without an ordinary answer", ("cause",), registry=self.registry

@@ -66,7 +66,7 @@ class Asked:
         )
 
     async def turn(self) -> None:
-        await self.callbacks.turn("win-back")
+        await self.callbacks.round_robin.next_index("win-back")
 
     async def call_off(self, work: Callable[[], Awaitable[None]], steps: int) -> None:
         """Begin, and call it off after so many turns of the event loop."""

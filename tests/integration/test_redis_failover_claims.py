@@ -77,7 +77,7 @@ class Router:
         return self.said("callbacks_up") == self.said("callbacks_down") and not self.store._waiting
 
     async def see(self, subscriber: str, name: str) -> bool:
-        return await self.callbacks.see(AttemptReport(name, "win-back", OUR, subscriber, NOW, Outcome.MISSED))
+        return await self.callbacks.report(AttemptReport(name, "win-back", OUR, subscriber, NOW, Outcome.MISSED))
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -116,7 +116,7 @@ class Router:
         name, campaign, at, outcome = word
         if self._callbacks is None:
             await self.store.record([Attempt(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))])
-        elif not await self._callbacks.see(AttemptReport(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))):
+        elif not await self._callbacks.report(AttemptReport(name, campaign, NUMBER, SUBSCRIBER, at, Outcome(outcome))):
             raise StoreError("it was not taken")
 
     async def _ask(self, callback: Callback) -> Answer:

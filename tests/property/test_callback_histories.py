@@ -23,8 +23,9 @@ from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import RoutingTable
-from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
+from router.agi.verbs.route import RouteVerb, Usual
+from router.agi.verbs.verb import Response
 from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.sqlite import callbacks as sqlite_callbacks
@@ -211,8 +212,8 @@ class Router:
             Metrics(),
             claim_seconds=PATIENCE_SECONDS,
         )
-        reading = Reading("GB", Bare.E164, Destination("ringway-default"))
-        self.handler = Handler(lambda: histories.table, reading, self.callbacks, log)
+        usual = Usual("GB", Bare.E164, Destination("ringway-default"))
+        self.handler = RouteVerb(lambda: histories.table, usual, self.callbacks)
 
     async def start(self) -> None:
         await self.store.open()
@@ -227,7 +228,7 @@ class Router:
     async def answer(self, call: Asked, now: float) -> Decision:
         request = AgiRequest("route", "", call.id, call.subscriber, "0", call.number, call.number, ())
         answer = self.handler.answer(request, now)
-        decision = (answer if isinstance(answer, Answer) else await answer).decision
+        decision = (answer if isinstance(answer, Response) else await answer).decision
         assert decision is not None
         return decision
 
@@ -264,7 +265,7 @@ class Histories(RuleBasedStateMachine):
 
     def tell(self, router: int, made: Made) -> None:
         report = AttemptReport(made.id, made.campaign, made.number, made.subscriber, made.at, made.outcome)
-        assert self.loop.run_until_complete(self.routers[router].callbacks.see(report))
+        assert self.loop.run_until_complete(self.routers[router].callbacks.report(report))
         self.model.tell(made)
 
     @rule(

@@ -163,9 +163,16 @@ def test_app_is_fetched_only_when_it_is_served() -> None:
     assert "app" not in top
 
 
-def test_the_handler_is_handed_its_table_and_its_clock() -> None:
-    known = imports(pathlib.Path("router/agi/handler.py"))
-    assert not [module for module in known if under(module, {"time", "asyncio", "router.store", "router.observe"})]
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if under(name, {"router.agi.verbs"})))
+def test_a_verb_is_handed_its_table_its_claims_and_its_clock(name: str) -> None:
+    far = {"time", "asyncio", "router.store", "router.observe", "router.callbacks"}
+    assert not [module for module in imports(NAMES[name]) if under(module, far)]
+
+
+def test_nothing_but_the_composition_root_knows_which_verbs_there_are() -> None:
+    shared = {"router.agi.verbs.verb", "router.agi.verbs.dispatcher"}
+    for name in {name for name in NAMES if under(name, {"router.agi.verbs"})} - shared - {"router.agi.verbs"}:
+        assert importers_of(name) == {"router.app"}
 
 
 def test_one_module_alone_knows_the_manager_library() -> None:

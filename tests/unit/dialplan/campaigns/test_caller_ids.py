@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from dialplan.campaigns.caller_ids import Choice, Rotation, Shown, Why, choice
+from dialplan.campaigns.caller_ids import CallerIdCandidates, CallerIdReason, CallerIdResult, RoundRobin, candidates
 from dialplan.kinds.number import NumberKind
 from dialplan.routing.table import Patch, RoutingTable
 from tests.samples import Entry, campaign, company, number
@@ -35,38 +35,44 @@ def the_table(*entries: Entry, identified: bool = True) -> RoutingTable:
     )
 
 
-def show(rotation: Rotation, campaign: str, table: RoutingTable) -> Shown:
+def show(round_robin: RoundRobin, campaign: str, table: RoutingTable) -> CallerIdResult:
     """As one router shows numbers by itself."""
-    chosen = choice(campaign, table)
-    return chosen if isinstance(chosen, Shown) else rotation.show(chosen, table)
+    chosen = candidates(campaign, table)
+    return chosen if isinstance(chosen, CallerIdResult) else round_robin.next(chosen, table)
 
 
-def shown(rotation: Rotation, campaign: str, table: RoutingTable, times: int) -> list[str]:
-    found = [show(rotation, campaign, table).number for _ in range(times)]
+def shown(round_robin: RoundRobin, campaign: str, table: RoutingTable, times: int) -> list[str]:
+    found = [show(round_robin, campaign, table).number for _ in range(times)]
     return [number for number in found if number is not None]
 
 
 def test_a_campaign_shows_its_reserved_number() -> None:
-    assert show(Rotation(), "one", the_table()) == Shown(e164(OWN[0]), NumberKind.RESERVED, Why.RESERVED)
+    assert show(RoundRobin(), "one", the_table()) == CallerIdResult(
+        e164(OWN[0]), NumberKind.RESERVED, CallerIdReason.RESERVED
+    )
 
 
 def test_several_reserved_numbers_take_turns() -> None:
-    assert shown(Rotation(), "three", the_table(), 7) == [e164(text) for text in [*OWN, *OWN, OWN[0]]]
+    assert shown(RoundRobin(), "three", the_table(), 7) == [e164(text) for text in [*OWN, *OWN, OWN[0]]]
 
 
 def test_a_campaign_without_numbers_shows_the_pool() -> None:
-    assert show(Rotation(), "free", the_table()) == Shown(e164(POOL[0]), NumberKind.POOL, Why.POOL)
+    assert show(RoundRobin(), "free", the_table()) == CallerIdResult(
+        e164(POOL[0]), NumberKind.POOL, CallerIdReason.POOL
+    )
 
 
 def test_a_company_that_is_not_identified_shows_the_pool_only() -> None:
     table = the_table(identified=False)
-    assert show(Rotation(), "three", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.NOT_IDENTIFIED)
+    assert show(RoundRobin(), "three", table) == CallerIdResult(
+        e164(POOL[0]), NumberKind.POOL, CallerIdReason.NOT_IDENTIFIED
+    )
 
 
 def test_consecutive_calls_differ_and_use_is_even_within_one() -> None:
     """Two campaigns share the pool, calls of both mixed."""
-    rotation, table = Rotation(), the_table(outbound("other"))
-    numbers = [show(rotation, "free" if turn % 3 else "other", table).number for turn in range(1000)]
+    round_robin, table = RoundRobin(), the_table(outbound("other"))
+    numbers = [show(round_robin, "free" if turn % 3 else "other", table).number for turn in range(1000)]
     assert all(one != next_one for one, next_one in pairwise(numbers))
     counts = Counter(numbers)
     assert len(counts) == len(POOL)
@@ -83,42 +89,42 @@ def test_disabled_numbers_are_never_shown() -> None:
         number(e164(POOL[0]), kind="pool", company=None),
         number(e164(POOL[1]), kind="pool", company=None, status="disabled"),
     )
-    rotation = Rotation()
-    assert set(shown(rotation, "two", table, 5)) == {e164(OWN[0])}
-    assert show(rotation, "none", table) == Shown(e164(POOL[0]), NumberKind.POOL, Why.DISABLED)
-    assert set(shown(rotation, "none", table, 5)) == {e164(POOL[0])}
+    round_robin = RoundRobin()
+    assert set(shown(round_robin, "two", table, 5)) == {e164(OWN[0])}
+    assert show(round_robin, "none", table) == CallerIdResult(e164(POOL[0]), NumberKind.POOL, CallerIdReason.DISABLED)
+    assert set(shown(round_robin, "none", table, 5)) == {e164(POOL[0])}
 
 
 @pytest.mark.parametrize(
     ("campaign", "why"),
     [
-        ("nobodys", Why.UNKNOWN_CAMPAIGN),
-        ("", Why.UNKNOWN_CAMPAIGN),
-        ("inbound", Why.NOT_OUTBOUND),
-        ("over", Why.INACTIVE),
+        ("nobodys", CallerIdReason.UNKNOWN_CAMPAIGN),
+        ("", CallerIdReason.UNKNOWN_CAMPAIGN),
+        ("inbound", CallerIdReason.NOT_OUTBOUND),
+        ("over", CallerIdReason.INACTIVE),
     ],
 )
-def test_nothing_is_shown_for_what_may_not_call(campaign: str, why: Why) -> None:
-    assert show(Rotation(), campaign, the_table()) == Shown(None, None, why)
+def test_nothing_is_shown_for_what_may_not_call(campaign: str, why: CallerIdReason) -> None:
+    assert show(RoundRobin(), campaign, the_table()) == CallerIdResult(None, None, why)
 
 
 def test_an_empty_pool_has_nothing_to_show() -> None:
     table = table_of(company(), outbound("free"))
-    assert show(Rotation(), "free", table) == Shown(None, None, Why.EMPTY_POOL)
+    assert show(RoundRobin(), "free", table) == CallerIdResult(None, None, CallerIdReason.EMPTY_POOL)
 
 
 def test_the_turn_survives_changes_of_the_pool() -> None:
-    rotation, table = Rotation(), the_table()
-    assert shown(rotation, "free", table, 2) == [e164(POOL[0]), e164(POOL[1])]
+    round_robin, table = RoundRobin(), the_table()
+    assert shown(round_robin, "free", table, 2) == [e164(POOL[0]), e164(POOL[1])]
     smaller = table_of(
         company(), outbound("free"), *(number(e164(text), kind="pool", company=None) for text in (POOL[0], POOL[3]))
     )
-    assert shown(rotation, "free", smaller, 3) == [e164(POOL[3]), e164(POOL[0]), e164(POOL[3])]
-    assert shown(rotation, "free", table, 1) == [e164(POOL[4])]
+    assert shown(round_robin, "free", smaller, 3) == [e164(POOL[3]), e164(POOL[0]), e164(POOL[3])]
+    assert shown(round_robin, "free", table, 1) == [e164(POOL[4])]
 
 
 def test_campaigns_that_are_gone_are_forgotten() -> None:
-    rotation = Rotation()
+    round_robin = RoundRobin()
     for round_ in range(20):
         names = [f"c-{round_}-{place}" for place in range(5)]
         table = table_of(
@@ -127,8 +133,8 @@ def test_campaigns_that_are_gone_are_forgotten() -> None:
             *(number(text) for text in OWN),
         )
         for name in names:
-            show(rotation, name, table)
-    assert len(rotation._last) <= 2 * 5 + 1
+            show(round_robin, name, table)
+    assert len(round_robin._last) <= 2 * 5 + 1
 
 
 def test_the_pool_follows_each_patch() -> None:
@@ -143,9 +149,9 @@ def test_the_pool_follows_each_patch() -> None:
 
 
 def test_turns_that_routers_share_go_through_the_same_numbers_in_order() -> None:
-    chosen = choice("three", the_table())
-    assert isinstance(chosen, Choice)
-    assert [chosen.turn(place).number for place in range(3, 7)] == [e164(text) for text in [*OWN, OWN[0]]]
+    chosen = candidates("three", the_table())
+    assert isinstance(chosen, CallerIdCandidates)
+    assert [chosen.at(place).number for place in range(3, 7)] == [e164(text) for text in [*OWN, OWN[0]]]
 
 
 def test_campaigns_share_the_turns_of_the_pool_and_nothing_else() -> None:
@@ -153,6 +159,6 @@ def test_campaigns_share_the_turns_of_the_pool_and_nothing_else() -> None:
     turns = {
         name: each.sequence_key
         for name in ("one", "three", "free", "other")
-        if isinstance(each := choice(name, table), Choice)
+        if isinstance(each := candidates(name, table), CallerIdCandidates)
     }
     assert turns == {"one": "one", "three": "three", "free": "", "other": ""}

@@ -1,7 +1,8 @@
 """A request to a handler, and who it asks about callbacks: for tests that need no server."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -12,12 +13,17 @@ from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.steps.step import Numbered as Entry
 from dialplan.routing.table import RoutingTable
-from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest, parse_environment
+from router.agi.verbs.attempt import AttemptVerb
+from router.agi.verbs.caller_id import CallerIdVerb
+from router.agi.verbs.dispatcher import Dispatcher
+from router.agi.verbs.route import RouteVerb, Usual
+from router.agi.verbs.verb import Response, Verb
 from tests.fastagi import environment, executed
 
 NOW = 1_800_000_000.0
 DEFAULT = Destination("ringway-default")
+USUAL = Usual("GB", Bare.E164, DEFAULT)
 OUR, POOL, ANNA = "+442079460000", "+442079460009", "+447700900123"
 
 
@@ -59,25 +65,33 @@ class FakeCallbacks:
     def count(self, claim: Claim, decision: Decision) -> None:
         self.counted.append((claim.status, decision.reason))
 
-    async def see(self, report: AttemptReport) -> bool:
+    async def report(self, report: AttemptReport) -> bool:
         await asyncio.sleep(0)
         self.seen.append(report)
         return self.taken
 
-    async def turn(self, sequence_key: str) -> int | None:
+    async def next_index(self, sequence_key: str) -> int | None:
         await asyncio.sleep(0)
         self.turns_of.append(sequence_key)
         return self.turns.pop(0)
 
 
-def with_callbacks(callbacks: FakeCallbacks, routes: RoutingTable) -> Handler:
-    """A handler that asks them."""
-    return Handler(lambda: routes, Reading("GB", Bare.E164, DEFAULT), callbacks, structlog.get_logger())
+def with_callbacks(callbacks: FakeCallbacks, routes: RoutingTable) -> Dispatcher:
+    """All verbs, which ask them."""
+    return dispatcher(lambda: routes, callbacks)
 
 
-async def awaited(asked: AgiRequest, handler: Handler) -> tuple[Answer, dict[str, str]]:
+def dispatcher(table: Callable[[], RoutingTable], callbacks: Any, usual: Usual = USUAL, log: Any = None) -> Dispatcher:
+    """All verbs of a router."""
+    log = log or structlog.get_logger()
+    route = RouteVerb(table, usual, callbacks)
+    verbs: list[Verb] = [route, CallerIdVerb(table, callbacks, log), AttemptVerb(callbacks.report, log)]
+    return Dispatcher(verbs, route.fallback)
+
+
+async def awaited(asked: AgiRequest, handler: Dispatcher) -> tuple[Response, dict[str, str]]:
     """An answer that the store had a part in, and what it sets."""
     later = handler.answer(asked, NOW)
-    assert not isinstance(later, Answer)
+    assert not isinstance(later, Response)
     answer = await later
     return answer, dict(pair for line in answer.commands for pair in executed(line))

@@ -18,18 +18,17 @@ from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import Number, NumberKind
 from dialplan.kinds.parameter import Parameter, ParameterType
 from dialplan.kinds.registry import Row, RowKind
-from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind
 from dialplan.routing.steps import REASONS
 from dialplan.routing.steps.step import Numbered as Entry
 from dialplan.routing.table import Patch, RoutingTable
-from router.agi import handler
-from router.agi.handler import Answer, Reading
 from router.agi.messages import AgiRequest
 from router.agi.server import CAUSES, AgiServer, Limits
+from router.agi.verbs.verb import Response
 from router.observe.log import CallRecord
 from router.observe.metrics import Metrics
 from tests.fastagi import Call, environment_lines, place
+from tests.unit.router.agi.asking import dispatcher
 
 PATIENCE_SECONDS = 30.0
 SHORT_SECONDS = 0.15  # a deadline that a test waits for
@@ -71,26 +70,26 @@ class NoCallbacks:
     def count(self, _claim: Claim, _decision: Decision) -> None:
         pass
 
-    async def see(self, _report: AttemptReport) -> bool:
+    async def report(self, _report: AttemptReport) -> bool:
         return True
 
-    async def turn(self, _sequence_key: str) -> int | None:
+    async def next_index(self, _sequence_key: str) -> int | None:
         return None
 
 
-class Handler:
-    """The real one, but for the extension `raise`."""
+class Verbs:
+    """The real ones, but for the extension `raise`."""
 
     def __init__(self, table: RoutingTable) -> None:
-        reading = Reading("GB", Bare.E164, Destination("ringway-default"))
-        self._real = handler.Handler(lambda: table, reading, NoCallbacks(), structlog.get_logger())
+        self._real = dispatcher(lambda: table, NoCallbacks())
+        self.names = self._real.names
 
-    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
+    def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
         if request.extension == "raise":
             raise ZeroDivisionError("a defect")
         return self._real.answer(request, now)
 
-    def fallback_response(self, revoked: Answer | None = None) -> Answer:
+    def fallback_response(self, revoked: Response | None = None) -> Response:
         return self._real.fallback_response(revoked)
 
 
@@ -181,7 +180,7 @@ async def serving(
     capture = structlog.testing.LogCapture()
     log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
     records: list[CallRecord] = []
-    server = AgiServer(Handler(table or routes()), wanted, metrics, log, records.append)
+    server = AgiServer(Verbs(table or routes()), wanted, metrics, log, records.append)
     sockets = [_bound(host) for host in hosts]
     addresses = [each.getsockname()[:2] for each in sockets]
     await server.start(sockets)

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialplan.campaigns.caller_ids import Shown, Why
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign, Direction
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import NumberKind
 from dialplan.kinds.parameter import (
     PARAMETER_NAME_MAX_CHARS,
     PARAMETER_NAMES_MAX_CHARS,
@@ -23,7 +21,7 @@ from dialplan.kinds.parameter import (
 )
 from dialplan.routing.decide import Decision, Kind
 from router.agi import response as answer
-from router.agi.response import Answers, shown_command
+from router.agi.response import RouteCommands
 from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
 
 MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
@@ -69,12 +67,12 @@ def text_flow(values: dict[str, str]) -> tuple[CallFlow, tuple[tuple[str, Parame
     return flow, tuple(values.items())
 
 
-def commands(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> list[bytes]:
-    ahead, last = (answers or Answers()).commands(made, with_names=with_names)
+def commands(made: Decision, *, with_names: bool = False, answers: RouteCommands | None = None) -> list[bytes]:
+    ahead, last = (answers or RouteCommands()).of(made, with_names=with_names)
     return [*ahead, last]
 
 
-def variables(made: Decision, *, with_names: bool = False, answers: Answers | None = None) -> dict[str, str]:
+def variables(made: Decision, *, with_names: bool = False, answers: RouteCommands | None = None) -> dict[str, str]:
     """All that Asterisk sets, each name once."""
     pairs = [pair for line in commands(made, with_names=with_names, answers=answers) for pair in executed(line)]
     assert len(dict(pairs)) == len(pairs), "a name is set twice"
@@ -172,7 +170,7 @@ def test_the_names_of_the_parameters_are_told_where_they_are_asked_for() -> None
 
 
 def test_plain_and_named_answers_of_one_decision_do_not_mix() -> None:
-    answers = Answers()
+    answers = RouteCommands()
     flow, values = text_flow({"A": "1"})
     for with_names in (True, False, True, False):
         said = variables(decision(flow, values=values), with_names=with_names, answers=answers)
@@ -258,7 +256,7 @@ def test_the_largest_flow_that_the_data_may_hold_fits(char: str) -> None:
 
 def test_what_is_kept_never_outlives_what_it_was_made_from() -> None:
     """An answer follows the flow's new form, the number's new values and the company, whatever was asked before."""
-    answers = Answers()
+    answers = RouteCommands()
     seen = []
     for place in range(300):
         flow = CallFlow("menu", "Menu", Destination(f"flow-{place}"), parameters=(Parameter("A", ParameterType.TEXT),))
@@ -270,7 +268,7 @@ def test_what_is_kept_never_outlives_what_it_was_made_from() -> None:
 
 
 def test_one_flow_answers_for_each_company_kind_and_set_of_values_apart() -> None:
-    answers = Answers()
+    answers = RouteCommands()
     flow, _ = text_flow({"A": ""})
     for _ in range(2):
         for company in ("acme", "globex"):
@@ -282,7 +280,7 @@ def test_one_flow_answers_for_each_company_kind_and_set_of_values_apart() -> Non
 
 
 def test_a_call_has_its_own_numbers_reason_and_version() -> None:
-    answers = Answers()
+    answers = RouteCommands()
     first = variables(decision(), answers=answers)
     second = variables(decision(number="+442079460001", caller="", reason="scheduled", version=18), answers=answers)
     assert {name for name in first if first[name] != second[name]} == {
@@ -295,7 +293,7 @@ def test_a_call_has_its_own_numbers_reason_and_version() -> None:
 
 def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10_000)
-    answers, most = Answers(), 0
+    answers, most = RouteCommands(), 0
     for place in range(100):
         flow, values = text_flow({"A": str(place)})
         assert variables(decision(flow, values=values), answers=answers)["PARAM_A"] == str(place)
@@ -306,7 +304,7 @@ def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10)
-    answers = Answers()
+    answers = RouteCommands()
     for _ in range(2):
         assert variables(decision(), answers=answers) == variables(decision())
         assert len(answers._prepared) == 1
@@ -339,41 +337,10 @@ class TestDigest:
         assert len({self.digest(each) for each in made}) == len(made)
 
     def test_it_is_the_same_in_another_process(self) -> None:
-        assert self.digest(decision()) == variables(decision(), with_names=True, answers=Answers())["ROUTE_DIGEST"]
+        assert (
+            self.digest(decision()) == variables(decision(), with_names=True, answers=RouteCommands())["ROUTE_DIGEST"]
+        )
         assert self.digest(decision()).isalnum()
 
     def test_plain_answers_have_none(self) -> None:
         assert "ROUTE_DIGEST" not in variables(decision())
-
-
-class TestShown:
-    """The answer to `caller-id`: one command, whose last pair says whether there is a number to show."""
-
-    campaign = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("flow,x", "1=2", 7))
-
-    def test_a_number_comes_with_its_kind_and_why(self) -> None:
-        line = shown_command(Shown("+442079460000", NumberKind.RESERVED, Why.RESERVED), None)
-        assert executed(line) == [
-            ("SHOW_NUMBER", "+442079460000"),
-            ("SHOW_KIND", "reserved"),
-            ("SHOW_REASON", "campaign-number"),
-            ("SHOW_STATUS", "OK"),
-        ]
-
-    @pytest.mark.parametrize("why", list(Why))
-    def test_where_there_is_none_everything_is_set_all_the_same(self, why: Why) -> None:
-        assert executed(shown_command(Shown(None, None, why), None)) == [
-            ("SHOW_NUMBER", ""),
-            ("SHOW_KIND", ""),
-            ("SHOW_REASON", why),
-            ("SHOW_STATUS", "NONE"),
-        ]
-
-    def test_the_campaigns_destination_stands_before_the_status_as_it_was_written(self) -> None:
-        line = shown_command(Shown("+442079460000", NumberKind.POOL, Why.POOL), self.campaign)
-        assert executed(line)[3:] == [
-            ("SHOW_CONTEXT", "flow,x"),
-            ("SHOW_EXTEN", "1=2"),
-            ("SHOW_PRIORITY", "7"),
-            ("SHOW_STATUS", "OK"),
-        ]

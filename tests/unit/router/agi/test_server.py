@@ -167,3 +167,12 @@ async def test_the_record_holds_no_more_of_a_strangers_text_than_its_bounds() ->
     assert len(record.dialled) == 64
     assert len(record.unique_id) == 150
     assert record.caller == ""
+
+
+async def test_each_verb_is_timed_by_its_name_and_a_call_besides() -> None:
+    async with serving() as served:
+        for verb in ("route", "caller-id", "attempt"):
+            await served.dial("02079460000", network_script=verb)
+        for verb in ("route", "caller-id", "attempt"):
+            assert served.count("agi_seconds_count", verb=verb) == 1
+        assert served.count("decision_seconds_count") == 1

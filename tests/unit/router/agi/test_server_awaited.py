@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 
 import pytest
 
-from router.agi.handler import Answer
 from router.agi.messages import AgiRequest
+from router.agi.verbs.verb import Response
 from tests.fastagi import environment, environment_lines, executed
 from tests.unit.router.agi.serving import PATIENCE_SECONDS, SHORT_SECONDS, Served, ended, reset, serving
 
@@ -23,21 +23,22 @@ class Store:
         self.told = 0
         self.speak = asyncio.Event()
         self.error: Exception | None = None
-        self._real = served.server.handler
+        self._real = served.server.verbs
+        self.names = self._real.names
         self._served = served
-        served.server.handler = self
+        served.server.verbs = self
 
-    def answer(self, request: AgiRequest, now: float) -> Answer | Awaitable[Answer]:
+    def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
         found = self._real.answer(request, now)
         if request.caller_id != CALLBACK["agi_callerid"]:
             return found
-        assert isinstance(found, Answer)
+        assert isinstance(found, Response)
         return self._later(found)
 
-    def fallback_response(self, revoked: Answer | None = None) -> Answer:
+    def fallback_response(self, revoked: Response | None = None) -> Response:
         return self._real.fallback_response(revoked)
 
-    async def _later(self, found: Answer) -> Answer:
+    async def _later(self, found: Response) -> Response:
         self.asked += 1
         await self.speak.wait()
         self.told += 1

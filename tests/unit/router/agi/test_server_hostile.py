@@ -20,7 +20,7 @@ from tests.unit.router.agi.serving import FORGED_END, ended, reset, serving
         ({"agi_callerid": FORGED_END}, Refused.AFTER_ENVIRONMENT),
     ],
 )
-async def test_forged_lines_get_the_safe_answer(fields: dict[str, str], cause: Refused) -> None:
+async def test_forged_lines_get_the_fallback_response(fields: dict[str, str], cause: Refused) -> None:
     async with serving() as served:
         call = await served.call([environment(fields)])
         assert call.variables["ROUTE_REASON"] == "error"
@@ -61,7 +61,7 @@ async def test_a_caller_cannot_choose_to_go_unanswered_by_sending_line_feeds_wit
 
 @pytest.mark.parametrize("script", ["route", "route?params"])
 @pytest.mark.parametrize("did", ["02079460000", "02079469999"])
-async def test_an_answer_to_forged_lines_is_taken_back_when_the_real_ones_come_later(did: str, script: str) -> None:
+async def test_an_answer_to_forged_lines_is_revoked_when_the_real_ones_come_later(did: str, script: str) -> None:
     forged = f"1\nagi_callingpres: 0\nagi_dnid: 999\nagi_extension: {did}\n"
     lines = environment_lines({"agi_callerid": forged, "agi_network_script": script})
     async with serving() as served:
@@ -81,6 +81,36 @@ async def test_an_answer_to_forged_lines_is_taken_back_when_the_real_ones_come_l
         left = {name for name in guessed if variables[name]}
         assert not {name for name in left if name.startswith("PARAM_")}, "nothing of the guess is left standing"
         assert not left & {"ROUTE_ID", "ROUTE_COMPANY", "ROUTE_NUMBER", "ROUTE_PARAMS", "ROUTE_DIGEST"}
+        await served.until_idle()
+        assert served.rejected() == {"forged": 1}
+
+
+REPORT = ["1.1", "win-back", "07700900123", "02079460000", "NOANSWER", "19", "1", "1800000000250", "480"]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "emptied"),
+    [("attempt", REPORT, {"ATTEMPT_STATUS"}), ("caller-id", ["win-back"], {"SHOW_NUMBER", "SHOW_STATUS"})],
+)
+async def test_each_verb_revokes_what_it_has_set_and_the_call_gets_a_destination(
+    script: str, arguments: list[str], emptied: set[str]
+) -> None:
+    given = "".join(f"agi_arg_{place}: {value}\n" for place, value in enumerate(arguments, start=1))
+    forged = f"1\nagi_callingpres: 0\nagi_dnid: 999\nagi_extension: s\n{given}"
+    lines = environment_lines({"agi_callerid": forged, "agi_network_script": script})
+    async with serving() as served:
+        reader, writer = await served.open(b"".join(lines[:9]))
+        variables = dict(executed(await reader.readline()))
+        assert emptied <= set(variables)
+        for line in lines[9:]:
+            writer.write(line)
+        writer.write(b"200 result=0\n")
+        while command := await reader.readline():
+            variables |= executed(command)
+            writer.write(b"200 result=0\n")
+        writer.close()
+        assert {variables[name] for name in emptied} == {""}
+        assert (variables["ROUTE_REASON"], variables["ROUTE_CONTEXT"]) == ("error", "ringway-default")
         await served.until_idle()
         assert served.rejected() == {"forged": 1}
 

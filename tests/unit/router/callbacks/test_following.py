@@ -71,7 +71,7 @@ async def test_an_attempt_that_one_router_is_told_of_gives_its_entitlement_at_th
     here: Running, there: Running
 ) -> None:
     async with working(here.made, there.made):
-        await here.made.see(report())
+        await here.made.report(report())
         await until(there.knows)
         assert await there.claim("call-1", there.since()) == Claim(ClaimStatus.GRANTED, attempt())
         assert await here.claim("call-2", here.since()) == Claim(ClaimStatus.CONSUMED, attempt())
@@ -84,9 +84,9 @@ async def test_an_answer_that_one_router_is_told_of_ends_the_entitlement_at_the_
 ) -> None:
     """Also where that one has to do without the store."""
     async with working(here.made, there.made):
-        await here.made.see(report("1", at=NOW - 20))
+        await here.made.report(report("1", at=NOW - 20))
         await until(there.knows)
-        await here.made.see(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
+        await here.made.report(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
         await until(lambda: there.made._follower.index.of(OUR, ANNA)["win-back"].outcome is Outcome.ANSWERED)
         there.store.broken = "gone"
         assert await there.claim() == Claim(ClaimStatus.NONE, declared=True)
@@ -166,7 +166,7 @@ async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_re
     here.store.telling.clear()
     async with working(here.made):
         await here.store.read.wait()
-        await here.made.see(report("2"))
+        await here.made.report(report("2"))
         assert not here.knows(BORIS)
         here.store.telling.set()
         await until(lambda: here.knows(BORIS))
@@ -223,9 +223,9 @@ async def full(here: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
         monkeypatch.setattr(module, "CALLBACK_PAIRS_MAX", 2)
     async with working(here.made):
         for place, subscriber in enumerate((ANNA, BORIS)):
-            await here.made.see(report(str(place), subscriber=subscriber))
+            await here.made.report(report(str(place), subscriber=subscriber))
         assert not here.knows(VERA)
-        await here.made.see(report("2", at=NOW + HOUR, subscriber=VERA))
+        await here.made.report(report("2", at=NOW + HOUR, subscriber=VERA))
     return here
 
 

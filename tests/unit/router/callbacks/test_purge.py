@@ -27,9 +27,9 @@ from tests.unit.router.rung import (
 
 async def test_what_is_past_its_campaigns_window_is_purged_from_store_and_memory(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(report("1"))
-        await here.made.see(report("2", campaign="survey"))
-        await here.made.see(report("3", at=NOW + HOUR, subscriber=BORIS))
+        await here.made.report(report("1"))
+        await here.made.report(report("2", campaign="survey"))
+        await here.made.report(report("3", at=NOW + HOUR, subscriber=BORIS))
     await here.made.purge(OVER)
     assert {each.id for each in await here.store.everything()} == {"2", "3"}
     assert set(here.since(ANNA)) == {"survey"}
@@ -44,7 +44,7 @@ async def test_what_is_past_its_campaigns_window_is_purged_from_store_and_memory
 
 async def test_what_is_left_of_a_campaign_that_is_gone_does_not_stay_for_ever(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(report())
+        await here.made.report(report())
     here.table = table_of(company())
     await here.made.purge(OVER)
     assert len(await here.store.everything()) == 1  # it may come back

@@ -27,7 +27,7 @@ from tests.unit.router.rung import (
 
 async def test_what_was_seen_is_durable_before_its_source_hears_so(here: Running) -> None:
     async with working(here.made):
-        assert await here.made.see(report())
+        assert await here.made.report(report())
         other = SqliteCallbackStore(here.store.path)
         await other.open(make=False)
         assert await other.attempts(None, None, 10) == [attempt()]
@@ -37,7 +37,7 @@ async def test_what_was_seen_is_durable_before_its_source_hears_so(here: Running
 async def test_a_source_waits_until_it_is_written(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        told = asyncio.ensure_future(here.made.see(report()))
+        told = asyncio.ensure_future(here.made.report(report()))
         await here.store.asked.wait()
         assert not told.done()
         assert here.since() == {}
@@ -50,7 +50,7 @@ async def test_a_source_that_hears_that_it_is_written_may_send_the_callback(here
     here.store.telling.clear()
     await here.store.record([attempt()])
     async with working(here.made):
-        assert await here.made.see(report())
+        assert await here.made.report(report())
         assert set(here.since()) == {"win-back"}
     assert (here.counted("attempts"), here.said("attempt")) == ({}, [])  # the other one's
 
@@ -67,7 +67,7 @@ async def test_a_source_that_hears_that_it_is_written_may_send_the_callback(here
     ],
 )
 async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, seen: AttemptReport, why: str) -> None:
-    assert await here.made.see(seen)  # though nobody writes
+    assert await here.made.report(seen)  # though nobody writes
     (entry,) = here.said("attempt_ignored")
     assert entry["why"].startswith(why)
     assert (entry["attempt"], entry["campaign"]) == ("1.1", seen.campaign[:DIALLED_LOG_MAX_CHARS])
@@ -82,9 +82,9 @@ async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_se
     monkeypatch.setattr(time, "time", lambda: NOW)
     latest = NOW + CLOCKS_APART_SECONDS
     async with working(here.made):
-        await here.made.see(report("at most", at=latest))
+        await here.made.report(report("at most", at=latest))
         assert here.said("attempt_ahead") == []
-        await here.made.see(report("ahead", at=latest + HOUR))
+        await here.made.report(report("ahead", at=latest + HOUR))
     (entry,) = here.said("attempt_ahead")
     assert (entry["attempt"], entry["seconds"], entry["hint"]) == ("ahead", HOUR, "set the clocks")
     assert {each.id: each.at for each in await here.store.everything()} == {"at most": latest, "ahead": latest}
@@ -93,9 +93,9 @@ async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_se
 async def test_what_comes_while_a_batch_is_written_is_the_next_batch(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        first = asyncio.ensure_future(here.made.see(report("1")))
+        first = asyncio.ensure_future(here.made.report(report("1")))
         await here.store.asked.wait()
-        others = [asyncio.ensure_future(here.made.see(report(name))) for name in ("2", "3", "4")]
+        others = [asyncio.ensure_future(here.made.report(report(name))) for name in ("2", "3", "4")]
         await asyncio.sleep(0)
         here.store.held.set()
         assert await asyncio.gather(first, *others) == [True] * 4
@@ -104,7 +104,7 @@ async def test_what_comes_while_a_batch_is_written_is_the_next_batch(here: Runni
 
 async def test_a_batch_has_its_bound(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "RECORD_BATCH_MAX", 2)
-    told = [asyncio.ensure_future(here.made.see(report(str(place)))) for place in range(5)]
+    told = [asyncio.ensure_future(here.made.report(report(str(place)))) for place in range(5)]
     await asyncio.sleep(0)
     async with working(here.made):
         assert await asyncio.gather(*told) == [True] * 5
@@ -113,13 +113,13 @@ async def test_a_batch_has_its_bound(here: Running, monkeypatch: pytest.MonkeyPa
 
 async def test_a_store_that_fails_is_told_of_and_the_next_attempt_is_written_again(here: Running) -> None:
     here.store.broken = "the disk is full"
-    told = [asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2")]
+    told = [asyncio.ensure_future(here.made.report(report(name))) for name in ("1", "2")]
     await asyncio.sleep(0)
     async with working(here.made):
         assert await asyncio.gather(*told) == [False, False]
         assert here.since() == {}
         here.store.broken = ""
-        assert await here.made.see(report())
+        assert await here.made.report(report())
     assert [(entry["error"], entry["attempts"]) for entry in here.said("attempts_not_recorded")] == [
         ("the disk is full", 2)
     ]
@@ -132,35 +132,35 @@ async def test_who_comes_to_a_full_queue_is_told_at_once_to_come_again(
     here: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "RECORD_QUEUE_MAX", 2)
-    waiting = [asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2")]
+    waiting = [asyncio.ensure_future(here.made.report(report(name))) for name in ("1", "2")]
     await asyncio.sleep(0)
-    assert not await here.made.see(report("3"))
+    assert not await here.made.report(report("3"))
     (entry,) = here.said("attempts_not_recorded")
     assert entry["error"] == "too many wait to be written down"
     assert here.counted("attempts_dropped") == {"not-recorded": 1}
     async with working(here.made):
         assert await asyncio.gather(*waiting) == [True, True]
-        assert await here.made.see(report("3"))
+        assert await here.made.report(report("3"))
 
 
 async def test_a_source_that_has_gone_takes_nobody_with_it(here: Running) -> None:
     here.store.held.clear()
     async with working(here.made):
-        gone, stays = (asyncio.ensure_future(here.made.see(report(name))) for name in ("1", "2"))
+        gone, stays = (asyncio.ensure_future(here.made.report(report(name))) for name in ("1", "2"))
         await here.store.asked.wait()
         gone.cancel()
         here.store.held.set()
         assert await stays
-        assert await here.made.see(report("3"))
+        assert await here.made.report(report("3"))
     assert gone.cancelled()
     assert here.counted("attempts") == {"missed": 3}
 
 
 async def test_an_attempt_is_counted_and_said_once_however_many_tell_of_it(here: Running) -> None:
     async with working(here.made):
-        await asyncio.gather(here.made.see(report()), here.made.see(report()))
-        await here.made.see(report())
-        await here.made.see(report("2", outcome=Outcome.FAILED))
+        await asyncio.gather(here.made.report(report()), here.made.report(report()))
+        await here.made.report(report())
+        await here.made.report(report("2", outcome=Outcome.FAILED))
     assert here.counted("attempts") == {"missed": 1, "failed": 1}
     assert [entry["attempt"] for entry in here.said("attempt")] == ["1.1", "2"]
 
@@ -168,15 +168,15 @@ async def test_an_attempt_is_counted_and_said_once_however_many_tell_of_it(here:
 async def test_an_attempt_whose_outcome_is_corrected_is_said_again_and_counted_once(here: Running) -> None:
     async with working(here.made):
         for outcome in (Outcome.FAILED, Outcome.MISSED, Outcome.ANSWERED, Outcome.MISSED):
-            await here.made.see(report(outcome=outcome))
+            await here.made.report(report(outcome=outcome))
     assert here.counted("attempts") == {"failed": 1}
     assert [entry["outcome"] for entry in here.said("attempt")] == ["failed", "missed", "answered"]
 
 
 async def test_one_channel_that_called_two_subscribers_gives_each_its_own_entitlement(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(report())
-        await here.made.see(report(subscriber=BORIS))
+        await here.made.report(report())
+        await here.made.report(report(subscriber=BORIS))
     assert here.knows(ANNA)
     assert here.knows(BORIS)
     assert here.counted("attempts") == {"missed": 2}
@@ -188,7 +188,7 @@ async def test_the_subscriber_is_masked_in_the_log_where_that_is_set(
 ) -> None:
     here = Running(store, mask_callers=masked)
     async with working(here.made):
-        await here.made.see(report())
+        await here.made.report(report())
     (entry,) = here.said("attempt")
     assert (entry["subscriber"], entry["number"], entry["outcome"]) == (subscriber, OUR, "missed")
     assert (await here.store.everything())[0].subscriber == ANNA

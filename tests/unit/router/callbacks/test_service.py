@@ -46,8 +46,8 @@ async def test_a_missed_attempt_may_give_an_entitlement_to_its_own_pair_and_with
     here: Running,
 ) -> None:
     async with working(here.made):
-        await here.made.see(report())
-        await here.made.see(report("2", campaign="survey"))
+        await here.made.report(report())
+        await here.made.report(report("2", campaign="survey"))
     assert here.since() == {"win-back": NOW - 2 * HOUR, "survey": NOW - 24 * HOUR}
     assert here.knows()
     assert not here.knows(BORIS)
@@ -58,9 +58,9 @@ async def test_a_missed_attempt_may_give_an_entitlement_to_its_own_pair_and_with
 
 async def test_a_number_that_another_company_has_now_gives_nothing_of_its_last_owner(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(report())
-        await here.made.see(report("2", number=POOL))
-        await here.made.see(report("3", number=POOL, campaign="theirs"))
+        await here.made.report(report())
+        await here.made.report(report("2", number=POOL))
+        await here.made.report(report("3", number=POOL, campaign="theirs"))
     here.table.numbers[OUR] = here.table.numbers["+442079460003"]
     assert here.since() == {}
     assert set(here.since(number=POOL)) == {"win-back", "theirs"}
@@ -69,16 +69,16 @@ async def test_a_number_that_another_company_has_now_gives_nothing_of_its_last_o
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.ANSWERED])
 async def test_an_attempt_that_was_not_missed_gives_nothing_to_wait_for(here: Running, outcome: Outcome) -> None:
     async with working(here.made):
-        await here.made.see(report(outcome=outcome))
+        await here.made.report(report(outcome=outcome))
     assert here.since() == {}
 
 
 async def test_an_answer_is_known_too_so_that_it_ends_an_entitlement_where_the_store_cannot_say(store: Store) -> None:
     here = Running(store, "campaign")
     async with working(here.made):
-        await here.made.see(report("1", at=NOW - 20))
-        await here.made.see(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
-        await here.made.see(report("3", at=NOW - 30, campaign="survey"))
+        await here.made.report(report("1", at=NOW - 20))
+        await here.made.report(report("2", at=NOW - 10, outcome=Outcome.ANSWERED))
+        await here.made.report(report("3", at=NOW - 30, campaign="survey"))
     assert await here.claim("call-1") == Claim(ClaimStatus.NONE)
     store.broken = "gone"
     assert await here.claim("call-2") == Claim(ClaimStatus.NONE, declared=True)
@@ -86,8 +86,8 @@ async def test_an_answer_is_known_too_so_that_it_ends_an_entitlement_where_the_s
 
 async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here: Running) -> None:
     async with working(here.made):
-        await here.made.see(report("new", at=NOW + 10))
-        await here.made.see(report("old", at=NOW))
+        await here.made.report(report("new", at=NOW + 10))
+        await here.made.report(report("old", at=NOW))
         await here.made.purge(NOW + 26 * HOUR + 5)
     assert set(here.since()) == {"win-back"}
 
@@ -106,9 +106,9 @@ async def test_a_call_keeps_its_entitlement_though_the_attempt_turns_out_answere
     here: Running,
 ) -> None:
     async with working(here.made):
-        await here.made.see(report())
+        await here.made.report(report())
         assert (await here.claim("call-1")).status is ClaimStatus.GRANTED
-        await here.made.see(report(outcome=Outcome.ANSWERED))
+        await here.made.report(report(outcome=Outcome.ANSWERED))
     started = Running(here.store)
     await started.made.load()
     for each in (here, started):
@@ -172,7 +172,7 @@ async def test_where_the_store_cannot_say_the_declared_policy_holds(
 ) -> None:
     here = Running(store, declared, claim_seconds=seconds)
     async with working(here.made):
-        await here.made.see(report())
+        await here.made.report(report())
     claim = await way(here, monkeypatch)
     verdict, gives = (ClaimStatus.NONE, None) if declared == "own-flow" else (ClaimStatus.GRANTED, attempt())
     assert claim == Claim(verdict, gives, declared=True)
@@ -189,11 +189,11 @@ async def test_a_call_that_was_answered_without_the_store_gets_that_answer_again
     """Also when the store is back, or another attempt has come meanwhile: the same call goes the same way."""
     here = Running(store, declared)
     async with working(here.made):
-        await here.made.see(report())
+        await here.made.report(report())
         store.broken = "gone"
         first = await here.claim("call-1")
         store.broken = ""
-        await here.made.see(report("2", at=NOW + 1))
+        await here.made.report(report("2", at=NOW + 1))
         asked = store.claims
         assert await here.claim("call-1") == Claim(first.status, first.attempt, declared=True, again=True)
         assert store.claims == asked
@@ -216,8 +216,8 @@ async def test_answers_without_the_store_are_remembered_up_to_a_bound(
 async def test_the_campaign_of_a_callback_without_a_store_is_the_one_that_memory_knows(store: Store) -> None:
     here = Running(store, "campaign")
     async with working(here.made):
-        await here.made.see(report("1"))
-        await here.made.see(report("2", at=NOW - 1, campaign="survey"))
+        await here.made.report(report("1"))
+        await here.made.report(report("2", at=NOW - 1, campaign="survey"))
     store.broken = "gone"
     assert (await here.claim("call-1")).attempt == attempt("1")
     assert (await here.claim("call-2", {"survey": 0.0})).attempt == attempt("2", at=NOW - 1, campaign="survey")

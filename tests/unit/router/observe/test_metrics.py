@@ -17,6 +17,7 @@ from router.observe.metrics import Metrics
 PUBLIC = {
     "ringway_decisions_total": {"reason", "kind"},
     "ringway_decision_seconds": set(),
+    "ringway_agi_seconds": set(),  # by verb, once there is one
     "ringway_agi_connections": set(),
     "ringway_agi_rejected_total": {"cause"},
     "ringway_table_numbers": set(),
@@ -27,8 +28,7 @@ PUBLIC = {
     "ringway_attempts_total": {"outcome"},
     "ringway_callbacks_total": {"outcome"},
 }
-# Added to it: lines lost are to be counted (architecture.md, "One call, in order", 8), attempts that are not taken, and
-# what tells whether routers are in step.
+# Added to it: lines lost, attempts that are not taken, and what tells whether routers are in step.
 ADDED: dict[str, set[str]] = {
     "ringway_log_lines_dropped_total": set(),
     "ringway_attempts_dropped_total": {"cause"},

@@ -218,10 +218,10 @@ async def test_attempts_go_there_as_soon_as_the_store_is_back(parts: Parts) -> N
     await running.made.load()
     async with working(running.made):
         parts.away()
-        assert await running.made.see(report("1.1"))
+        assert await running.made.report(report("1.1"))
         await until(lambda: running.said("callbacks_down"))
         assert (await running.claim()).declared
-        assert await running.made.see(report("1.2"))
+        assert await running.made.report(report("1.2"))
         parts.back()
         await until(lambda: running.said("callbacks_up"))
         assert await ids(parts.redis) == ["1.2", "1.1"]

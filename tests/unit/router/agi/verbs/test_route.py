@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import structlog
 
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.company import Company
@@ -14,10 +13,12 @@ from dialplan.kinds.registry import Row, RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind
 from dialplan.routing.table import Patch, RoutingTable
-from router.agi.handler import Answer, Handler, Reading, UnknownScriptError
 from router.agi.messages import AgiRequest
+from router.agi.verbs.dispatcher import Dispatcher, UnknownVerbError
+from router.agi.verbs.route import Usual
+from router.agi.verbs.verb import Response
 from tests.fastagi import executed
-from tests.unit.router.agi.asking import DEFAULT, NOW, request
+from tests.unit.router.agi.asking import DEFAULT, NOW, dispatcher, request
 from tests.unit.router.agi.serving import NoCallbacks
 
 
@@ -37,15 +38,15 @@ def table(context: str = "flow-menu", version: int = 5) -> RoutingTable:
     return RoutingTable().patched(patch)
 
 
-def handler(region: str = "GB", bare: Bare = Bare.E164, routes: RoutingTable | None = None) -> Handler:
+def handler(region: str = "GB", bare: Bare = Bare.E164, routes: RoutingTable | None = None) -> Dispatcher:
     fixed = routes or table()
-    return Handler(lambda: fixed, Reading(region, bare, DEFAULT), NoCallbacks(), structlog.get_logger())
+    return dispatcher(lambda: fixed, NoCallbacks(), Usual(region, bare, DEFAULT))
 
 
-def at_once(asked: AgiRequest, routes: Handler | None = None) -> tuple[Answer, Decision]:
+def at_once(asked: AgiRequest, routes: Dispatcher | None = None) -> tuple[Response, Decision]:
     """The answer that comes at once, and its decision."""
     answer = (routes or handler()).answer(asked, NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.decision is not None
     return answer, answer.decision
 
@@ -139,7 +140,7 @@ def test_the_answer_carries_the_call_and_the_decision_for_the_log() -> None:
 
 @pytest.mark.parametrize("script", ["", "Route", "route/", "caller-ids", "Attempt", "../route", "x" * 1000])
 def test_another_script_is_not_answered(script: str) -> None:
-    with pytest.raises(UnknownScriptError):
+    with pytest.raises(UnknownVerbError):
         handler().answer(request(network_script=script), NOW)
 
 
@@ -150,7 +151,7 @@ def test_the_names_of_the_parameters_are_asked_for_in_the_query(path: str, named
 
 def test_the_table_is_asked_for_once_a_call() -> None:
     tables = iter([table("one", 1), table("two", 2)])
-    routes = Handler(lambda: next(tables), Reading("GB", Bare.E164, DEFAULT), NoCallbacks(), structlog.get_logger())
+    routes = dispatcher(lambda: next(tables), NoCallbacks())
     for context, version in (("one", 1), ("two", 2)):
         _, decision = at_once(request(extension="02079460000"), routes)
         assert (decision.destination.context, decision.version) == (context, version)

@@ -3,17 +3,26 @@
 from typing import Any
 
 import pytest
-import structlog
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
-from router.agi.handler import Answer, Handler, Reading
 from router.agi.messages import AgiRequest
+from router.agi.verbs.dispatcher import Dispatcher
+from router.agi.verbs.verb import Response
 from tests.samples import campaign, company, flow, number
 from tests.tables import table_of
-from tests.unit.router.agi.asking import ANNA, DEFAULT, NOW, OUR, POOL, FakeCallbacks, awaited, request, with_callbacks
+from tests.unit.router.agi.asking import (
+    ANNA,
+    NOW,
+    OUR,
+    POOL,
+    FakeCallbacks,
+    awaited,
+    dispatcher,
+    request,
+    with_callbacks,
+)
 
 ATTEMPT = Attempt("1.1", "win-back", OUR, ANNA, NOW - 60, Outcome.MISSED)
 
@@ -34,10 +43,10 @@ def rings_back(dialled: str = OUR, **fields: str) -> AgiRequest:
     return request([], **({"extension": dialled, "callerid": ANNA, "uniqueid": "pbx-7"} | fields))
 
 
-def at_once(asked: AgiRequest, handler: Handler) -> str:
+def at_once(asked: AgiRequest, handler: Dispatcher) -> str:
     """Why the call goes where it goes, of an answer for which nobody waited."""
     answer = handler.answer(asked, NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.decision is not None
     return answer.decision.reason
 
@@ -140,7 +149,6 @@ async def test_two_calls_without_an_id_are_two_calls() -> None:
 async def test_a_campaign_that_is_removed_while_its_callback_waits_takes_no_call() -> None:
     tables = iter([rung(), table_of(company(), number(OUR))])
     callbacks = FakeCallbacks(Claim(ClaimStatus.GRANTED, ATTEMPT))
-    reading = Reading("GB", Bare.E164, DEFAULT)
-    handler = Handler(lambda: next(tables), reading, callbacks, structlog.get_logger())
+    handler = dispatcher(lambda: next(tables), callbacks)
     _, said = await awaited(rings_back(), handler)
     assert (said["ROUTE_CONTEXT"], said["ROUTE_REASON"]) == ("flow-menu", "assigned")

@@ -5,7 +5,7 @@ import pytest
 from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.routing.table import RoutingTable
-from router.agi.handler import Answer
+from router.agi.verbs.verb import Response
 from tests.fastagi import executed
 from tests.unit.router.agi.asking import NOW, OUR, FakeCallbacks, awaited, request, with_callbacks
 
@@ -26,6 +26,6 @@ async def test_the_report_of_an_attempt_is_acknowledged_when_it_is_written(taken
 def test_a_report_that_cannot_be_read_is_refused_at_once(arguments: list[str]) -> None:
     callbacks = FakeCallbacks(Claim(ClaimStatus.NONE))
     answer = with_callbacks(callbacks, RoutingTable()).answer(request(arguments, network_script="attempt"), NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert executed(answer.commands[0]) == [("ATTEMPT_STATUS", "REFUSED")]
     assert (answer.decision, callbacks.seen) == (None, [])

@@ -3,13 +3,28 @@
 import pytest
 
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
+from dialplan.campaigns.caller_ids import CallerIdReason, CallerIdResult
+from dialplan.kinds.campaign import Campaign, Direction
 from dialplan.kinds.company import Company
+from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import NumberKind
 from dialplan.routing.table import RoutingTable
-from router.agi.handler import Answer, Handler
+from router.agi.verbs.caller_id import command
+from router.agi.verbs.dispatcher import Dispatcher
+from router.agi.verbs.verb import Response
 from tests.fastagi import executed
 from tests.samples import campaign, company, number
 from tests.tables import table_of
-from tests.unit.router.agi.asking import ANNA, NOW, OUR, POOL, FakeCallbacks, awaited, request, with_callbacks
+from tests.unit.router.agi.asking import (
+    ANNA,
+    NOW,
+    OUR,
+    POOL,
+    FakeCallbacks,
+    awaited,
+    request,
+    with_callbacks,
+)
 
 
 def outbound() -> RoutingTable:
@@ -32,7 +47,7 @@ def shown(script: str, *arguments: str, routes: RoutingTable | None = None) -> l
     """The one command that answers `caller-id`, in its order."""
     handler = with_callbacks(FakeCallbacks(Claim(ClaimStatus.NONE)), routes or outbound())
     answer = handler.answer(request(list(arguments), network_script=script), NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.decision is None  # no call was routed: none is counted or recorded
     (line,) = answer.commands
     return executed(line)
@@ -108,7 +123,7 @@ def sharing(*turns: int | None) -> FakeCallbacks:
     return callbacks
 
 
-async def shown_next(handler: Handler, name: str) -> str:
+async def shown_next(handler: Dispatcher, name: str) -> str:
     _, said = await awaited(request([name], network_script="caller-id?destination"), handler)
     assert (said["SHOW_STATUS"], said["SHOW_CONTEXT"]) == ("OK", f"campaign-{name}")
     return said["SHOW_NUMBER"]
@@ -131,6 +146,39 @@ async def test_where_the_store_cannot_say_each_router_goes_on_by_itself() -> Non
 def test_for_what_shows_no_number_nobody_waits() -> None:
     callbacks = sharing()
     answer = with_callbacks(callbacks, two_numbers()).answer(request(["inbound"], network_script="caller-id"), NOW)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert dict(executed(answer.commands[0]))["SHOW_REASON"] == "campaign-not-outbound"
     assert callbacks.turns_of == []
+
+
+class TestCommand:
+    """The answer to `caller-id`: one command, whose last pair says whether there is a number to show."""
+
+    campaign = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("flow,x", "1=2", 7))
+
+    def test_a_number_comes_with_its_kind_and_why(self) -> None:
+        line = command(CallerIdResult("+442079460000", NumberKind.RESERVED, CallerIdReason.RESERVED), None)
+        assert executed(line) == [
+            ("SHOW_NUMBER", "+442079460000"),
+            ("SHOW_KIND", "reserved"),
+            ("SHOW_REASON", "campaign-number"),
+            ("SHOW_STATUS", "OK"),
+        ]
+
+    @pytest.mark.parametrize("why", list(CallerIdReason))
+    def test_where_there_is_none_everything_is_set_all_the_same(self, why: CallerIdReason) -> None:
+        assert executed(command(CallerIdResult(None, None, why), None)) == [
+            ("SHOW_NUMBER", ""),
+            ("SHOW_KIND", ""),
+            ("SHOW_REASON", why),
+            ("SHOW_STATUS", "NONE"),
+        ]
+
+    def test_the_campaigns_destination_stands_before_the_status_as_it_was_written(self) -> None:
+        line = command(CallerIdResult("+442079460000", NumberKind.POOL, CallerIdReason.POOL), self.campaign)
+        assert executed(line)[3:] == [
+            ("SHOW_CONTEXT", "flow,x"),
+            ("SHOW_EXTEN", "1=2"),
+            ("SHOW_PRIORITY", "7"),
+            ("SHOW_STATUS", "OK"),
+        ]

@@ -1,0 +1,1 @@
+"""The AGI verbs, one module each: what may stand behind agi://HOST/."""

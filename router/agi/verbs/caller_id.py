@@ -1,0 +1,95 @@
+"""`caller-id`: which of our numbers an outbound call shows.
+
+agi://HOST/caller-id,CAMPAIGN,SUBSCRIBER, before an outbound Dial. With `?destination` the response says where an
+answered call goes, too.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from dialplan.campaigns.caller_ids import CallerIdCandidates, CallerIdResult, RoundRobin, candidates
+from dialplan.kinds.campaign import Campaign
+from dialplan.routing.table import RoutingTable
+from router.agi.messages import AgiRequest, mset, pair
+from router.agi.verbs.verb import Response
+from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
+
+
+class SharedTurns(Protocol):
+    """How routers that share a store take turns in showing numbers; see router.callbacks."""
+
+    shared: bool  # whether they do
+
+    async def next_index(self, sequence_key: str) -> int | None:
+        """One more than the last time, whichever router asked; None where that cannot be said. Never raises."""
+        ...
+
+
+class CallerIdVerb:
+    """Gives each outbound call of a campaign its caller ID, round-robin."""
+
+    name = "caller-id"
+
+    def __init__(
+        self,
+        table: Callable[[], RoutingTable],
+        turns: SharedTurns,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self._table = table
+        self._turns = turns
+        self._log = log
+        self._own = RoundRobin()
+
+    def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
+        """The number; awaited where routers take turns with each other."""
+        del now
+        table = self._table()
+        found = candidates(request.arguments[0] if request.arguments else "", table)
+        if isinstance(found, CallerIdResult):
+            return self._response(request, found)
+        if self._turns.shared:
+            return self._next_of_all(request, found)
+        return self._response(request, self._own.next(found, table))
+
+    async def _next_of_all(self, request: AgiRequest, found: CallerIdCandidates) -> Response:
+        """The next one of all routers; where that cannot be said, this router's own."""
+        index = await self._turns.next_index(found.sequence_key)
+        result = found.at(index) if index is not None else self._own.next(found, self._table())
+        return self._response(request, result)
+
+    def _response(self, request: AgiRequest, result: CallerIdResult) -> Response:
+        campaign_id = request.arguments[0] if request.arguments else ""
+        campaign = self._table().campaigns.get(campaign_id) if request.query == "destination" else None
+        self._log.info(
+            "caller_id",
+            unique_id=request.unique_id[:UNIQUE_ID_LOG_MAX_CHARS],
+            campaign=campaign_id[:DIALLED_LOG_MAX_CHARS],
+            number=result.number or "",
+            reason=result.reason,
+        )
+        return Response((command(result, campaign),), self)
+
+    def revocation(self, given: Response) -> tuple[bytes, ...]:
+        """The number, and that there is one."""
+        del given
+        return (mset(["SHOW_NUMBER=", "SHOW_STATUS="]),)
+
+
+def command(result: CallerIdResult, campaign: Campaign | None) -> bytes:
+    """The command that tells Asterisk; with `campaign`, where an answered call goes as well."""
+    pairs = [
+        pair("SHOW_NUMBER", result.number or ""),
+        pair("SHOW_KIND", result.kind or ""),
+        pair("SHOW_REASON", result.reason),
+    ]
+    if campaign is not None:
+        destination = campaign.destination
+        pairs += [
+            pair("SHOW_CONTEXT", destination.context),
+            pair("SHOW_EXTEN", destination.exten),
+            pair("SHOW_PRIORITY", str(destination.priority)),
+        ]
+    return mset([*pairs, f"SHOW_STATUS={'OK' if result.number is not None else 'NONE'}"])
