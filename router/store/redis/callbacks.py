@@ -57,7 +57,7 @@ class _Pair(NamedTuple):
         return f"{self.number} {self.subscriber} {attempt_id}"
 
 
-class _Change(NamedTuple):
+class _Write(NamedTuple):
     """An attempt to be written: its place among those that were told, its name, and what is kept under it now."""
 
     place: int
@@ -105,18 +105,18 @@ class RedisCallbackStore:
             if not now:
                 return [recorded[place] for place in range(len(attempts))]
             known = await self._bodies(now)
-            changes: list[_Change] = []
+            writes: list[_Write] = []
             for name, (place, told) in now.items():
                 before = known.get(name)
                 attempt, heard = merged(self._read(before) if before is not None else None, told)
                 if heard is Heard.KNOWN:
                     recorded[place] = Recorded(attempt, heard)
                 else:
-                    changes.append(_Change(place, name, before or b"", Recorded(attempt, heard)))
-            if changes:
-                for change, done in zip(changes, await self._write(changes), strict=True):
+                    writes.append(_Write(place, name, before or b"", Recorded(attempt, heard)))
+            if writes:
+                for write, done in zip(writes, await self._write(writes), strict=True):
                     if done:
-                        recorded[change.place] = change.after
+                        recorded[write.place] = write.after
         raise self._error("too many words about one attempt at once")
 
     async def _bodies(self, names: Iterable[str]) -> dict[str, bytes]:
@@ -129,14 +129,14 @@ class RedisCallbackStore:
         """The attempts of these names that are there."""
         return {name: self._read(body) for name, body in (await self._bodies(names)).items()}
 
-    async def _write(self, changes: Sequence[_Change]) -> list[int]:
+    async def _write(self, writes: Sequence[_Write]) -> list[int]:
         """Write attempts that are still as they were; 1 for each that was."""
         keys = [self._calls, self._attempts, self._times, self._news]
         values: list[str | bytes | float] = [uuid.uuid4().hex, REDIS_ATTEMPT_CHANGES_MAX, _KEEP]
-        for change in changes:
-            attempt = change.after.attempt
+        for write in writes:
+            attempt = write.after.attempt
             keys += self._keys(_Pair(attempt.number, attempt.subscriber))
-            values += (change.name, attempt.id, change.before, _encode(attempt), attempt.at)
+            values += (write.name, attempt.id, write.before, _encode(attempt), attempt.at)
             values.append("failed" if attempt.outcome is Outcome.FAILED else "reached")
         (results,) = await self.link.script(scripts.WRITE, keys, *values)
         return list(results)

@@ -20,9 +20,9 @@ from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     CALLBACK_BUSY_SECONDS,
-    CALLBACK_CHANGES_MAX,
     CALLBACK_LOOK_SECONDS,
     CALLBACK_PAIR_CLAIMS_MAX,
+    CALLBACK_WRITES_MAX,
     HISTORY_ATTEMPTS_MAX,
     PURGE_ROWS_AT_ONCE,
 )
@@ -95,7 +95,7 @@ _CLAIMS = "SELECT count(*) FROM (SELECT 1 FROM claims WHERE number = ? AND subsc
 _USED_AT = "SELECT max(used_at) FROM claims WHERE number = ? AND subscriber = ? AND at < ?"
 
 
-class _Change(NamedTuple):
+class _Write(NamedTuple):
     """Something to be written, and who waits for it."""
 
     work: Callable[[sqlite3.Connection], Any]
@@ -108,7 +108,7 @@ class SqliteCallbackStore:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self._connection = Connection(path, _SCHEMA)
-        self._changes: list[_Change] = []
+        self._writes: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self, *, make: bool = True) -> None:
@@ -130,7 +130,7 @@ class SqliteCallbackStore:
 
     async def record(self, attempts: Sequence[Attempt]) -> list[Recorded]:
         """Write attempts down in one transaction. Raises StoreError."""
-        return await self._change(lambda database: [_recorded(database, each) for each in attempts])
+        return await self._transact(lambda database: [_recorded(database, each) for each in attempts])
 
     async def claim(
         self, number: str, subscriber: str, call_id: str, began: float, since: Mapping[str, float]
@@ -148,7 +148,7 @@ class SqliteCallbackStore:
                 _keep_claim(database, number, subscriber, call_id, record)
             return claim
 
-        return await self._change(decide)
+        return await self._transact(decide)
 
     async def history(self, number: str, subscriber: str, until: float) -> History:
         """What was known of a pair then. Raises StoreError."""
@@ -190,19 +190,19 @@ class SqliteCallbackStore:
         ]
         gone = 0
         while True:
-            deleted = await self._change(lambda database: _purge(database, steps))
+            deleted = await self._transact(lambda database: _purge(database, steps))
             gone += deleted
             if deleted < PURGE_ROWS_AT_ONCE:
                 break
         values = (cutoffs.oldest, PURGE_ROWS_AT_ONCE)
-        while len(await self._change(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
+        while len(await self._transact(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
             pass
         return gone
 
     async def drop(self, attempts: Sequence[Attempt]) -> None:
         """Let go of attempts that somebody else has now, unless more was heard of one meanwhile. Raises StoreError."""
         names = [(each.number, each.subscriber, each.id, each.outcome) for each in attempts]
-        await self._change(lambda database: database.executemany(_DROP, names))
+        await self._transact(lambda database: database.executemany(_DROP, names))
 
     async def count(self) -> int:
         """How many attempts are here. Raises StoreError."""
@@ -222,23 +222,23 @@ class SqliteCallbackStore:
         """None: this is the store."""
         return []
 
-    async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in a transaction, together with what others want done meanwhile."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._changes.append(_Change(work, done))
+        self._writes.append(_Write(work, done))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
         return await done
 
     async def _write(self) -> None:
         try:
-            while self._changes:
-                batch, self._changes = self._changes[:CALLBACK_CHANGES_MAX], self._changes[CALLBACK_CHANGES_MAX:]
+            while self._writes:
+                batch, self._writes = self._writes[:CALLBACK_WRITES_MAX], self._writes[CALLBACK_WRITES_MAX:]
                 await self._write_together(batch)
         finally:
             self._writer = None
 
-    async def _write_together(self, batch: Sequence[_Change]) -> None:
+    async def _write_together(self, batch: Sequence[_Write]) -> None:
         """All of a batch or, where something in it fails, each by itself: the others have no part in that."""
 
         def change(database: sqlite3.Connection) -> list[Any]:

@@ -76,7 +76,7 @@ async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
     assert (changes.full, changes.attempts, changes.cursor != cursor) == (True, [], True)
 
 
-async def test_another_history_under_the_same_numbers_is_read_whole(kept: Kept) -> None:
+async def test_another_history_under_the_same_numbers_is_read_in_full(kept: Kept) -> None:
     """A new master that lost an attempt, and was told of others before this router asked it for changes."""
     await kept.store.record([attempt("1")])
     bring_back = kept.backup()

@@ -79,7 +79,7 @@ async def test_data_sets_of_other_prefixes_are_others(redis_server: RedisServer)
 # --- commits and their rows -------------------------------------------------------------------------------------------
 
 
-async def test_a_commit_of_many_chunks_is_read_whole_and_as_a_change(
+async def test_a_commit_of_many_chunks_is_read_in_full_and_as_a_change(
     opened: Opened, store: RedisStore, small: None
 ) -> None:
     follower = await following(await opened.open())

@@ -57,7 +57,7 @@ def busy(store: SqliteCallbackStore) -> Iterator[None]:
 async def until_handed_over(store: SqliteCallbackStore) -> None:
     """Until the store's connection has been given what waits to be written."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while store._changes:  # noqa: ASYNC110 - there is no event for what nobody else has to know
+        while store._writes:  # noqa: ASYNC110 - there is no event for what nobody else has to know
             await asyncio.sleep(0)
 
 
@@ -229,7 +229,7 @@ async def test_claims_and_records_of_a_burst_wait_for_the_disk_together(store: S
 
 
 async def test_a_transaction_has_its_bound(store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_CHANGES_MAX", 2)
+    monkeypatch.setattr(sqlite_callbacks, "CALLBACK_WRITES_MAX", 2)
     said = await said_to(store)
     await asyncio.gather(*(store.record([attempt(str(place))]) for place in range(5)))
     assert said.count("COMMIT") == 3
