@@ -12,6 +12,7 @@ ATTEMPT_ID_MAX_CHARS = 200  # a unique id of Asterisk (150), and what tells atte
 # Q.850 causes of a call that came to the subscriber and was not taken: user busy, no user responding, no answer from
 # user (alerted), call rejected.
 _REACHED_CAUSES = frozenset({17, 18, 19, 21})
+_SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 # The same in SIP: not available now, busy, busy everywhere, declined. Asterisk makes causes of the four above out of
 # others too: 21 of 401, 403 and 407, 18 of 408, 19 of 483, which come from a trunk that has not reached anybody.
 _REACHED_SIP = frozenset({480, 486, 600, 603})
@@ -27,20 +28,25 @@ class Outcome(StrEnum):
     FAILED = "failed"  # it never reached the subscriber
 
 
-def outcome_of(*, answered: bool, rang: bool, cause: int, early_media: bool = False, sip: int = 0) -> Outcome:
+def outcome_of(
+    *, answered: bool, rang: bool, cause: int, early_media: bool = False, sip: int = 0, cancelled: bool = False
+) -> Outcome:
     """The verdict on an attempt, all of its legs together.
 
     `rang`: one of them was heard ringing; `early_media`: something was heard before an answer. `cause`: the hangup
-    cause (Q.850), 0 where unknown; `sip`: the status of the last SIP answer, 0 where unknown, and it says more. What
+    cause (Q.850), 0 where unknown; `sip`: the status of the last SIP answer, 0 where unknown. A final one says more
+    than the cause. `cancelled`: the dialler gave up, and then cause and status tell nothing of the subscriber. What
     Asterisk calls NOANSWER does not tell: it says so of a 404 and of a 603 as well.
     """
     if answered:
         return Outcome.ANSWERED
     if rang:
         return Outcome.MISSED
+    if cancelled:
+        return Outcome.MISSED if early_media else Outcome.FAILED
     if cause in _NOBODY_CAUSES:
         return Outcome.FAILED
-    reached = sip in _REACHED_SIP if sip else cause in _REACHED_CAUSES
+    reached = sip in _REACHED_SIP if sip >= _SIP_FINAL else cause in _REACHED_CAUSES
     return Outcome.MISSED if early_media or reached else Outcome.FAILED
 
 

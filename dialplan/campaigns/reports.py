@@ -16,7 +16,6 @@ _SEPARATOR = "|"
 _ARGUMENTS = 8
 _DIGITS = 9  # more than any cause or status has
 _CANCELLED = "CANCEL"
-_SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 
 
 def read_report(arguments: Sequence[str]) -> AttemptReport | None:
@@ -32,15 +31,13 @@ def read_report(arguments: Sequence[str]) -> AttemptReport | None:
     name, campaign, subscriber, number, status, cause, heard, ended_ms, sip = arguments
     if not name or len(name) > ATTEMPT_ID_MAX_CHARS or not (ended_ms.isascii() and ended_ms.isdigit()):
         return None
-    # Whoever gives up also gives the cause, which then tells nothing of the subscriber.
-    cancelled = status == _CANCELLED
-    answer = _number(sip)
     outcome = outcome_of(
         answered=status == "ANSWER",
         rang=heard == "1",
         early_media=heard == "2",
-        cause=0 if cancelled else _number(cause),
-        sip=answer if answer >= _SIP_FINAL and not cancelled else 0,
+        cause=_number(cause),
+        sip=_number(sip),
+        cancelled=status == _CANCELLED,
     )
     return AttemptReport(name, campaign, number, subscriber, int(ended_ms[:15]) / 1000, outcome)
 
@@ -61,7 +58,7 @@ def _number(text: str) -> int:
 
 
 def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:
-    """The attempt in what a witness saw, or why there is none in it.
+    """The attempt in what a source tells, or why there is none in it.
 
     National numbers are read in the region of the campaign's company, with `region` where that is not known.
     """

@@ -1,1 +1,1 @@
-"""The manager interface: the witness of outbound calls that needs nothing from the dialplan."""
+"""The manager interface: the source of attempt reports that needs nothing from the dialplan."""

@@ -9,12 +9,12 @@ import structlog
 from dialplan.campaigns.attempts import AttemptReport
 from dialplan.campaigns.reports import FAMILY, read_astdb
 from router.ami.session import AmiError, AmiRefusedError, AmiSession
-from router.config.limits import AMI_TAKE_OVER_SECONDS
+from router.config.limits import AMI_ASTDB_RETRY_SECONDS
 
 _NOTHING_KEPT = "Database entry not found"
 
 
-async def take_over(
+async def collect_astdb_reports(
     session: AmiSession, tell: Callable[[AttemptReport], Awaitable[None]], log: structlog.typing.FilteringBoundLogger
 ) -> None:
     """Hand over each attempt that waits; `tell` returns when there is room for the next one.
@@ -36,8 +36,8 @@ async def take_over(
                 return
             # The session's own end is said elsewhere.
             if not session.ended.done() and why != said:
-                log.warning("ami_take_over_failed", why=why)
+                log.warning("ami_astdb_reports_failed", why=why)
                 said = why
         else:
             return
-        await asyncio.sleep(AMI_TAKE_OVER_SECONDS)
+        await asyncio.sleep(AMI_ASTDB_RETRY_SECONDS)

@@ -122,7 +122,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         self.banner: asyncio.Future[None] = self._loop.create_future()
         self._owner = _Owner(self.ended)
         self._dispatch = dispatch
-        self._wire = Framer()
+        self._framer = Framer()
         self._events = EventReader()
         self._not_believed = RateLimitedLog(log.warning, "ami_event_refused")
         self._failed = RateLimitedLog(log.exception, "ami_message_failed")
@@ -134,7 +134,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         self.log = _SILENT
 
     def data_received(self, data: bytes) -> None:
-        self._wire.feed(data)
+        self._framer.feed(data)
         self.transport.pause_reading()  # until this has been looked through: what comes fast waits in the kernel
         self._loop.call_soon(self._turn)
 
@@ -143,11 +143,11 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
         if self.ended.done():
             return
         try:
-            messages = self._wire.take(AMI_TURN_MESSAGES)
+            messages = self._framer.take(AMI_TURN_MESSAGES)
         except FramingError as error:
             self._give_up(str(error))
             return
-        if self._wire.introduced and not self.banner.done():
+        if self._framer.introduced and not self.banner.done():
             self.banner.set_result(None)
         for each in messages:
             self._one(each)

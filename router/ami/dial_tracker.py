@@ -12,12 +12,11 @@ from router.config.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX
 
 Event = Mapping[str, str | list[str]]
 
-_SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 _UNKNOWN = frozenset({"", "<unknown>"})
 
 
 class _Dialled:
-    """One subscriber of a call: how many legs to him are still there, and the verdict on those that are over."""
+    """One subscriber of a call: how many legs are still there, and the outcome of those that are over."""
 
     __slots__ = ("campaign", "id", "legs", "number", "outcome", "subscriber")
 
@@ -77,7 +76,7 @@ class DialTracker:
         """How many legs are being followed."""
         return len(self._legs)
 
-    def see(self, event: Event, now: float) -> Iterator[AttemptReport]:
+    def feed(self, event: Event, now: float) -> Iterator[AttemptReport]:
         """What an event ends. `now` is its time, epoch seconds."""
         kind = _text(event, "Event")
         if kind == "DialBegin":
@@ -113,7 +112,7 @@ class DialTracker:
             self._give_up(self._legs[next(iter(self._legs))].call)  # the oldest
         linked = _text(event, "DestLinkedid") or leg
         call = self._calls.get(linked)
-        # What is dialled after an answer is another matter: an agent is called first, and then the subscriber for him.
+        # What is dialled after an answer is another matter: an agent is called first, then the subscriber.
         if call is None or call.answered:
             call = self._calls[linked] = _Call(linked)
         dialled = call.dialled.get((name, subscriber))
@@ -139,16 +138,15 @@ class DialTracker:
         call, dialled = leg.call, leg.dialled
         call.legs.discard(name)
         dialled.legs -= 1
-        # Who gives up himself also gives the cause, which then tells nothing of the subscriber.
-        sip = _number(_text(event, "TechCause"))
         outcome = outcome_of(
             answered=False,
             rang=leg.rang,
             early_media=leg.early_media,
-            cause=0 if leg.cancelled else _number(_text(event, "Cause")),
-            sip=sip if sip >= _SIP_FINAL and not leg.cancelled else 0,
+            cause=_number(_text(event, "Cause")),
+            sip=_number(_text(event, "TechCause")),
+            cancelled=leg.cancelled,
         )
-        if outcome is Outcome.MISSED:  # whichever leg of a fork ends last: one of them reached him
+        if outcome is Outcome.MISSED:  # whichever leg of a fork ends last: one of them reached the subscriber
             dialled.outcome = outcome
         if dialled.legs == 0:
             call.end(dialled)

@@ -3,7 +3,7 @@
 Asterisk writes what a caller chooses as it is: CallerIDNum, ConnectedLineNum and Exten may hold line ends (seen with
 Asterisk 22: `%0D%0A` in the From user). Such text may add fields to an event, or end it and begin another one. So an
 event is believed only where each field that Asterisk always writes stands in it once and in Asterisk's order: the
-head of an event up to the place where a caller's next text may stand is longer than the 79 bytes that he has.
+head of an event up to the place where a caller's next text may stand is longer than the 79 bytes that a caller has.
 """
 
 from router.ami.dial_tracker import Event

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from dialplan.campaigns.attempts import AttemptReport
-from router.ami.astdb_reports import take_over
+from router.ami.astdb_reports import collect_astdb_reports
 from router.ami.client import connect
 from router.ami.credentials import CredentialFiles, CredentialsError
 from router.ami.dial_tracker import DialTracker, Event
@@ -41,7 +41,7 @@ class Asterisk(msgspec.Struct, frozen=True):
 
 
 class AmiMonitor:
-    """`see` writes a report down, durably; where it says False it is asked again.
+    """`report` writes a report down, durably; where it says False it is asked again.
 
     `system_names` is shared by the watches of several Asterisks, whose calls are told apart by their unique ids: the
     name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only.
@@ -50,7 +50,7 @@ class AmiMonitor:
     def __init__(
         self,
         asterisk: Asterisk,
-        see: Callable[[AttemptReport], Awaitable[bool]],
+        report: Callable[[AttemptReport], Awaitable[bool]],
         log: structlog.typing.FilteringBoundLogger,
         metrics: Metrics,
         *,
@@ -59,14 +59,14 @@ class AmiMonitor:
         self._asterisk = asterisk
         self._files = CredentialFiles(asterisk.secret_file, tls=asterisk.tls, tls_ca_file=asterisk.tls_ca_file)
         self._system_names = system_names
-        self._take = see
+        self._take = report
         self._log = log.bind(asterisk=asterisk.name)
         self._connected = metrics.ami_connected.labels(asterisk.name)
         self._connected.set(0)
         self._queue_full = metrics.attempts_dropped.labels("queue-full")
         self._not_recorded = metrics.attempts_dropped.labels("not-recorded")
         self._dropped = RateLimitedLog(self._log.error, "attempt_dropped")
-        self._dials = DialTracker()
+        self._tracker = DialTracker()
         self._told: collections.deque[AttemptReport] = collections.deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -114,10 +114,10 @@ class AmiMonitor:
         """One session from its beginning to its end; why it ended."""
         here = self._asterisk
         session: AmiSession | None = None
-        self._dials = DialTracker()
+        self._tracker = DialTracker()
         try:
             credentials = await self._files.read()
-            session = await connect(here.host, here.port, self._see, self._log, credentials.tls)
+            session = await connect(here.host, here.port, self._feed, self._log, credentials.tls)
             await session.login(here.username, credentials.secret)
             self._connected.set(1)
             self._log.info("ami_up")
@@ -132,7 +132,7 @@ class AmiMonitor:
 
     async def _keep(self, session: AmiSession) -> str:
         """Take over what waited, and watch. Taking over may have to wait for the store; the pings do not."""
-        taking = asyncio.create_task(take_over(session, self._tell_with_room, self._log))
+        taking = asyncio.create_task(collect_astdb_reports(session, self._tell_with_room, self._log))
         try:
             return await session.keep()
         finally:
@@ -163,8 +163,8 @@ class AmiMonitor:
                 "ami_same_system_name", why=f"its calls cannot be told from those of {same[0]}", hint=hint
             )
 
-    def _see(self, event: Event) -> None:
-        for report in self._dials.see(event, time.time()):
+    def _feed(self, event: Event) -> None:
+        for report in self._tracker.feed(event, time.time()):
             self._tell(report)
 
     def _tell(self, report: AttemptReport) -> None:

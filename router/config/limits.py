@@ -99,10 +99,10 @@ AMI_LIST_MAX_BYTES = 32 * 1024**2  # the same in bytes: as many entries, each tw
 AMI_TURN_MESSAGES = 200  # read in one turn of the event loop: some 4 ms
 AMI_OPEN_LEGS_MAX = 20_000  # dialled channels being followed; the oldest call is given up beyond
 AMI_ENDED_MAX = 100  # subscribers of one call who are through with it while others of it are still dialled
-AMI_TAKE_OVER_SECONDS = 60.0  # before what waited in AstDB is asked for again, where that was refused or broke off
+AMI_ASTDB_RETRY_SECONDS = 60.0  # before what waited in AstDB is asked for again, where that was refused or broke off
 AMI_FILES_SECONDS = 5.0  # to read the secret and the certificates: a mount that hangs takes for ever
 AMI_SECRET_MAX_BYTES = 4096  # a line of manager.conf has less
-AMI_SAY_SECONDS = 60.0  # between two lines about what callers or a full store may repeat a thousand times a second
+LOG_REPEAT_SECONDS = 60.0  # between two lines about what callers or a full store may repeat a thousand times a second
 
 # --- the process --------------------------------------------------------------------------------------------------
 OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from router.config.limits import AMI_SAY_SECONDS
+from router.config.limits import LOG_REPEAT_SECONDS
 
 
 class RateLimitedLog:
-    """Says a thing when it first happens, then at most once in AMI_SAY_SECONDS, with how often it has happened."""
+    """Says a thing when it first happens, then at most once in LOG_REPEAT_SECONDS, with how often it has happened."""
 
     def __init__(self, say: Callable[..., Any], event: str) -> None:
         self._say = say
@@ -21,5 +21,5 @@ class RateLimitedLog:
         self.count += 1
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + AMI_SAY_SECONDS
+            self._next = now + LOG_REPEAT_SECONDS
             self._say(self._event, times=self.count, **fields)

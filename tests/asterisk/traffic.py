@@ -64,13 +64,13 @@ class Traffic:
     def __init__(self, asterisk: Asterisk, numbers: Sequence[str], rate: float) -> None:
         self._asterisk = asterisk
         self._rate = rate
-        self._dials = [Dial(numbers[i % len(numbers)], f"+1555{i:07}") for i in range(_CALLS_MAX)]
+        self._tracker = [Dial(numbers[i % len(numbers)], f"+1555{i:07}") for i in range(_CALLS_MAX)]
         self._folder = tempfile.TemporaryDirectory(prefix="ringway-sipp-")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         place = Path(self._folder.name)
-        command = write_calls(place, self._asterisk.ports.sip, self._dials, rate=self._rate)
+        command = write_calls(place, self._asterisk.ports.sip, self._tracker, rate=self._rate)
         with (place / "console").open("wb") as console:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command, "-l", "1000"],
@@ -123,7 +123,7 @@ class Traffic:
         place = Path(self._folder.name)
         if status not in (0, 1):
             raise SippError(f"SIPp ended with {status}:\n{(place / 'console').read_text('utf-8', 'replace')[-3000:]}")
-        outcomes = [each for each in read_outcomes(place, self._dials) if each.placed]
+        outcomes = [each for each in read_outcomes(place, self._tracker) if each.placed]
         self._asterisk.wait_idle()
         calls = self._asterisk.calls()
         assert Counter(call.caller for call in calls) == Counter(each.dial.caller for each in outcomes)

@@ -9,10 +9,10 @@ import pytest
 
 from dialplan.campaigns.attempts import AttemptReport
 from router.ami import astdb_reports as takeover
-from router.ami.astdb_reports import take_over
+from router.ami.astdb_reports import collect_astdb_reports
 from router.ami.dial_tracker import Event
 from router.ami.session import AmiError, AmiRefusedError
-from router.config.limits import AMI_TAKE_OVER_SECONDS
+from router.config.limits import AMI_ASTDB_RETRY_SECONDS
 from tests.unit.router.ami.peers import capturing
 
 VALUE = "win-back|07700900123|02079460000|BUSY|17|0|1800000000250"
@@ -50,7 +50,7 @@ class Taken:
 
     async def over(self, session: Session) -> None:
         made: Any = session
-        await take_over(made, self.tell, self.log)
+        await collect_astdb_reports(made, self.tell, self.log)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ async def test_where_nothing_waits_nothing_is_said(taken: Taken) -> None:
 async def test_what_could_not_be_had_is_said_once_and_asked_for_again(taken: Taken, error: AmiError) -> None:
     await taken.over(Session(["1", error], ["1", error], [error], ["1", "2"]))
     assert taken.ids == ["1", "1", "1", "2"]
-    assert [(line["event"], line["why"]) for line in taken.lines] == [("ami_take_over_failed", str(error))]
-    assert taken.pauses == [AMI_TAKE_OVER_SECONDS] * 3
+    assert [(line["event"], line["why"]) for line in taken.lines] == [("ami_astdb_reports_failed", str(error))]
+    assert taken.pauses == [AMI_ASTDB_RETRY_SECONDS] * 3
 
 
 async def test_another_reason_is_said_too(taken: Taken) -> None:

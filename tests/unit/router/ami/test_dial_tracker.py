@@ -65,7 +65,7 @@ def hangup(leg: str = "1.2", cause: int = 16, sip: str = "") -> Event:
 
 def seen(*events: Event) -> list[AttemptReport]:
     watch = DialTracker()
-    found = [report for event in events for report in watch.see(event, NOW)]
+    found = [report for event in events for report in watch.feed(event, NOW)]
     assert len(watch) == 0, "a call is followed that is over"
     return found
 
@@ -105,15 +105,15 @@ ANSWER = dial("DialEnd", DialStatus="ANSWER")
         ([dial("DialState", DialStatus="PROGRESS"), NO_ANSWER, hangup(cause=1)], Outcome.FAILED),  # an announcement
     ],
 )
-def test_the_verdict_on_one_call(events: list[Event], outcome: Outcome) -> None:
+def test_the_outcome_of_one_call(events: list[Event], outcome: Outcome) -> None:
     assert seen(BEGIN, *events) == [told(outcome)]
 
 
 def test_an_answer_is_told_at_once_and_not_at_the_hangup() -> None:
     watch = DialTracker()
-    assert list(watch.see(BEGIN, NOW)) == []
-    assert list(watch.see(ANSWER, NOW)) == [told(Outcome.ANSWERED)]
-    assert list(watch.see(hangup(), NOW)) == []
+    assert list(watch.feed(BEGIN, NOW)) == []
+    assert list(watch.feed(ANSWER, NOW)) == [told(Outcome.ANSWERED)]
+    assert list(watch.feed(hangup(), NOW)) == []
 
 
 def test_an_originated_call_has_no_dialling_channel() -> None:
@@ -260,19 +260,19 @@ def dialled(place: int, **fields: Any) -> Event:
 def test_calls_whose_end_is_never_told_are_given_up_oldest_first() -> None:
     watch = DialTracker()
     for place in range(AMI_OPEN_LEGS_MAX + 1):
-        assert list(watch.see(dialled(place, linked=f"{place}.0"), NOW)) == []
+        assert list(watch.feed(dialled(place, linked=f"{place}.0"), NOW)) == []
     assert len(watch) == AMI_OPEN_LEGS_MAX
-    assert list(watch.see(hangup("0.0", 17), NOW)) == []
-    assert list(watch.see(hangup("1.0", 17), NOW)) == [told(Outcome.MISSED, "1.0")]
+    assert list(watch.feed(hangup("0.0", 17), NOW)) == []
+    assert list(watch.feed(hangup("1.0", 17), NOW)) == [told(Outcome.MISSED, "1.0")]
 
 
 def test_one_call_has_no_more_legs_than_all_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "AMI_OPEN_LEGS_MAX", 10)
     watch = DialTracker()
     for place in range(105):
-        assert list(watch.see(dialled(place), NOW)) == []
+        assert list(watch.feed(dialled(place), NOW)) == []
         assert len(watch) <= 10
-    found = [report for place in range(105) for report in watch.see(hangup(f"{place}.0", 17), NOW)]
+    found = [report for place in range(105) for report in watch.feed(hangup(f"{place}.0", 17), NOW)]
     assert found == [told(Outcome.MISSED, f"{place}.0") for place in range(100, 105)]
     assert len(watch) == 0
 
@@ -283,15 +283,15 @@ def test_a_leg_that_begins_twice_is_one() -> None:
 
 def test_of_those_who_are_through_no_more_is_kept_than_a_late_answer_needs() -> None:
     watch = DialTracker()
-    assert list(watch.see(BEGIN, NOW)) == []
+    assert list(watch.feed(BEGIN, NOW)) == []
     count = AMI_ENDED_MAX * 3
     for place in range(10, count + 10):
-        assert list(watch.see(dialled(place), NOW)) == []
-        assert list(watch.see(hangup(f"{place}.0", 17), NOW)) == [told(Outcome.MISSED, f"{place}.0")]
-    late = list(watch.see(ANSWER, NOW))
+        assert list(watch.feed(dialled(place), NOW)) == []
+        assert list(watch.feed(hangup(f"{place}.0", 17), NOW)) == [told(Outcome.MISSED, f"{place}.0")]
+    late = list(watch.feed(ANSWER, NOW))
     newest = range(count + 10 - AMI_ENDED_MAX, count + 10)
     assert late == [*(told(Outcome.ANSWERED, f"{place}.0") for place in newest), told(Outcome.ANSWERED)]
-    assert list(watch.see(hangup(), NOW)) == []
+    assert list(watch.feed(hangup(), NOW)) == []
     assert len(watch) == 0
 
 
@@ -321,7 +321,7 @@ def test_an_event_costs_the_same_however_large_its_call_is() -> None:
             for place in range(legs)
         ]
         for event in [*events, *(hangup(Counted(f"{place}.0"), 17) for place in range(legs))]:
-            list(watch.see(event, NOW))
+            list(watch.feed(event, NOW))
         assert len(watch) == 0
         return Counted.looks
 
@@ -352,5 +352,5 @@ def test_legs_that_nobody_ends_give_way_also_where_their_call_was_answered(monke
     for place in range(20):
         leg = f"2.{place}"
         for event in (dial("DialBegin", leg=leg), dial("DialEnd", leg=leg, DialStatus="ANSWER")):
-            assert len(list(watch.see(event, NOW))) == (event["Event"] == "DialEnd")
+            assert len(list(watch.feed(event, NOW))) == (event["Event"] == "DialEnd")
         assert len(watch) <= 3

@@ -2,7 +2,7 @@ import types
 
 import pytest
 
-from router.config.limits import AMI_SAY_SECONDS
+from router.config.limits import LOG_REPEAT_SECONDS
 from router.util import rate_limited_log as seldom
 from router.util.rate_limited_log import RateLimitedLog
 from tests.unit.router.ami.peers import capturing
@@ -16,7 +16,7 @@ def test_it_is_said_at_once_and_then_seldom_with_how_often(monkeypatch: pytest.M
     for _ in range(100):
         happens(why="x")
     assert said == [{"event": "odd", "times": 1, "why": "x", "log_level": "warning"}]
-    now += AMI_SAY_SECONDS
+    now += LOG_REPEAT_SECONDS
     happens(why="y")
     assert [(line["times"], line["why"]) for line in said] == [(1, "x"), (101, "y")]
     assert happens.count == 101
