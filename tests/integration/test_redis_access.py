@@ -1,4 +1,4 @@
-"""Who may do what in Redis, and by which way: TLS, and a user with the rights that the README lists."""
+"""Who may do what in Redis, and by which way: TLS, and a user with the rights that docs/redis.md lists."""
 
 import gc
 import pathlib
@@ -52,7 +52,7 @@ async def test_a_user_with_the_least_rights_can_do_all_of_it_and_no_permission_i
         assert denied == set()
         names = {word.removeprefix("+") for word in user("word").split() if word.startswith("+")}
         assert names - used(server) == set()
-        with pytest.raises(StoreError, match="give its user the rights that the README lists"):
+        with pytest.raises(StoreError, match="give its user the rights that docs/redis.md lists"):
             await stores.of(server.url, **options, prefix="another").open()
 
 

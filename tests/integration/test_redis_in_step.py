@@ -126,7 +126,7 @@ def test_tables_stay_equal_through_a_flood_of_changes(
     redis: RedisServer, routers: list[Router], capsys: pytest.CaptureFixture[str], rows_each: int
 ) -> None:
     """As many rows as come in 10 s at 1,000 a second, one by one or ten a commit, by two writers, beside calls."""
-    redis.command("CONFIG SET", "appendfsync", "everysec")  # as deploy/redis has it
+    redis.command("CONFIG SET", "appendfsync", "everysec")  # as docs/redis.md has it
     commits = A_SECOND * SECONDS // rows_each // 2
 
     async def write(offset: int) -> None:

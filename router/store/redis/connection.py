@@ -271,7 +271,7 @@ def _mend(error: BaseException) -> str:
         (isinstance(error, redis.exceptions.ReadOnlyError), "it is a replica: name the master, or the sentinels"),
         (
             isinstance(error, redis.exceptions.NoPermissionError) or any(each in text for each in _REFUSED_IN_SCRIPT),
-            "give its user the rights that the README lists",
+            "give its user the rights that docs/redis.md lists",
         ),
         (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),
         (isinstance(error, redis.exceptions.BusyLoadingError), "wait until it has read its own data"),

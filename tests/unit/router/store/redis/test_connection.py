@@ -46,8 +46,8 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
         (redis.exceptions.ConnectionError(), "ConnectionError; is it running, and there?"),
         (redis.exceptions.OutOfMemoryError("command not allowed"), "raise its maxmemory, or move others out of it"),
         (redis.exceptions.ReadOnlyError("You can't write"), "it is a replica: name the master, or the sentinels"),
-        (redis.exceptions.NoPermissionError("no rights"), "give its user the rights that the README lists"),
-        (redis.exceptions.ResponseError("ACL failure in script: no"), "give its user the rights that the README lists"),
+        (redis.exceptions.NoPermissionError("no rights"), "give its user the rights that docs/redis.md lists"),
+        (redis.exceptions.ResponseError("ACL failure in script: no"), "give its user the rights that docs/redis.md lists"),
         (redis.exceptions.AuthenticationError("invalid"), "see [store] username and password_file"),
         (redis.exceptions.BusyLoadingError("loading"), "wait until it has read its own data"),
         (redis.exceptions.ResponseError("MISCONF Errors"), "see to its disk and its replicas; nothing was changed"),
@@ -128,7 +128,7 @@ async def test_a_permission_that_is_lacking_is_told(link: Linker, tmp_path: path
         assert await echo(there) == "hello"
         text = await refused(there, WRITE)
         assert text.startswith(f"store {server.url}: ")
-        assert text.endswith("; give its user the rights that the README lists")
+        assert text.endswith("; give its user the rights that docs/redis.md lists")
 
 
 async def test_a_full_memory_is_told(link: Linker) -> None:

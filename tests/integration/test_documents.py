@@ -1,0 +1,104 @@
+"""What the documents say is so: their links lead somewhere, and what there is to be looked up is in them."""
+
+import ast
+import pathlib
+import re
+import subprocess
+
+import msgspec
+import pytest
+
+from dialplan.kinds.parameter import Parameter
+from dialplan.kinds.registry import KINDS
+from router.config.settings import Settings
+from router.observe.log import CallRecord
+from router.observe.metrics import Metrics
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted(
+    pathlib.Path(name)
+    for name in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    if (ROOT / name).is_file()
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+README_MAX_WORDS = 900
+
+
+def text_of(page: str | pathlib.Path) -> str:
+    return (ROOT / page).read_text()
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_inside_the_repository_leads_somewhere(page: pathlib.Path) -> None:
+    broken = []
+    for link in LINK.findall(text_of(page)):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page.parent / path).resolve().relative_to(ROOT) if path else page
+        if not (ROOT / target).exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").split()) <= README_MAX_WORDS
+
+
+def test_every_field_stands_in_the_data_model() -> None:
+    page = text_of("docs/data-model.md")
+    structs: list[type[msgspec.Struct]] = [*(kind.struct for kind in KINDS.values()), Parameter]
+    fields = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
+    assert {field for field in fields if f"`{field}`" not in page} == set()
+
+
+def test_every_metric_stands_in_operations_and_no_other() -> None:
+    families = [each for each in Metrics().registry.collect() if each.name.startswith("ringway_")]
+    names = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    page = text_of("docs/operations.md")
+    assert set(re.findall(r"^\| `(ringway_\w+)`", page, re.MULTILINE)) == names
+
+
+def test_every_alert_stands_in_operations() -> None:
+    alerts = set(re.findall(r"alert: (\w+)", text_of("config/prometheus/ringway.rules.yml")))
+    assert alerts == set(re.findall(r"^\| `(Ringway\w+)`", text_of("docs/operations.md"), re.MULTILINE))
+
+
+def events() -> set[str]:
+    """The names of all log events in the code: the first word of what is logged."""
+    found = {CallRecord.__struct_defaults__[-1]}
+    for path in (ROOT / "router").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            place = {"RateLimitedLog": 1}.get(called, 0)
+            if called in ("info", "warning", "error", "exception", "say", "RateLimitedLog") and len(node.args) > place:
+                name = node.args[place]
+                if isinstance(name, ast.Constant) and re.fullmatch(r"[a-z_]+", str(name.value)):
+                    found.add(str(name.value))
+    return found
+
+
+def test_every_log_event_stands_in_operations_and_no_other() -> None:
+    page = text_of("docs/operations.md")
+    table = page[page.index("## Log events") : page.index("## Alerts")]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == events()
+
+
+def test_every_setting_stands_in_the_commented_configuration() -> None:
+    page = text_of("config/ringway.toml")
+    sections = {field.encode_name for field in msgspec.structs.fields(Settings)}
+    assert {name for name in sections if f"[{name}]" not in page and f"[[{name}]]" not in page} == set()
