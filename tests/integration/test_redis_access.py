@@ -16,13 +16,12 @@ from tests.redis_server import RedisServer, running_cluster, running_redis
 pytestmark = pytest.mark.usefixtures("soon")
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_README = _ROOT / "README.md"
-_PAGE = _ROOT / "deploy" / "redis" / "README.md"
+_PAGE = _ROOT / "docs" / "redis.md"
 
 
 def user(password: str) -> str:
-    """The line of the README, with a password."""
-    (line,) = re.findall("^user ringway .*$", _README.read_text(), re.MULTILINE)
+    """The line of the page on Redis, with a password."""
+    (line,) = re.findall("^user ringway .*$", _PAGE.read_text(), re.MULTILINE)
     assert " >PASSWORD " in line
     return str(line).replace(">PASSWORD", f">{password}")
 
@@ -52,7 +51,7 @@ async def test_a_user_with_the_least_rights_can_do_all_of_it_and_no_permission_i
         assert denied == set()
         names = {word.removeprefix("+") for word in user("word").split() if word.startswith("+")}
         assert names - used(server) == set()
-        with pytest.raises(StoreError, match="give its user the rights that docs/redis.md lists"):
+        with pytest.raises(StoreError, match=r"give its user the rights that docs/redis\.md lists"):
             await stores.of(server.url, **options, prefix="another").open()
 
 
@@ -77,7 +76,7 @@ async def test_in_a_cluster_the_user_needs_the_three_rights_more_that_the_readme
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(redis_connection, "REDIS_COMMAND_SECONDS", 5.0)  # of which the first question needs some
-    (named,) = re.findall("^A Cluster wants `(.*)` as well", _README.read_text(), re.MULTILINE)
+    (named,) = re.findall("^A Cluster wants `(.*)` as well", _PAGE.read_text(), re.MULTILINE)
     with running_cluster() as cluster:
         async with Stores() as stores:
             for server in cluster.servers:

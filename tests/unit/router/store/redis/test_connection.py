@@ -47,7 +47,10 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
         (redis.exceptions.OutOfMemoryError("command not allowed"), "raise its maxmemory, or move others out of it"),
         (redis.exceptions.ReadOnlyError("You can't write"), "it is a replica: name the master, or the sentinels"),
         (redis.exceptions.NoPermissionError("no rights"), "give its user the rights that docs/redis.md lists"),
-        (redis.exceptions.ResponseError("ACL failure in script: no"), "give its user the rights that docs/redis.md lists"),
+        (
+            redis.exceptions.ResponseError("ACL failure in script: no"),
+            "give its user the rights that docs/redis.md lists",
+        ),
         (redis.exceptions.AuthenticationError("invalid"), "see [store] username and password_file"),
         (redis.exceptions.BusyLoadingError("loading"), "wait until it has read its own data"),
         (redis.exceptions.ResponseError("MISCONF Errors"), "see to its disk and its replicas; nothing was changed"),
