@@ -7,7 +7,7 @@ from dialplan.kinds.registry import KINDS, Row, RowKind
 
 
 def related(stored: Stored, kind: RowKind, key: str) -> Iterator[tuple[RowKind, str, Row]]:
-    """The row of that kind and key, and the rows that it names, and those that they name in turn; each once."""
+    """The row of that kind and key, and the rows that it names, and those that these name; each once."""
     wanted = [(kind, key)]
     seen: set[tuple[RowKind, str]] = set()
     while wanted:

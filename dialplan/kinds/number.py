@@ -47,7 +47,7 @@ _LOCKED = Code(
 
 
 class NumberKind(StrEnum):
-    """Who may use a number: the company that reserved it, or everybody in turn."""
+    """Who may use a number: the company that reserved it, or everybody, round-robin."""
 
     RESERVED = "reserved"
     POOL = "pool"

@@ -30,7 +30,7 @@ class State(Enum):
     ENVIRONMENT = auto()  # the peer sends its agi_* block
     ANSWERING = auto()  # it is our turn to send a command, or to close
     WAITING = auto()  # a command is out, its reply is due
-    REFUSED = auto()  # the environment was hostile; only a safe answer may still be sent
+    REFUSED = auto()  # the environment was hostile; only a fallback response may still be sent
     CLOSED = auto()
 
 
@@ -80,7 +80,7 @@ class AgiSession:
         """The next whole event in what was received, None when more bytes are needed.
 
         Raises AgiError: for a hostile or broken environment (the state is REFUSED then, and the peer may still be
-        sent the safe answer), or for a reply without an end.
+        sent the fallback response), or for a reply without an end.
         """
         if self.state is _ENVIRONMENT:
             return self._environment()

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import msgspec
 import structlog
 
+from dialplan.dataset.times import shown
 from dialplan.wording import printable
 from router.config.limits import LOG_FLUSH_SECONDS, LOG_LINES_MAX
 from router.config.settings import Format, Level
@@ -129,7 +130,7 @@ class _Console:
         lines = []
         for record in records:
             event = msgspec.structs.asdict(record)
-            event["timestamp"] = record.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            event["timestamp"] = shown(record.timestamp, "milliseconds")
             lines.append(f"{self._renderer(None, '', _escape_controls(None, '', event))}\n")
         return "".join(lines).encode("utf-8", "backslashreplace")
 

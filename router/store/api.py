@@ -195,6 +195,6 @@ class CounterStore(Protocol):
     async def next(self, sequence_key: str) -> int:
         """One more than the last time, for whichever router asked; the first time 1. Raises StoreError.
 
-        `sequence_key` names the counter, such as the list of numbers that are shown in turn.
+        `sequence_key` names the counter, such as the list of numbers that are shown round-robin.
         """
         ...

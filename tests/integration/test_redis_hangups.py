@@ -19,7 +19,7 @@ MEGABYTE = 1024 * 1024
 
 
 def request(place: int, kind: str) -> bytes:
-    """One call's environment: a callback, a report of an attempt, or the question which number to show."""
+    """One call's environment: a callback, a report of an attempt, or the question for a caller ID."""
     who = f"+4477009{place % SUBSCRIBERS:05}"
     fields = {"agi_network_script": kind, "agi_uniqueid": f"1800000000.{place}", "agi_callerid": who}
     attempt = [f"a{place % SUBSCRIBERS}", "win-back", who, OUR, "BUSY", "17", "0", "1700000000000"]

@@ -1,4 +1,4 @@
-"""A decision as commands, and what Asterisk makes of them (contract: "The AGI side")."""
+"""A decision as commands, and what Asterisk makes of them."""
 
 import string
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hostile and broken peers of the server: the safe answer for one that speaks AGI, the end for any other."""
+"""Hostile and broken peers of the server: the fallback response for one that speaks AGI, the end for any other."""
 
 import asyncio
 import socket

@@ -38,7 +38,7 @@ def _taken(session: AgiSession) -> Iterator[Outcome]:
         except AgiError as error:
             yield error.cause
             if session.state is State.REFUSED and error.cause not in (Refused.NOT_AGI, Refused.TOO_LONG):
-                session.send(b"a safe answer\n")
+                session.send(b"a fallback\n")
                 continue
             return
         if event is None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dialplan.campaigns.attempts import AttemptReport
-from router.ami import astdb_reports as takeover
+from router.ami import astdb_reports as collected
 from router.ami.astdb_reports import collect_astdb_reports
 from router.ami.dial_tracker import Event
 from router.ami.session import AmiError, AmiRefusedError
@@ -56,7 +56,7 @@ class Taken:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     made = Taken()
-    monkeypatch.setattr(takeover, "asyncio", types.SimpleNamespace(sleep=made.pause))
+    monkeypatch.setattr(collected, "asyncio", types.SimpleNamespace(sleep=made.pause))
     return made
 
 

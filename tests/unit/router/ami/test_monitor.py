@@ -1,4 +1,4 @@
-"""Sessions of the watch: refused, lost and made anew, and what each Asterisk says of itself."""
+"""Sessions of the monitor: refused, lost and begun again, and what each Asterisk says of itself."""
 
 import asyncio
 from pathlib import Path

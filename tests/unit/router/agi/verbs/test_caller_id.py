@@ -152,7 +152,7 @@ def test_for_what_shows_no_number_nobody_waits() -> None:
 
 
 class TestCommand:
-    """The answer to `caller-id`: one command, whose last pair says whether there is a number to show."""
+    """The answer to `caller-id`: one command, whose last pair says whether there is a caller ID."""
 
     campaign = Campaign("win-back", "acme", "Win back", Direction.OUTBOUND, Destination("flow,x", "1=2", 7))
 

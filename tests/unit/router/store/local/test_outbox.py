@@ -236,7 +236,7 @@ async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
     assert await ids(parts.redis) == ["1.2", "1.1"]  # it was written after all
 
 
-async def test_more_than_may_wait_here_stay_with_their_witnesses(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_than_may_wait_here_stay_with_their_sources(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "OUTBOX_MAX", 2)
     parts.away()
     for name in ("1", "2"):
