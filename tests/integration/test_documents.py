@@ -4,12 +4,16 @@ import ast
 import pathlib
 import re
 import subprocess
+import tomllib
 
 import msgspec
 import pytest
 
+from dialplan.dataset.changes import NothingStored, prepare
+from dialplan.dataset.problems import Place
+from dialplan.dataset.reader import RawRow
 from dialplan.kinds.parameter import Parameter
-from dialplan.kinds.registry import KINDS
+from dialplan.kinds.registry import KINDS, RowKind
 from router.config.settings import Settings
 from router.observe.log import CallRecord
 from router.observe.metrics import Metrics
@@ -102,3 +106,26 @@ def test_every_setting_stands_in_the_commented_configuration() -> None:
     page = text_of("config/ringway.toml")
     sections = {field.encode_name for field in msgspec.structs.fields(Settings)}
     assert {name for name in sections if f"[{name}]" not in page and f"[[{name}]]" not in page} == set()
+
+
+BLOCK = re.compile(r"^(?:<!-- (\w+)(?:: ([^>]*))? -->\n)?```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_block_says_what_it_is_and_a_command_that_is_not_run_says_why(page: pathlib.Path) -> None:
+    for marker, reason, language, text in BLOCK.findall(text_of(page)):
+        assert language in ("sh", "ini", "toml", "text"), text
+        assert not marker or (marker == "site" and language == "sh" and len(reason) > 10), text
+
+
+def test_data_that_the_documents_show_is_good() -> None:
+    shown = [block for page in PAGES for _, _, language, block in BLOCK.findall(text_of(page)) if language == "toml"]
+    assert shown
+    for block in shown:
+        sections = tomllib.loads(block)
+        rows = [
+            RawRow(RowKind(kind), Place("shown", f"{kind}[{place}]"), values)
+            for kind, entries in sections.items()
+            for place, values in enumerate(entries, start=1)
+        ]
+        assert len(prepare(rows, NothingStored())) == len(rows)

@@ -1,4 +1,4 @@
-"""The README's commands, word by word, as a newcomer types them."""
+"""The documents' commands, word by word, as a newcomer types them."""
 
 import os
 import pathlib
@@ -19,8 +19,14 @@ _LONG = {"make run", "make test", "make lint", "make bench"}
 
 
 def _commands() -> list[str]:
-    text = (_ROOT / "README.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    """Every command that the documents show, the README's first, but for those marked as the site's own."""
+    pages = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), *sorted((_ROOT / "deploy").rglob("*.md"))]
+    blocks = [
+        block
+        for page in [*pages, _ROOT / "ARCHITECTURE.md", _ROOT / "bench" / "README.md"]
+        for marked, block in re.findall(r"(<!-- site: [^>]+ -->\n)?```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        if not marked
+    ]
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 

@@ -57,7 +57,7 @@ async def test_a_user_with_the_least_rights_can_do_all_of_it_and_no_permission_i
 
 async def test_the_redis_conf_of_its_page_is_one_that_redis_takes(stores: Stores, tmp_path: pathlib.Path) -> None:
     """Without the replica that it wants nothing is written, and the error says so."""
-    (text,) = re.findall("```\n([^`]*^appendonly [^`]*)```", _PAGE.read_text(), re.MULTILINE)
+    (text,) = re.findall("```text\n([^`]*^appendonly [^`]*)```", _PAGE.read_text(), re.MULTILINE)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     options = dict(line.replace("-", "_").split(maxsplit=1) for line in lines)
     (tmp_path / "users.acl").write_text(f"user default on nopass ~* +@all\n{user('word')}\n")
