@@ -17,6 +17,7 @@ NAMES = {
     "ringway_decision_seconds",
     "ringway_agi_connections",
     "ringway_agi_rejected",
+    "ringway_agi_seconds",
     "ringway_table_numbers",
     "ringway_table_version",
     "ringway_table_age_seconds",
