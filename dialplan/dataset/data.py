@@ -131,7 +131,7 @@ class Data:
             place = Place("to be removed", f"{kind.word} {quote(written)}")
             if key in self.put[kind_name]:
                 self._refuse(place, _PUT_AND_REMOVED())
-            elif self.stored.get(kind_name, key) is None:
+            elif not kind.is_key(key) or self.stored.get(kind_name, key) is None:
                 self._refuse(place, _NOT_THERE(word=kind.word))
             else:
                 self.removed[kind_name][key] = None

@@ -8,7 +8,7 @@ import msgspec
 
 from dialplan.dataset.convert import converted
 from dialplan.dataset.problems import Fault, Faults
-from dialplan.kinds.fields import Home, check_id, editable_by_company
+from dialplan.kinds.fields import Home, check_id, editable_by_company, is_id
 from dialplan.wording import Code
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -83,6 +83,10 @@ class Kind(Generic[S]):
         """The key that somebody wrote, as rows have it; what cannot be read comes back as it is."""
         del home
         return text
+
+    def is_key(self, text: str) -> bool:
+        """Whether a row may be named so. What is none is never asked of a store, which may not even take such text."""
+        return is_id(text)
 
     def home_in(self, values: Mapping[str, Any]) -> Home | None:
         """What a row that could not be read tells all the same of how others are to be read."""

@@ -148,6 +148,10 @@ class NumberRows(Kind[Number]):
         """The number in E.164."""
         return normalise(text, home.region, Bare.REFUSE)
 
+    def is_key(self, text: str) -> bool:
+        """Whether it is E.164."""
+        return text.startswith("+")
+
     def read(self, values: Mapping[str, Any], home: Home, faults: Faults) -> Number | None:
         """Its updates first: their times need the company's zone."""
         plain = dict(values)

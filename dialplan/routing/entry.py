@@ -3,7 +3,7 @@
 import msgspec
 
 from dialplan.kinds.number import Assignment, CallbackRule, Number, Status
-from dialplan.routing.steps import STEPS
+from dialplan.routing.steps import COMPILING
 from dialplan.routing.target import Target, Targets
 
 
@@ -24,11 +24,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 def compiled(row: Number, targets: Targets) -> Entry:
     """The entry of a row; `targets` makes its targets."""
     base = targets.of(Assignment(row.call_flow, row.inbound_campaign, row.parameters))
-    made = ((step.name, step.compile(row, targets)) for step in STEPS)
-    return Entry(
-        row.company,
-        row.status is Status.ACTIVE,
-        base,
-        row.callback_rule,
-        tuple((name, each) for name, each in made if each is not None),
-    )
+    steps: tuple[tuple[str, object], ...] = ()
+    for step in COMPILING:
+        made = step.compile(row, targets)
+        if made is not None:
+            steps = (*steps, (step.name, made))
+    return Entry(row.company, row.status is Status.ACTIVE, base, row.callback_rule, steps)

@@ -76,8 +76,7 @@ def _say_done(done: loading.Loaded, *, as_json: bool) -> None:
     print_warnings(done.warnings)
     try:
         if as_json:
-            warnings = done.warnings
-            print_json({"version": done.version, "changed": done.changed, "warnings": warnings})
+            print_json({"version": done.version, "changed": done.changed, "warnings": done.warnings})
         else:
             print(text)
         sys.stdout.flush()

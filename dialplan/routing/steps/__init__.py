@@ -9,6 +9,9 @@ from dialplan.routing.steps.step import Step
 
 STEPS: tuple[Step, ...] = (LookupStep(), StatusStep(), AssignmentStep(), CallbackStep(), FallbackStep())
 
+# Those that make something of a number's row: at load the others cost nothing.
+COMPILING: tuple[Step, ...] = tuple(step for step in STEPS if type(step).compile is not Step.compile)
+
 # Of a call whose data cannot be trusted: no step has seen it.
 ERROR = "error"
 REASONS: tuple[str, ...] = (*(reason for step in STEPS for reason in step.reasons), ERROR)

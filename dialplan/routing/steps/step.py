@@ -153,7 +153,8 @@ class Step:
     def compile(self, row: Number, targets: Targets) -> object | None:
         """At load: what the step has to know of a number; None where it has nothing to do there.
 
-        A number of which no step knows anything is decided without the list.
+        A number of which no step knows anything is decided without the list. What is made is a value that MessagePack
+        can write: the table's digest has it.
         """
         del row, targets
         return None

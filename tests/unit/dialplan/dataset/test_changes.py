@@ -7,7 +7,7 @@ from dialplan.dataset.problems import Place, problem
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number
-from dialplan.kinds.registry import RowKind
+from dialplan.kinds.registry import Row, RowKind
 from dialplan.wording import Code
 from tests.samples import Entry, Held, campaign, company, fields, flow, held, number, raw, refused
 
@@ -449,6 +449,17 @@ def test_a_new_row_cannot_name_what_is_removed() -> None:
 def test_what_is_not_there_cannot_be_removed(kind: RowKind, key: str) -> None:
     (found,) = refused(stored=held(*a_set()), removals=[(kind, key)])
     assert found.text.startswith("there is no such ")
+
+
+@pytest.mark.parametrize("kind", list(RowKind))
+@pytest.mark.parametrize("key", ["\ud800", "", "No Id"])
+def test_what_is_no_key_is_never_asked_of_a_store(kind: RowKind, key: str) -> None:
+    class Asked(Held):
+        def get(self, kind: RowKind, key: str) -> Row | None:
+            raise AssertionError((kind, key))
+
+    (found,) = refused(stored=Asked(), removals=[(kind, key)])
+    assert found.code == "nothing-to-remove"
 
 
 def test_nothing_is_given_and_removed_at_once() -> None:
