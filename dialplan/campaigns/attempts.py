@@ -1,6 +1,6 @@
 """Attempts of outbound campaigns: one call to a subscriber, showing one of our numbers, and what became of it.
 
-Two sources tell of them, the manager interface and the dialplan's hangup handler. What they saw is judged here, by
+Two sources tell of them, the manager interface and the dialplan's hangup handler. What they report is judged here, by
 the same rule for both, and their words for the numbers are read here.
 """
 
@@ -12,6 +12,7 @@ ATTEMPT_ID_MAX_CHARS = 200  # a unique id of Asterisk (150), and what tells atte
 # Q.850 causes of a call that came to the subscriber and was not taken: user busy, no user responding, no answer from
 # user (alerted), call rejected.
 _REACHED_CAUSES = frozenset({17, 18, 19, 21})
+_STATUS_DIGITS = 9  # more than any cause or status has
 _SIP_FINAL = 300  # an answer below it says nothing of how the call ended
 # The same in SIP: not available now, busy, busy everywhere, declined. Asterisk makes causes of the four above out of
 # others too: 21 of 401, 403 and 407, 18 of 408, 19 of 483, which come from a trunk that has not reached anybody.
@@ -26,6 +27,11 @@ class Outcome(StrEnum):
     MISSED = "missed"
     ANSWERED = "answered"
     FAILED = "failed"  # it never reached the subscriber
+
+
+def status_code(text: str) -> int:
+    """A hangup cause or a SIP status as a source of reports writes it; 0 where it is none."""
+    return int(text[:_STATUS_DIGITS]) if text.isascii() and text.isdigit() else 0
 
 
 def outcome_of(

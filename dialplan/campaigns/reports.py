@@ -6,7 +6,7 @@ status of the last SIP answer.
 
 from collections.abc import Sequence
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Attempt, AttemptReport, outcome_of
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Attempt, AttemptReport, outcome_of, status_code
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
 from dialplan.routing.table import RoutingTable
 
@@ -14,7 +14,6 @@ FAMILY = "ringway-attempts"  # of AstDB; the key is the attempt's id
 _KEPT = f"/{FAMILY}/"
 _SEPARATOR = "|"
 _ARGUMENTS = 8
-_DIGITS = 9  # more than any cause or status has
 _CANCELLED = "CANCEL"
 
 
@@ -35,8 +34,8 @@ def read_report(arguments: Sequence[str]) -> AttemptReport | None:
         answered=status == "ANSWER",
         rang=heard == "1",
         early_media=heard == "2",
-        cause=_number(cause),
-        sip=_number(sip),
+        cause=status_code(cause),
+        sip=status_code(sip),
         cancelled=status == _CANCELLED,
     )
     return AttemptReport(name, campaign, number, subscriber, int(ended_ms[:15]) / 1000, outcome)
@@ -50,11 +49,6 @@ def read_astdb(key: str, value: str) -> AttemptReport | None:
     if not key.startswith(_KEPT):
         return None
     return read_report([key.removeprefix(_KEPT), *value.split(_SEPARATOR)])
-
-
-def _number(text: str) -> int:
-    """A cause or a status; 0 where it is none."""
-    return int(text[:_DIGITS]) if text.isascii() and text.isdigit() else 0
 
 
 def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> Attempt | str:

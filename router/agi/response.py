@@ -11,7 +11,7 @@ from dialplan.dataset.parameters import delivered
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.routing.decide import Decision
 from router.agi.messages import mset, pair, split_pairs
-from router.config.limits import ANSWER_CACHE_MAX_BYTES, COMMAND_MAX_BYTES
+from router.config.limits import COMMAND_MAX_BYTES, RESPONSE_CACHE_MAX_BYTES
 
 # Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
 _VARIABLE_BYTES = 84
@@ -32,7 +32,7 @@ class _Prepared(NamedTuple):
 
 
 class RouteCommands:
-    """Makes the commands of decisions; keeps what it prepared, up to ANSWER_CACHE_MAX_BYTES."""
+    """Makes the commands of decisions; keeps what it prepared, up to RESPONSE_CACHE_MAX_BYTES."""
 
     def __init__(self) -> None:
         self._prepared: dict[tuple[object, ...], _Prepared] = {}
@@ -41,7 +41,7 @@ class RouteCommands:
     def of(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
         """The commands that go ahead (none, but for very many parameters) and the last one.
 
-        `with_names` (`agi://…/route?params`) adds what a dialplan needs that keeps answers: ROUTE_PARAMS, the names of
+        `with_names` (`agi://…/route?params`) adds what a dialplan needs that caches routes: ROUTE_PARAMS, the names of
         the parameters that are set, and ROUTE_DIGEST, the same for two answers that send calls the same way.
         """
         key = (id(decision.target), decision.kind, decision.company, decision.values, with_names)
@@ -49,7 +49,7 @@ class RouteCommands:
         if prepared is None:
             prepared = _prepare(decision, with_names=with_names)
             self._bytes += prepared.size()
-            if self._bytes > ANSWER_CACHE_MAX_BYTES:
+            if self._bytes > RESPONSE_CACHE_MAX_BYTES:
                 self._prepared.clear()
                 self._bytes = prepared.size()
             self._prepared[key] = prepared

@@ -124,15 +124,15 @@ class AgiServer:
     async def stop_accepting(self) -> None:
         """Close the listening sockets: a new connection is refused at once, and Asterisk fails over.
 
-        Who is in the kernel's queue already has been told that it is connected: it is taken in first, as far as this
-        process may open descriptors.
+        Connections in the kernel's queue are taken in first, since their peers have been told that they are connected,
+        as far as this process may open descriptors.
         """
         loop = asyncio.get_running_loop()
         waiting: list[socket.socket] = []
         listening = list(zip(self._sockets, self._servers, strict=True))
         self._sockets, self._servers = [], []
         for listener, server in listening:
-            with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is left for who does
+            with contextlib.suppress(OSError):  # none waits any more, or no descriptor is left for one that does
                 while len(waiting) < AGI_BACKLOG:
                     waiting.append(listener.accept()[0])
             server.close()
@@ -148,7 +148,7 @@ class AgiServer:
         """
         cut_off_before = self._cut_off
         await self.stop_accepting()
-        self._draining = True  # not sooner: between two who are let in there may be nobody for a moment
+        self._draining = True  # not sooner: between two that are taken in there may be none for a moment
         if self.connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
@@ -286,12 +286,13 @@ class AgiConnection(asyncio.Protocol):
         self._started_at = time.time()
         self._transport = transport  # type: ignore[assignment] # a stream's transport is a Transport
         server = self._server
-        cause = server.admits(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")
+        cause = server.admits(peer)
         if cause is None:
             server.add(self)
             return
         self._session.state = _CLOSED
-        server.reject(cause, peer=str(transport.get_extra_info("peername")))
+        server.reject(cause, peer=str(peer))
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -334,7 +335,7 @@ class AgiConnection(asyncio.Protocol):
         try:
             response = self._server.verbs.answer(request, self._started_at)
         except UnknownVerbError:
-            hint = "use agi://HOST:PORT/route, or another verb that the documents name"
+            hint = f"this router serves {', '.join(self._server.verbs.names)}: use agi://HOST:PORT/route"
             self._close(_SCRIPT, script=request.script[:DIALLED_LOG_MAX_CHARS], hint=hint)
         except Exception as error:  # noqa: BLE001 - whatever it is: this call gets the fallback, and the others go on
             self._failed(request, error)

@@ -7,7 +7,7 @@ channel in front is dialled too, and is no attempt.
 
 from collections.abc import Iterator, Mapping
 
-from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, Outcome, outcome_of
+from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, AttemptReport, Outcome, outcome_of, status_code
 from router.config.limits import AMI_ENDED_MAX, AMI_OPEN_LEGS_MAX
 
 Event = Mapping[str, str | list[str]]
@@ -142,8 +142,8 @@ class DialTracker:
             answered=False,
             rang=leg.rang,
             early_media=leg.early_media,
-            cause=_number(_text(event, "Cause")),
-            sip=_number(_text(event, "TechCause")),
+            cause=status_code(_text(event, "Cause")),
+            sip=status_code(_text(event, "TechCause")),
             cancelled=leg.cancelled,
         )
         if outcome is Outcome.MISSED:  # whichever leg of a fork ends last: one of them reached the subscriber
@@ -181,11 +181,6 @@ def _text(event: Event, key: str) -> str:
     """A field that stands once; of one that stands more often, which is nobody's but a forger's, nothing."""
     value = event.get(key, "")
     return value if isinstance(value, str) else ""
-
-
-def _number(text: str) -> int:
-    """A hangup cause or a SIP status: three digits; 0 where there is none."""
-    return int(text[:3]) if text.isascii() and text.isdigit() else 0
 
 
 def _variable(event: Event, name: str) -> str:

@@ -47,7 +47,7 @@ class Recorder:
         self._work = asyncio.Event()
 
     async def report(self, report: AttemptReport) -> bool:
-        """Write down what a source saw, if it is an attempt; returns when it is durable.
+        """Write down what a source reports, if it is an attempt; returns when it is durable.
 
         False: it could not be written, and has to be told again.
         """
@@ -73,7 +73,7 @@ class Recorder:
         return await written
 
     async def run(self) -> None:
-        """Write down what is seen, for ever."""
+        """Write down what is reported, for ever."""
         while True:
             await self._work.wait()
             batch, self._queue = self._queue[:RECORD_BATCH_MAX], self._queue[RECORD_BATCH_MAX:]

@@ -23,7 +23,7 @@ ACCOUNT_SECONDS = 0.02  # how long a decided call may wait to be counted and log
 ACCOUNT_MAX_CALLS = 500  # counted and logged at once: some 3 ms of work
 
 # --- answers ------------------------------------------------------------------------------------------------------
-ANSWER_CACHE_MAX_BYTES = 32 * 1024**2  # of prepared answers: 50,000 usual ones, or 700 of the largest kind
+RESPONSE_CACHE_MAX_BYTES = 32 * 1024**2  # of prepared responses: 50,000 usual ones, or 700 of the largest kind
 
 # --- logs ---------------------------------------------------------------------------------------------------------
 LOG_LINES_MAX = 50_000  # waiting to be written; 30 s of a busy router. What is over is dropped and counted

@@ -198,3 +198,17 @@ class CounterStore(Protocol):
         `sequence_key` names the counter, such as the list of numbers that are shown round-robin.
         """
         ...
+
+
+class Stores(NamedTuple):
+    """What an address of a store stands for: the data set, the attempts and claims, the counters that routers share.
+
+    `counters` is None in the embedded store, where each router counts for itself. `shown` is the address without any
+    secret; `shared`: routers on other machines use it too.
+    """
+
+    rows: Store
+    callbacks: CallbackStore
+    counters: CounterStore | None
+    shown: str
+    shared: bool

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -132,11 +133,10 @@ def test_nothing_imports_in_a_circle() -> None:
 
 
 def test_only_the_factory_knows_which_stores_there_are() -> None:
-    for folder in ("router.store.redis", "router.store.local"):
-        outside = {name for name in importers_of(folder) if not under(name, {folder})}
-        assert outside == {"router.store.factory"}
+    for folder, outside in (("router.store.redis", set[str]()), ("router.store.local", {"router.store.factory"})):
+        assert {name for name in importers_of(folder) if not under(name, {folder})} == outside
     assert {name for name in importers_of("router.config.settings") if under(name, {"router.store"})} == {
-        "router.store.factory"
+        *("router.store.factory", "router.store.redis.stores", "router.store.sqlite.stores")
     }
 
 
@@ -154,6 +154,16 @@ def test_a_use_case_is_handed_all_it_uses_and_returns_what_it_found(name: str) -
     assert used & {"asyncio.run", "asyncio.Runner", "asyncio.new_event_loop"} == set()
     names = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "asyncio"]
     assert not [alias.name for node in names for alias in node.names if alias.name in ("run", "Runner")]
+
+
+def test_a_command_on_a_file_store_pays_for_no_client_of_another_one() -> None:
+    code = (
+        "import sys; from router import cli; from router.config.settings import StoreSettings; "
+        "from router.store.factory import stores_of; stores_of(StoreSettings(url='sqlite:///tmp/none.db')); "
+        "print(*sorted({'redis', 'panoramisk', 'uvloop'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert said.stdout.strip() == ""
 
 
 def test_app_is_fetched_only_when_it_is_served() -> None:

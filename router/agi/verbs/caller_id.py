@@ -17,8 +17,8 @@ from router.agi.verbs.verb import Response
 from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
 
 
-class SharedTurns(Protocol):
-    """How routers that share a store take turns in showing numbers; see router.callbacks."""
+class SharedOrder(Protocol):
+    """The round-robin order of routers that share a store; see router.callbacks."""
 
     shared: bool  # whether they do
 
@@ -35,28 +35,28 @@ class CallerIdVerb:
     def __init__(
         self,
         table: Callable[[], RoutingTable],
-        turns: SharedTurns,
+        order: SharedOrder,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._table = table
-        self._turns = turns
+        self._order = order
         self._log = log
         self._own = RoundRobin()
 
     def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
-        """The number; awaited where routers take turns with each other."""
+        """The number; awaited where routers share one order."""
         del now
         table = self._table()
         found = candidates(request.arguments[0] if request.arguments else "", table)
         if isinstance(found, CallerIdResult):
             return self._response(request, found)
-        if self._turns.shared:
+        if self._order.shared:
             return self._next_of_all(request, found)
         return self._response(request, self._own.next(found, table))
 
     async def _next_of_all(self, request: AgiRequest, found: CallerIdCandidates) -> Response:
         """The next one of all routers; where that cannot be said, this router's own."""
-        index = await self._turns.next_index(found.sequence_key)
+        index = await self._order.next_index(found.sequence_key)
         result = found.at(index) if index is not None else self._own.next(found, self._table())
         return self._response(request, result)
 

@@ -1,6 +1,8 @@
+import functools
+
 import pytest
 
-from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, Outcome, merged, outcome_of
+from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard, Outcome, merged, outcome_of, status_code
 from dialplan.campaigns.reports import read_attempt
 from dialplan.numbering.numbers import Bare
 from tests.samples import campaign, company, number
@@ -59,6 +61,9 @@ def test_a_call_was_missed_when_it_came_to_the_subscriber(rang: bool, cause: int
         (302, False, 17, Outcome.FAILED),
         (0, True, 16, Outcome.MISSED),  # something was heard
         (487, True, 0, Outcome.MISSED),
+        (183, False, 17, Outcome.MISSED),  # provisional: says nothing of the end, so the cause does
+        (183, False, 34, Outcome.FAILED),
+        (299, False, 1, Outcome.FAILED),
         (404, True, 1, Outcome.FAILED),  # "the number you have dialled …"
         (484, True, 28, Outcome.FAILED),
     ],
@@ -68,6 +73,22 @@ def test_the_last_sip_answer_says_more_than_the_cause(
 ) -> None:
     assert outcome_of(answered=False, rang=False, cause=cause, early_media=early_media, sip=sip) is outcome
     assert outcome_of(answered=False, rang=True, cause=cause, early_media=early_media, sip=sip) is Outcome.MISSED
+
+
+@pytest.mark.parametrize("cause", [0, 16, 17, 21])
+@pytest.mark.parametrize("sip", [0, 486, 487])
+def test_of_a_call_that_the_dialler_gave_up_only_what_was_heard_counts(cause: int, sip: int) -> None:
+    given_up = functools.partial(outcome_of, answered=False, cause=cause, sip=sip, cancelled=True)
+    assert given_up(rang=False) is Outcome.FAILED
+    assert given_up(rang=False, early_media=True) is Outcome.MISSED
+    assert given_up(rang=True) is Outcome.MISSED
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("17", 17), ("", 0), ("-1", 0), ("486 Busy", 0), ("\u0661\u0667", 0), ("9" * 5000, 999_999_999)]
+)
+def test_a_status_of_any_length_is_read_and_what_is_none_counts_as_unknown(text: str, code: int) -> None:
+    assert status_code(text) == code
 
 
 def seen(**fields: object) -> AttemptReport:

@@ -292,7 +292,7 @@ def test_a_call_has_its_own_numbers_reason_and_version() -> None:
 
 
 def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10_000)
+    monkeypatch.setattr(answer, "RESPONSE_CACHE_MAX_BYTES", 10_000)
     answers, most = RouteCommands(), 0
     for place in range(100):
         flow, values = text_flow({"A": str(place)})
@@ -303,7 +303,7 @@ def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer, "ANSWER_CACHE_MAX_BYTES", 10)
+    monkeypatch.setattr(answer, "RESPONSE_CACHE_MAX_BYTES", 10)
     answers = RouteCommands()
     for _ in range(2):
         assert variables(decision(), answers=answers) == variables(decision())
