@@ -92,8 +92,8 @@ class AgiServer:
         self.limits = limits
         self.log = log
         self.record = record
-        self._observe_decision = metrics.decision_seconds.observe
-        self._observe_verb = {name: metrics.agi_seconds.labels(name).observe for name in verbs.names}
+        self._observe_decision = metrics.decision_seconds.of().add
+        self._observe_verb = {name: metrics.agi_seconds.of(name).add for name in verbs.names}
         self._counted = metrics.decided
         self.connections: dict[AgiConnection, None] = {}  # in the order in which they were accepted
         self._rejected = {str(cause): metrics.agi_rejected.labels(str(cause)) for cause in CAUSES}

@@ -6,7 +6,7 @@ Labels take values from closed sets only: nothing that a caller or an admin choo
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -14,6 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from dialplan.campaigns.attempts import Outcome
 from dialplan.routing.steps import REASONS
 from dialplan.routing.target import Kind
+from router.observe.durations import DurationHistogram
 
 # From what an idle machine needs (about 0.2 ms, most of it waiting for Asterisk's small writes) to the deadline.
 _DECISION_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -38,13 +39,13 @@ class Metrics:
         self._decisions = Counter(
             "ringway_decisions", "Calls decided, by the step that decided", ("reason", "kind"), registry=self.registry
         )
-        self.decision_seconds = Histogram(
+        self.decision_seconds = DurationHistogram(
             "ringway_decision_seconds",
             "From the accepted connection to the command written",
             buckets=_DECISION_BUCKETS,
             registry=self.registry,
         )
-        self.agi_seconds = Histogram(
+        self.agi_seconds = DurationHistogram(
             "ringway_agi_seconds",
             "From the accepted connection to the command written, by the AGI verb",
             ("verb",),
