@@ -26,6 +26,7 @@ class CallerIdReason(StrEnum):
     NOT_OUTBOUND = "campaign-not-outbound"
     INACTIVE = "campaign-not-active"
     EMPTY_POOL = "empty-pool"
+    NO_DATA = "no-data"
     ERROR = "error"
 
 
@@ -55,6 +56,8 @@ class CallerIdCandidates(msgspec.Struct, frozen=True, gc=False):
 
 def candidates(campaign_id: str, table: RoutingTable) -> CallerIdCandidates | CallerIdResult:
     """What the next call of a campaign may show; a CallerIdResult without a number where there is nothing."""
+    if not table.version:
+        return CallerIdResult(None, None, CallerIdReason.NO_DATA)
     campaign = table.campaigns.get(campaign_id)
     if campaign is None:
         return CallerIdResult(None, None, CallerIdReason.UNKNOWN_CAMPAIGN)

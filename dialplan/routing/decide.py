@@ -16,12 +16,12 @@ from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Unreadable, national, normalise
 from dialplan.routing.steps import ERROR, STEPS
 from dialplan.routing.steps.assignment import ASSIGNED
-from dialplan.routing.steps.step import Call, ClaimNeed, Pending, Situation, Step
+from dialplan.routing.steps.step import Call, ClaimNeed, Following, Pending, Situation, Step
 from dialplan.routing.table import RoutingTable
-from dialplan.routing.target import Kind, Values
+from dialplan.routing.target import Cache, Kind, Values
 from dialplan.wording import Code, Trace
 
-__all__ = ["Call", "ClaimNeed", "Decision", "Kind", "Waiting", "begin", "decide", "untrusted"]
+__all__ = ["Cache", "Call", "ClaimNeed", "Decision", "Following", "Kind", "Waiting", "begin", "decide", "untrusted"]
 
 _READ_FROM = Code("caller-read", "read from {written!q}")
 _WITHHELD = Code("caller-withheld", "no number was given")
@@ -36,7 +36,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     """Where a call goes, and which step said so.
 
     `target` is the flow or campaign whose destination it is, None for the platform's default; `values` are those that
-    the number gives to the flow's parameters. `number` and `caller` are E.164 or empty.
+    the number gives to the flow's parameters. `number` and `caller` are E.164 or empty. `cache`: what Asterisk does
+    with the answer; it holds until the moment `until` (epoch seconds; None: no end is planned), then `following` does.
     """
 
     reason: str
@@ -48,6 +49,9 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     number: str
     caller: str
     version: int
+    cache: Cache = Cache.NO
+    until: int | None = None
+    following: Following | None = None
 
 
 class Waiting:
@@ -106,8 +110,9 @@ def begin(
             row = target.row(table)
             if row is not None:
                 company = entry.company or ""
+                place, values = row.destination, target.values
                 return Decision(
-                    ASSIGNED, target.kind, row.destination, row, target.values, company, number, caller, table.version
+                    ASSIGNED, target.kind, place, row, values, company, number, caller, table.version, Cache.KEEP
                 )
     situation = Situation(call, caller, number, entry, table, now, default, trace, pending)
     return _run(situation, iter(STEPS), table.version)
@@ -126,7 +131,18 @@ def _run(call: Situation, steps: Iterator[Step], version: int) -> Decision | Wai
             return Waiting(call, step, steps, need, version)
     number = "" if isinstance(call.number, Unreadable) else call.number
     return Decision(
-        call.reason, call.kind, call.destination, call.row, call.values, call.company, number, call.caller, version
+        call.reason,
+        call.kind,
+        call.destination,
+        call.row,
+        call.values,
+        call.company,
+        number,
+        call.caller,
+        version,
+        call.cache,
+        call.until,
+        call.following,
     )
 
 

@@ -31,8 +31,20 @@ class Kind(StrEnum):
     DEFAULT = "default"
 
 
+class Cache(StrEnum):
+    """What Asterisk does with the route that it keeps for a number, for when no router answers. Stable: ROUTE_CACHE."""
+
+    KEEP = "keep"  # it keeps this one
+    NO = "no"  # it leaves what is there
+    DROP = "drop"  # it deletes what is there
+
+
 class Routes(Protocol):
     """What of the table a target or a step may look at."""
+
+    @property
+    def version(self) -> int:
+        """Of the data set; 0 where none has ever been read."""
 
     @property
     def companies(self) -> Mapping[str, Company]:

@@ -183,12 +183,12 @@ def mset(pairs: Sequence[str]) -> bytes:
 
 
 def split_pairs(
-    ahead: Sequence[str], last: Sequence[str], room: int, opening: str = ""
+    ahead: Sequence[str], last: Sequence[str], room: int, opening: Sequence[str] = ()
 ) -> tuple[list[list[str]], list[str]]:
     """Lay out pairs over as few commands as Asterisk's limits allow.
 
     `ahead` are the pairs that may go in earlier commands, `last` those that have to be in the last one, `room` the
-    bytes that the last one needs besides. `opening` is a pair for whichever command goes first. Returns the groups of
+    bytes that the last one needs besides. `opening` are pairs for whichever command goes first. Returns the groups of
     the earlier commands, and of `ahead` those (its first ones) that still fit into the last; `opening` stands in the
     first group, or in front of those where there is no group.
 
@@ -196,11 +196,8 @@ def split_pairs(
     has one there that needs no escape, the earlier ones leave it free.
     """
     frame = len(b'EXEC MSet ""\n')
-    size = frame + room + sum(len(each.encode()) + 1 for each in last)
-    count = len(last)
-    if opening:
-        size += len(opening.encode()) + 1
-        count += 1
+    size = frame + room + sum(len(each.encode()) + 1 for each in (*last, *opening))
+    count = len(last) + len(opening)
     taken = 0
     for each in ahead:
         size += len(each.encode()) + 1
@@ -211,8 +208,7 @@ def split_pairs(
     groups: list[list[str]] = []
     left = list(ahead[taken:])
     fitting = list(ahead[:taken])
-    if opening:
-        (left or fitting).insert(0, opening)
+    (left or fitting)[:0] = opening
     size = COMMAND_MAX_BYTES
     for each in left:
         length = len(each.encode()) + 1

@@ -9,19 +9,25 @@ from typing import NamedTuple
 
 from dialplan.dataset.parameters import delivered
 from dialplan.kinds.call_flow import CallFlow
-from dialplan.routing.decide import Decision
+from dialplan.kinds.campaign import Campaign
+from dialplan.routing.decide import Decision, Following
+from dialplan.routing.steps.lookup import NO_DATA
+from dialplan.routing.target import Values
 from router.agi.messages import mset, pair, split_pairs
 from router.config.limits import COMMAND_MAX_BYTES, RESPONSE_CACHE_MAX_BYTES
 
 # Numbers, reason and version of the longest kind: two numbers of 16 characters, a reason of 32, a version of 20.
 _VARIABLE_BYTES = 84
 _DIGEST_BYTES = 8
+_NEXT = tuple(f"ROUTE_NEXT_{each}" for each in ("CONTEXT", "EXTEN", "PRIORITY", "KIND", "ID", "VALID_UNTIL"))
+# By reason: a dialplan goes to its next router, and to what it has cached, at anything but OK.
+_STATUS = {NO_DATA: "ROUTE_STATUS=NODATA"}
 
 
 class _Prepared(NamedTuple):
     """`ahead`: commands to be sent before; the last command is head + number + caller + reason + version + tail."""
 
-    target: object  # held, so that its identity stays its own as long as it is a key
+    targets: tuple[object, ...]  # held, so that their identity stays their own as long as it is a key
     ahead: tuple[bytes, ...]
     head: str
     tail: str
@@ -42,9 +48,14 @@ class RouteCommands:
         """The commands that go ahead (none, but for very many parameters) and the last one.
 
         `with_names` (`agi://…/route?params`) adds what a dialplan needs that caches routes: ROUTE_PARAMS, the names of
-        the parameters that are set, and ROUTE_DIGEST, the same for two answers that send calls the same way.
+        the parameters that are set, ROUTE_NEXT_PARAMS, those of the next assignment, and ROUTE_DIGEST, the same for two
+        answers that send calls the same way, now and next.
         """
-        key = (id(decision.target), decision.kind, decision.company, decision.values, with_names)
+        following = decision.following
+        key = (
+            *(id(decision.target), decision.kind, decision.company, decision.values, with_names, decision.cache),
+            *(decision.until, following.key if following is not None else None, decision.reason == NO_DATA),
+        )
         prepared = self._prepared.get(key)
         if prepared is None:
             prepared = _prepare(decision, with_names=with_names)
@@ -61,18 +72,27 @@ class RouteCommands:
 
 
 def cleared_by(decision: Decision) -> tuple[bytes, ...]:
-    """The commands that empty what only this decision's answer has set, its parameters and their names."""
-    names = (
-        [parameter.name for parameter in decision.target.parameters] if isinstance(decision.target, CallFlow) else []
-    )
-    pairs = [*(pair(f"PARAM_{name}", "") for name in names), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
+    """The commands that empty what only this decision's answer has set: parameters, their names, what is next."""
+    pairs = [*(f"PARAM_{name}=" for name in _names(decision.target)), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
+    if decision.following is not None:
+        pairs += [f"NEXT_PARAM_{name}=" for name in _names(decision.following.row)]
+        pairs += [f"{name}=" for name in (*_NEXT, "ROUTE_NEXT_PARAMS")]
     groups, _ = split_pairs(pairs, [], COMMAND_MAX_BYTES)
     return tuple(map(mset, groups))
 
 
+def _names(target: CallFlow | Campaign | None) -> list[str]:
+    return [parameter.name for parameter in target.parameters] if isinstance(target, CallFlow) else []
+
+
+def _values(target: CallFlow | Campaign | None, values: Values) -> list[tuple[str, str]]:
+    """The parameters of a target, if it has any, with the values that go along."""
+    return delivered(target, dict(values)) if isinstance(target, CallFlow) else []
+
+
 def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
-    target, destination = decision.target, decision.destination
-    parameters = delivered(target, dict(decision.values)) if isinstance(target, CallFlow) else []
+    target, destination, following = decision.target, decision.destination, decision.following
+    parameters = _values(target, decision.values)
     first = [
         pair("ROUTE_CONTEXT", destination.context),
         pair("ROUTE_EXTEN", destination.exten),
@@ -82,15 +102,40 @@ def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
         pair("ROUTE_COMPANY", decision.company),
     ]
     variable = ["ROUTE_NUMBER=", "ROUTE_CALLER=", "ROUTE_REASON=", "ROUTE_VERSION="]
-    last = ["ROUTE_STATUS=OK"]
+    until = f"ROUTE_VALID_UNTIL={_moment(decision.until)}"
     given = [pair(f"PARAM_{name}", value) for name, value in parameters]
-    names = ""
+    following_parameters = _values(following.row, following.values) if following is not None else []
+    after = _next_pairs(following, following_parameters) if following is not None else []
+    last = [f"ROUTE_CACHE={decision.cache}", until, _STATUS.get(decision.reason, "ROUTE_STATUS=OK")]
+    names: list[str] = []
     if with_names:
-        digest = hashlib.blake2s("\n".join([*first, *given]).encode("utf-8", "replace"), digest_size=_DIGEST_BYTES)
+        said = [*first, *given, *([until, *after] if decision.until is not None else [])]
+        digest = hashlib.blake2s("\n".join(said).encode("utf-8", "replace"), digest_size=_DIGEST_BYTES)
         # In the first command: whoever gets only a part of the answer knows then what to forget.
-        names = pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters))
-        last = [f"ROUTE_DIGEST={digest.hexdigest()}", *last]
-    groups, fitting = split_pairs(given, [*first, *variable, *last], _VARIABLE_BYTES, names)
+        names = [pair("ROUTE_PARAMS", ":".join(name for name, _ in parameters))]
+        if following is not None:
+            names.append(pair("ROUTE_NEXT_PARAMS", ":".join(name for name, _ in following_parameters)))
+        last.insert(-1, f"ROUTE_DIGEST={digest.hexdigest()}")
+    groups, fitting = split_pairs([*given, *after], [*first, *variable, *last], _VARIABLE_BYTES, names)
     head = f'EXEC MSet "{",".join(first)},ROUTE_NUMBER='
     tail = "".join(f",{each}" for each in [*fitting, *last]) + '"\n'
-    return _Prepared(target, tuple(map(mset, groups)), head, tail)
+    held = (target, following.row if following is not None else None)
+    return _Prepared(held, tuple(map(mset, groups)), head, tail)
+
+
+def _next_pairs(following: Following, parameters: list[tuple[str, str]]) -> list[str]:
+    destination, row = following.destination, following.row
+    said = (
+        destination.context,
+        destination.exten,
+        str(destination.priority),
+        following.kind,
+        row.id if row is not None else "",
+        _moment(following.until),
+    )
+    named = [pair(name, value) for name, value in zip(_NEXT, said, strict=True)]
+    return [*named, *(pair(f"NEXT_PARAM_{name}", value) for name, value in parameters)]
+
+
+def _moment(at: int | None) -> str:
+    return "" if at is None else str(at)

@@ -51,7 +51,10 @@ class Recorder:
 
         False: it could not be written, and has to be told again.
         """
-        attempt = read_attempt(report, self._table(), self._region, self._bare)
+        table = self._table()
+        if not table.version:  # which campaigns there are is not known yet
+            return False
+        attempt = read_attempt(report, table, self._region, self._bare)
         if isinstance(attempt, str):
             campaign = report.campaign[:DIALLED_LOG_MAX_CHARS]
             self._log.warning("attempt_ignored", why=attempt, attempt=report.id, campaign=campaign)

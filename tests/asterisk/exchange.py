@@ -101,6 +101,14 @@ def destination(
     return place | {"ROUTE_KIND": kind, "ROUTE_ID": key}
 
 
+# What Asterisk does with an answer of each reason; it leaves what it has at any other one.
+_CACHE = {
+    "assigned": "keep",
+    "scheduled": "keep",
+    "disabled": "drop",
+    "unknown-number": "drop",
+    "no-destination": "drop",
+}
 PLATFORM = destination(DEFAULT, "", "default")
 
 
@@ -125,6 +133,8 @@ def routed(
         "ROUTE_VERSION": str(exchange.version),
         "ROUTE_PARAMS": ":".join(params or {}),
         "ROUTE_AGE": "",
+        "ROUTE_CACHE": _CACHE.get(reason, "no"),
+        "ROUTE_VALID_UNTIL": "",
         **to,
         **{f"PARAM_{name}": value for name, value in (params or {}).items()},
     }

@@ -33,7 +33,7 @@ REFUSED = (
     r"res_agi\.c: (Connecting to .* failed for url|FastAGI connection to .* timed out|Couldn't connect to any host)"
 )
 TO_DEFAULT = r"Ringway: the default takes the call to"
-FROM_KEPT = r"Ringway: no router answered for .*: using the answer kept"
+FROM_KEPT = r"Ringway: no router answered for .*: using (what was to follow )?the answer kept"
 _LOUD = re.compile(r"^\[[^\]]+\] (WARNING|ERROR)\[")
 
 

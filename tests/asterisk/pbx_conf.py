@@ -18,6 +18,8 @@ ROUTE_NAMES = (
     "ROUTE_VERSION",
     "ROUTE_PARAMS",
     "ROUTE_AGE",
+    "ROUTE_CACHE",
+    "ROUTE_VALID_UNTIL",
 )
 # Between a name and its value, and after each pair, in a call's record: bytes that no value holds.
 FIELD, ITEM = "\x1f", "\x1e"

@@ -37,7 +37,7 @@ REST = {
         {"id": "nowhere", "name": "Not in this dialplan", "destination": {"context": "flow-nowhere"}},
     ]
 }
-KEPT = {"ROUTE_STATUS": "KEPT", "ROUTE_REASON": "kept", "ROUTE_CALLER": ""}
+KEPT = {"ROUTE_STATUS": "KEPT", "ROUTE_REASON": "kept", "ROUTE_CALLER": "", "ROUTE_CACHE": ""}
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,16 @@ from typing import TypeAlias, cast
 
 from dialplan.dataset import times
 from dialplan.kinds.number import Number, assignments
-from dialplan.routing.steps.step import ClaimNeed, Numbered, Situation, Step
-from dialplan.routing.target import Target, Targets, named
+from dialplan.routing.steps.fallback import default_flow
+from dialplan.routing.steps.step import ClaimNeed, Following, Numbered, Situation, Step
+from dialplan.routing.target import Kind, Target, Targets, named
 from dialplan.wording import Code
 
 ASSIGNED, SCHEDULED = "assigned", "scheduled"
+
+# How far ahead an answer names what follows, for a router that is away at that moment: twice what Asterisk's copy of an
+# answer is good for by default (RINGWAY_STALE_SECONDS).
+FOLLOWING_SECONDS = 48 * 3600.0
 
 # (epoch seconds UTC, what holds from then on), in order.
 Updates: TypeAlias = tuple[tuple[float, Target | None], ...]
@@ -42,6 +47,8 @@ class AssignmentStep(Step):
         if call.trace is not None:
             _tell(call, call.entry, updates)
         call.lead(*in_force(call.entry.base, updates, call.now))
+        if updates and updates[-1][0] > call.now:
+            _tell_of_next(call, updates)
         return None
 
 
@@ -51,6 +58,22 @@ def in_force(base: Target | None, updates: Updates, now: float) -> tuple[str, Ta
         if at <= now:
             return SCHEDULED, target
     return ASSIGNED, base
+
+
+def _tell_of_next(call: Situation, updates: Updates) -> None:
+    """Until when the route holds that is in force, and what follows, where that is soon."""
+    ahead = [(int(at), target) for at, target in updates if at > call.now]
+    (call.until, target), later = ahead[0], ahead[1:]
+    if call.until - call.now >= FOLLOWING_SECONDS:
+        return
+    until = later[0][0] if later else None
+    row = target.row(call.routes) if target is not None else None
+    if target is not None and row is not None:
+        call.following = Following(target.kind, row.destination, row, target.values, until)
+        return
+    flow = default_flow(call.routes, call.company)
+    destination = flow.destination if flow is not None else call.default
+    call.following = Following(Kind.DEFAULT, destination, flow, (), until)
 
 
 def _tell(call: Situation, entry: Numbered, updates: Updates) -> None:

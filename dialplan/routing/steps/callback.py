@@ -4,7 +4,7 @@ from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.number import CallbackRule
 from dialplan.routing.steps.step import ClaimNeed, Numbered, Situation, Step
-from dialplan.routing.target import Kind, place
+from dialplan.routing.target import Cache, Kind, place
 from dialplan.wording import Code
 
 FORCE_YES, IN_CAMPAIGN = "callback-force-yes", "callback-campaign"
@@ -81,10 +81,11 @@ def rule_of(entry: Numbered) -> CallbackRule:
 def _stay(call: Situation, reason: str) -> None:
     """Leave the number's own destination; the callback's reason stands unless that has to be found elsewhere."""
     if call.row is not None:
-        call.reason = reason
+        call.reason, call.cache = reason, Cache.NO
 
 
 def _go(call: Situation, campaign: Campaign, reason: str) -> None:
     call.reason, call.row, call.kind, call.values = reason, campaign, Kind.CAMPAIGN, ()
+    call.cache, call.until, call.following = Cache.NO, None, None
     call.destination, call.company = campaign.destination, campaign.company
     call.tell("callback", "taken", _TO_CAMPAIGN(campaign=campaign.id, place=place(campaign.destination)))

@@ -1,7 +1,8 @@
 """What has no destination of its own goes to its company's default, else to the platform's."""
 
+from dialplan.kinds.call_flow import CallFlow
 from dialplan.routing.steps.step import ClaimNeed, Situation, Step
-from dialplan.routing.target import Kind, place
+from dialplan.routing.target import Cache, Kind, Routes, place
 from dialplan.wording import Code
 
 NO_DESTINATION = "no-destination"
@@ -9,6 +10,12 @@ NO_DESTINATION = "no-destination"
 _COMPANYS = Code("default-of-company", "default flow {flow!q} of company {company!q}: {place}")
 _COMPANY_HAS_NONE = Code("default-missing", "company {company!q} has no default flow")
 _PLATFORMS = Code("default-of-platform", "the platform's: {place}")
+
+
+def default_flow(routes: Routes, company_id: str) -> CallFlow | None:
+    """What takes the calls of a company that lead nowhere else; None: the platform's destination does."""
+    company = routes.companies.get(company_id) if company_id else None
+    return routes.flows.get(company.default_flow) if company is not None and company.default_flow else None
 
 
 class FallbackStep(Step):
@@ -26,9 +33,9 @@ class FallbackStep(Step):
             return None
         if not call.ended:
             call.reason = NO_DESTINATION
-        routes, company_id = call.routes, call.company
-        company = routes.companies.get(company_id) if company_id else None
-        flow = routes.flows.get(company.default_flow) if company is not None and company.default_flow else None
+            call.cache = Cache.DROP
+        company_id = call.company
+        flow = default_flow(call.routes, company_id)
         call.row, call.kind, call.values = flow, Kind.DEFAULT, ()
         if flow is not None:
             call.destination = flow.destination

@@ -2,7 +2,7 @@
 
 from dialplan.kinds.number import Number, Status
 from dialplan.routing.steps.step import ClaimNeed, Situation, Step
-from dialplan.routing.target import Targets
+from dialplan.routing.target import Cache, Targets
 
 DISABLED = "disabled"
 
@@ -21,5 +21,5 @@ class StatusStep(Step):
     def resolve(self, call: Situation, known: object | None) -> ClaimNeed | None:
         """End it."""
         del known
-        call.end(DISABLED)
+        call.end(DISABLED, Cache.DROP)
         return None

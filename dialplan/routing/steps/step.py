@@ -11,7 +11,7 @@ from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import CallbackRule, Number
 from dialplan.numbering.numbers import Bare, Unreadable
-from dialplan.routing.target import Kind, Routes, Target, Targets, Values, named, place
+from dialplan.routing.target import Cache, Kind, Routes, Target, Targets, Values, named, place
 from dialplan.wording import Code, Message, Trace
 
 # Whether there may be an unanswered attempt of that number to that subscriber, both E.164.
@@ -67,15 +67,31 @@ class ClaimNeed(msgspec.Struct, frozen=True):
     entry: Numbered
 
 
+class Following(msgspec.Struct, frozen=True, gc=False):
+    """Where calls to the same number go once the route in force ends, until the moment `until` (epoch seconds)."""
+
+    kind: Kind
+    destination: Destination
+    row: CallFlow | Campaign | None  # None: the platform's default
+    values: Values
+    until: int | None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The same for equal ones, as long as `row` is held."""
+        return (self.kind, self.destination, id(self.row), self.values, self.until)
+
+
 class Situation:
     """A call on its way through the steps, and what they have made of it so far.
 
     `row` is the flow or campaign that takes it, None as long as nothing does. `ended`: no step but the last looks on.
+    `cache`, `until` (epoch seconds) and `following`: what Asterisk may do with the answer.
     """
 
     __slots__ = (
-        *("call", "caller", "company", "default", "destination", "ended", "entry", "kind", "now", "number", "pending"),
-        *("reason", "routes", "row", "trace", "values"),
+        *("cache", "call", "caller", "company", "default", "destination", "ended", "entry", "following", "kind"),
+        *("now", "number", "pending", "reason", "routes", "row", "trace", "until", "values"),
     )
 
     def __init__(
@@ -106,12 +122,16 @@ class Situation:
         self.values: Values = ()
         self.destination = default
         self.company = (entry.company or "") if entry is not None else ""
+        self.cache = Cache.NO
+        self.until: int | None = None
+        self.following: Following | None = None
 
     def lead(self, reason: str, target: Target | None) -> None:
         """Send the call there for that reason, if the table has it."""
         self.reason = reason
         self.row = row = target.row(self.routes) if target is not None else None
         if target is not None and row is not None:
+            self.cache = Cache.KEEP
             self.kind, self.destination, self.values = target.kind, row.destination, target.values
         if self.trace is not None:
             self._tell(target)
@@ -127,9 +147,10 @@ class Situation:
             code = _NOT_STORED if target.kind is Kind.CALL_FLOW else _NOT_ACTIVE
             self.tell("destination", "rejected", code(target=named(target)))
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, cache: Cache) -> None:
         """Send the call to a default for that reason."""
         self.reason = reason
+        self.cache = cache
         self.ended = True
 
     def tell(self, name: str, outcome: str, details: Message) -> None:
@@ -140,6 +161,9 @@ class Situation:
 
 class Step:
     """One way of deciding. `reasons`: the words that it gives to calls that it decides; they are public.
+
+    It says in the situation what Asterisk may do with the answer: one that is right for any caller until a moment that
+    the step knows may be kept.
 
     `everywhere`: it looks at each call that runs the list, not only at those to numbers whose row it has made something
     of. `last`: it looks at calls that an earlier step has ended, too.

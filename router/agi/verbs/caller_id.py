@@ -9,12 +9,15 @@ from typing import Protocol
 
 import structlog
 
-from dialplan.campaigns.caller_ids import CallerIdCandidates, CallerIdResult, RoundRobin, candidates
+from dialplan.campaigns.caller_ids import CallerIdCandidates, CallerIdReason, CallerIdResult, RoundRobin, candidates
 from dialplan.kinds.campaign import Campaign
 from dialplan.routing.table import RoutingTable
 from router.agi.messages import AgiRequest, mset, pair
 from router.agi.verbs.verb import Response
 from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
+
+# By reason: at NONE nobody is rung, at NODATA the dialplan asks its next router.
+_NOTHING_SHOWN = {CallerIdReason.NO_DATA: "NODATA"}
 
 
 class SharedOrder(Protocol):
@@ -92,4 +95,5 @@ def command(result: CallerIdResult, campaign: Campaign | None) -> bytes:
             pair("SHOW_EXTEN", destination.exten),
             pair("SHOW_PRIORITY", str(destination.priority)),
         ]
-    return mset([*pairs, f"SHOW_STATUS={'OK' if result.number is not None else 'NONE'}"])
+    status = "OK" if result.number is not None else _NOTHING_SHOWN.get(result.reason, "NONE")
+    return mset([*pairs, f"SHOW_STATUS={status}"])

@@ -253,20 +253,19 @@ def test_plain_text_needs_no_escape() -> None:
     ahead=st.lists(st.integers(min_value=10, max_value=1900), max_size=100),
     last=st.lists(st.integers(min_value=10, max_value=100), min_size=1, max_size=14),
     room=st.integers(min_value=0, max_value=100),
-    opening=st.just(0) | st.integers(min_value=10, max_value=500),
+    opening=st.lists(st.integers(min_value=10, max_value=500), max_size=2),
 )
 def test_pairs_are_laid_out_over_commands_that_every_asterisk_takes(
-    ahead: list[int], last: list[int], room: int, opening: int
+    ahead: list[int], last: list[int], room: int, opening: list[int]
 ) -> None:
     given_ahead = [f"P{place}=".ljust(size, "x") for place, size in enumerate(ahead)]
     given_last = [f"L{place}=".ljust(size, "x") for place, size in enumerate(last)]
-    first = "O=".ljust(opening, "x") if opening else ""
+    first = [f"O{place}=".ljust(size, "x") for place, size in enumerate(opening)]
     groups, fitting = split_pairs(given_ahead, given_last, room, first)
     everything = [*fitting, *(each for group in groups for each in group)]
-    assert sorted(everything) == sorted([*given_ahead, *([first] if opening else [])])
-    assert [each for each in everything if each != first] == given_ahead
-    if opening:
-        assert (groups[0] if groups else fitting)[0] == first
+    assert sorted(everything) == sorted([*given_ahead, *first])
+    assert [each for each in everything if each not in first] == given_ahead
+    assert (groups[0] if groups else fitting)[: len(first)] == first
     closing = mset([*fitting, *given_last])
     assert len(closing) + room <= COMMAND_MAX_BYTES
     assert len(fitting) + len(last) <= MSET_MAX_PAIRS

@@ -19,9 +19,9 @@ from dialplan.kinds.parameter import (
     ParameterType,
     ParameterValue,
 )
-from dialplan.routing.decide import Decision, Kind
+from dialplan.routing.decide import Cache, Decision, Following, Kind
 from router.agi import response as answer
-from router.agi.response import RouteCommands
+from router.agi.response import RouteCommands, cleared_by
 from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
 
 MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
@@ -37,6 +37,7 @@ ROUTE = [
     "ROUTE_REASON",
     "ROUTE_VERSION",
 ]
+CACHE = ["ROUTE_CACHE", "ROUTE_VALID_UNTIL"]
 DIGEST_AND_STATUS = ["ROUTE_DIGEST", "ROUTE_STATUS"]
 CONTROLS = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)])) + "\u2028\u2029"
 TEXTS = st.text(
@@ -92,6 +93,8 @@ def test_an_answer_is_one_command_with_the_contracts_variables_in_its_order() ->
         ("ROUTE_CALLER", "+447700900123"),
         ("ROUTE_REASON", "assigned"),
         ("ROUTE_VERSION", "17"),
+        ("ROUTE_CACHE", "no"),
+        ("ROUTE_VALID_UNTIL", ""),
         ("ROUTE_STATUS", "OK"),
     ]
 
@@ -101,14 +104,14 @@ def test_a_parameterless_answer_is_to_the_letter() -> None:
     assert line == (
         b'EXEC MSet "ROUTE_CONTEXT=flow-menu,ROUTE_EXTEN=100,ROUTE_PRIORITY=3,ROUTE_KIND=call-flow,ROUTE_ID=menu,'
         b"ROUTE_COMPANY=acme,ROUTE_NUMBER=+442079460000,ROUTE_CALLER=,ROUTE_REASON=assigned,ROUTE_VERSION=17,"
-        b'ROUTE_STATUS=OK"\n'
+        b'ROUTE_CACHE=no,ROUTE_VALID_UNTIL=,ROUTE_STATUS=OK"\n'
     )
 
 
 def test_parameters_stand_between_the_version_and_the_status_in_the_flows_order() -> None:
     flow, values = text_flow({"ZULU": "z", "ALPHA": "a"})
     (line,) = commands(decision(flow, values=tuple(reversed(values))))
-    assert [name for name, _ in executed(line)] == [*ROUTE, "PARAM_ZULU", "PARAM_ALPHA", "ROUTE_STATUS"]
+    assert [name for name, _ in executed(line)] == [*ROUTE, "PARAM_ZULU", "PARAM_ALPHA", *CACHE, "ROUTE_STATUS"]
 
 
 def test_a_parameter_has_its_value_else_its_default_else_nothing() -> None:
@@ -137,7 +140,7 @@ def test_a_parameter_has_its_value_else_its_default_else_nothing() -> None:
 def test_a_campaign_has_no_parameters() -> None:
     campaign = Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))
     said = variables(decision(campaign, kind=Kind.CAMPAIGN))
-    assert list(said) == [*ROUTE, "ROUTE_STATUS"]
+    assert list(said) == [*ROUTE, *CACHE, "ROUTE_STATUS"]
     assert (said["ROUTE_KIND"], said["ROUTE_ID"]) == ("campaign", "offer")
 
 
@@ -154,6 +157,8 @@ def test_the_platforms_default_has_no_id() -> None:
         "ROUTE_CALLER": "",
         "ROUTE_REASON": "bad-number",
         "ROUTE_VERSION": "17",
+        "ROUTE_CACHE": "no",
+        "ROUTE_VALID_UNTIL": "",
         "ROUTE_STATUS": "OK",
     }
 
@@ -165,7 +170,8 @@ def test_the_names_of_the_parameters_are_told_where_they_are_asked_for() -> None
     assert named["ROUTE_PARAMS"] == "ZULU:ALPHA:MIKE"
     assert {name: named[name] for name in plain} == plain
     assert "ROUTE_PARAMS" not in plain
-    assert list(named) == [*ROUTE, "ROUTE_PARAMS", "PARAM_ZULU", "PARAM_ALPHA", "PARAM_MIKE", *DIGEST_AND_STATUS]
+    parameters = ["PARAM_ZULU", "PARAM_ALPHA", "PARAM_MIKE"]
+    assert list(named) == [*ROUTE, "ROUTE_PARAMS", *parameters, *CACHE, *DIGEST_AND_STATUS]
     assert variables(decision(), with_names=True)["ROUTE_PARAMS"] == ""
 
 
@@ -200,8 +206,8 @@ def test_more_parameters_than_fit_go_ahead_and_all_arrive_once(
     assert all(name.startswith("PARAM_") for name in ahead)
 
 
-def test_thirteen_short_parameters_still_go_in_one_command_and_fourteen_do_not() -> None:
-    for count, lines in ((13, 1), (14, 2)):
+def test_eleven_short_parameters_still_go_in_one_command_and_twelve_do_not() -> None:
+    for count, lines in ((11, 1), (12, 2)):
         flow, values = text_flow({f"P{place}": "x" for place in range(count)})
         assert len(commands(decision(flow, values=values))) == lines
 
@@ -310,6 +316,102 @@ def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pyte
         assert len(answers._prepared) == 1
 
 
+class TestWhatFollows:
+    """Until when an answer holds, and what takes its place then, for the time in which no router answers."""
+
+    def following(self, row: CallFlow | Campaign | None = MENU, **fields: Any) -> Following:
+        values: dict[str, Any] = {"kind": Kind.CALL_FLOW, "values": (), "until": None}
+        values["destination"] = row.destination if row is not None else Destination("ringway-default")
+        return Following(**(values | {"row": row} | fields))
+
+    def test_an_answer_without_an_end_names_nothing_that_follows(self) -> None:
+        said = variables(decision(cache=Cache.KEEP), with_names=True)
+        assert (said["ROUTE_CACHE"], said["ROUTE_VALID_UNTIL"]) == ("keep", "")
+        assert not [name for name in said if "NEXT" in name]
+
+    def test_an_end_far_ahead_is_named_alone(self) -> None:
+        said = variables(decision(cache=Cache.KEEP, until=1_800_000_000))
+        assert said["ROUTE_VALID_UNTIL"] == "1800000000"
+        assert not [name for name in said if "NEXT" in name]
+
+    def test_what_follows_goes_along_with_its_parameters(self) -> None:
+        night, values = text_flow({"GREETING": "Good, night", "EMPTY": ""})
+        after = self.following(night, values=values, until=1_800_086_400)
+        made = decision(cache=Cache.KEEP, until=1_800_000_000, following=after)
+        said = variables(made, with_names=True)
+        assert {name: value for name, value in said.items() if "NEXT" in name} == {
+            "ROUTE_NEXT_CONTEXT": night.destination.context,
+            "ROUTE_NEXT_EXTEN": night.destination.exten,
+            "ROUTE_NEXT_PRIORITY": "10000",
+            "ROUTE_NEXT_KIND": "call-flow",
+            "ROUTE_NEXT_ID": night.id,
+            "ROUTE_NEXT_VALID_UNTIL": "1800086400",
+            "ROUTE_NEXT_PARAMS": "GREETING:EMPTY",
+            "NEXT_PARAM_GREETING": "Good, night",
+            "NEXT_PARAM_EMPTY": "",
+        }
+        plain = variables(made)
+        assert plain == {name: value for name, value in said.items() if not name.endswith(("_PARAMS", "_DIGEST"))}
+
+    def test_the_platforms_default_may_follow(self) -> None:
+        said = variables(decision(until=1_800_000_000, following=self.following(None, kind=Kind.DEFAULT)))
+        assert (said["ROUTE_NEXT_CONTEXT"], said["ROUTE_NEXT_KIND"], said["ROUTE_NEXT_ID"]) == (
+            *("ringway-default", "default"),
+            "",
+        )
+
+    @pytest.mark.parametrize("places", [OLD_MSET_PAIRS, NEW_MSET_PAIRS])
+    @pytest.mark.parametrize("count", [0, 1, 5, 11, 23, 24, PARAMETERS_PER_FLOW])
+    def test_two_flows_of_any_size_arrive_whole_and_their_names_come_first(self, count: int, places: int) -> None:
+        flow, values = text_flow({f"P{place}": f"now {place}" for place in range(count)})
+        night, later = text_flow({f"P{place}": f"then {place}" for place in range(count)})
+        after = self.following(night, values=later)
+        lines = commands(decision(flow, values=values, until=1_800_000_000, following=after), with_names=True)
+        pairs = [pair for line in lines for pair in executed(line, places)]
+        assert len(pairs) == len(dict(pairs))
+        assert pairs[-1] == ("ROUTE_STATUS", "OK")
+        said = dict(pairs)
+        assert [said[f"PARAM_P{place}"] for place in range(count)] == [f"now {place}" for place in range(count)]
+        assert [said[f"NEXT_PARAM_P{place}"] for place in range(count)] == [f"then {place}" for place in range(count)]
+        assert {"ROUTE_PARAMS", "ROUTE_NEXT_PARAMS"} <= dict(executed(lines[0], places)).keys()
+
+    def test_prepared_answers_with_another_end_or_another_follower_do_not_mix(self) -> None:
+        answers = RouteCommands()
+        night, one = text_flow({"A": "1"})
+        two = (("A", "2"),)
+        for _ in range(2):
+            for until in (1_800_000_000, 1_800_000_060):
+                for values in (one, two):
+                    for end in (None, 1_800_000_120):
+                        after = self.following(night, values=values, until=end)
+                        said = variables(decision(until=until, following=after), answers=answers)
+                        assert said["ROUTE_VALID_UNTIL"] == str(until)
+                        assert said["NEXT_PARAM_A"] == values[0][1]
+                        assert said["ROUTE_NEXT_VALID_UNTIL"] == str(end or "")
+
+    def test_one_that_is_to_be_kept_and_one_that_is_not_do_not_mix(self) -> None:
+        answers = RouteCommands()
+        for _ in range(2):
+            for cache in Cache:
+                assert variables(decision(cache=cache), answers=answers)["ROUTE_CACHE"] == cache
+
+    def test_a_router_without_data_says_so_in_the_status_and_no_other_answer_does(self) -> None:
+        answers = RouteCommands()
+        nowhere: dict[str, Any] = {"kind": Kind.DEFAULT, "company": "", "version": 0}
+        for _ in range(2):
+            assert variables(decision(None, reason="no-data", **nowhere), answers=answers)["ROUTE_STATUS"] == "NODATA"
+            assert variables(decision(None, reason="bad-number", **nowhere), answers=answers)["ROUTE_STATUS"] == "OK"
+
+    def test_when_it_is_revoked_nothing_of_it_is_left(self) -> None:
+        flow, values = text_flow({"A": "1"})
+        night, later = text_flow({"B": "2"})
+        made = decision(flow, values=values, until=1_800_000_000, following=self.following(night, values=later))
+        emptied = dict(pair for line in cleared_by(made) for pair in executed(line))
+        assert set(emptied.values()) == {""}
+        untouched = {*ROUTE, *CACHE, "ROUTE_STATUS"}  # the fallback response sets these anew
+        assert emptied.keys() == variables(made, with_names=True).keys() - untouched
+
+
 class TestDigest:
     """ROUTE_DIGEST: the same for two answers that send calls the same way, so that a dialplan need not keep anew."""
 
@@ -333,8 +435,21 @@ class TestDigest:
             decision(flow, values=values),
             decision(flow, values=(("A", "1"), ("B", "3"))),
             decision(other, values=(("B", "1"), ("A", "2"))),
+            decision(until=1_800_000_000),
+            decision(until=1_800_000_060),
+            decision(until=1_800_000_000, following=self.menu_next()),
+            decision(until=1_800_000_000, following=self.menu_next(until=1_800_000_060)),
+            decision(until=1_800_000_000, following=self.menu_next(destination=Destination("flow-menu", "100", 4))),
+            decision(until=1_800_000_000, following=self.menu_next(flow, values)),
+            decision(until=1_800_000_000, following=self.menu_next(flow, (("A", "1"), ("B", "3")))),
         ]
         assert len({self.digest(each) for each in made}) == len(made)
+
+    def menu_next(
+        self, row: CallFlow = MENU, values: tuple[tuple[str, ParameterValue], ...] = (), **fields: Any
+    ) -> Following:
+        usual: dict[str, Any] = {"kind": Kind.CALL_FLOW, "destination": row.destination, "until": None}
+        return Following(**(usual | {"row": row, "values": values} | fields))
 
     def test_it_is_the_same_in_another_process(self) -> None:
         assert (

@@ -171,7 +171,7 @@ class TestCommand:
             ("SHOW_NUMBER", ""),
             ("SHOW_KIND", ""),
             ("SHOW_REASON", why),
-            ("SHOW_STATUS", "NONE"),
+            ("SHOW_STATUS", "NODATA" if why is CallerIdReason.NO_DATA else "NONE"),
         ]
 
     def test_the_campaigns_destination_stands_before_the_status_as_it_was_written(self) -> None:

@@ -171,6 +171,8 @@ def test_the_safe_answer_is_the_platforms_default_and_says_error() -> None:
         ("ROUTE_CALLER", ""),
         ("ROUTE_REASON", "error"),
         ("ROUTE_VERSION", "9"),
+        ("ROUTE_CACHE", "no"),
+        ("ROUTE_VALID_UNTIL", ""),
         ("ROUTE_STATUS", "OK"),
     ]
     assert answer.call.dialled == ""
