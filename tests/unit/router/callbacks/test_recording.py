@@ -7,6 +7,7 @@ import pytest
 
 from dialplan.campaigns.attempts import AttemptReport, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
+from dialplan.routing.table import RoutingTable
 from router.callbacks import recorder
 from router.config.limits import DIALLED_LOG_MAX_CHARS
 from router.store.sqlite.callbacks import SqliteCallbackStore
@@ -73,6 +74,16 @@ async def test_what_is_no_attempt_is_ignored_and_not_told_again(here: Running, s
     assert (entry["attempt"], entry["campaign"]) == ("1.1", seen.campaign[:DIALLED_LOG_MAX_CHARS])
     assert here.store.batches == []
     assert here.counted("attempts_dropped") == {"ignored": 1}
+
+
+async def test_a_router_without_data_takes_no_report_so_that_it_is_told_again(here: Running) -> None:
+    """Which campaigns there are is not known: what it threw away, the dialplan would delete."""
+    filled, here.table = here.table, RoutingTable()
+    assert not await here.made.report(report())
+    assert (here.said("attempt_ignored"), here.counted("attempts_dropped")) == ([], {})
+    here.table = filled
+    async with working(here.made):
+        assert await here.made.report(report())
 
 
 async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_set(
