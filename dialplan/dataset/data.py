@@ -19,6 +19,14 @@ _NOT_THERE = Code("nothing-to-remove", "there is no such {word}", "correct the i
 _PUT_AND_REMOVED = Code("put-and-removed", "it is removed and given at once", "do one of them")
 
 
+_encoded = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+def same(old: Row | None, new: Row | None) -> bool:
+    """Whether two rows say the same, in the same types: in Python True is 1, in a parameter it is not."""
+    return old == new and (old is new or _encoded(old) == _encoded(new))
+
+
 class Stored(Protocol):
     """What is stored now, as far as a check has to know it."""
 
@@ -164,7 +172,7 @@ class Data:
             changed: dict[str, Row | None] = {
                 key: row
                 for key, row in put.items()
-                if (old.get(key) if self.replaces else self.stored.get(kind, key)) != row
+                if not same(old.get(key) if self.replaces else self.stored.get(kind, key), row)
             }
             changed.update({key: None for key in old if key not in put})
             changed.update(self.removed[kind])

@@ -20,6 +20,8 @@ _TWICE = Code("time-twice", "{local} happens twice: clocks go back then in {zone
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?")
 _EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _LATEST = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+# Other names lead elsewhere in the folder or the package where zones are looked up.
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*)*")
 # Files beside the zones of a machine that are another zone, or none, on the next one.
 _MACHINES_OWN = frozenset({"localtime", "posixrules", "Factory"})
 _MACHINES_OWN_FOLDERS = ("posix/", "right/")  # right/ counts leap seconds, so its times are not those of a clock
@@ -32,7 +34,7 @@ def is_machines_own(name: str) -> bool:
 
 def zone(name: str) -> zoneinfo.ZoneInfo | None:
     """The IANA time zone called `name`; None where there is none, or it is a machine's own."""
-    if is_machines_own(name):
+    if is_machines_own(name) or not _ZONE_NAME.fullmatch(name):
         return None
     try:
         return zoneinfo.ZoneInfo(name)

@@ -178,12 +178,12 @@ class NumberRows(Kind[Number]):
         """Its company, and what it is assigned to, now and later."""
         if row.company is not None:
             yield Reference("company", RowKind.COMPANY, row.company)
-        for position, assignment in enumerate(assignments(row)):
+        for position, named in enumerate(_naming(row)):
             path = _path(row, position)
-            if assignment.call_flow is not None:
-                yield Reference(f"{path}call_flow", RowKind.CALL_FLOW, assignment.call_flow)
-            if assignment.inbound_campaign is not None:
-                yield Reference(f"{path}inbound_campaign", RowKind.CAMPAIGN, assignment.inbound_campaign)
+            if named.call_flow is not None:
+                yield Reference(f"{path}call_flow", RowKind.CALL_FLOW, named.call_flow)
+            if named.inbound_campaign is not None:
+                yield Reference(f"{path}inbound_campaign", RowKind.CAMPAIGN, named.inbound_campaign)
 
     def fitted(self, row: Number, known: Known, faults: Faults) -> Number:
         """Each of its assignments, with the values for the flow; values get their own type."""
@@ -192,13 +192,16 @@ class NumberRows(Kind[Number]):
         values = dict[int, dict[str, ParameterValue]]()
         for position, assignment in enumerate(assignments(row)):
             path = _path(row, position)
+            named = _naming(row)[position]
+            inherited = named.call_flow is None and named.inbound_campaign is None  # told where it is named
+            told: Faults = [] if inherited else faults
             if assignment.inbound_campaign is not None:
-                _check_campaign(row, known, f"{path}inbound_campaign", assignment.inbound_campaign, faults)
+                _check_campaign(row, known, f"{path}inbound_campaign", assignment.inbound_campaign, told)
             if assignment.call_flow is None:
                 if assignment.parameters:
                     faults.append((f"{path}parameters", _NOWHERE()))
                 continue
-            flow = known.flow_for(row.company, assignment.call_flow, f"{path}call_flow", faults)
+            flow = known.flow_for(row.company, assignment.call_flow, f"{path}call_flow", told)
             if flow is None:
                 continue
             region = known.home(row.company).region
@@ -219,6 +222,11 @@ class NumberRows(Kind[Number]):
                 continue
             yield "call_flow" if at is None else f"updates[{times.shown(at)}].call_flow", _LOCKED(flow=old[0])
             return
+
+
+def _naming(row: Number) -> tuple[Number | ScheduledUpdate, ...]:
+    """What names flows and campaigns: the row itself, then its updates in their order."""
+    return (row, *row.updates)
 
 
 def assigned_at(number: Number, at: dt.datetime | None) -> tuple[str | None, str | None]:

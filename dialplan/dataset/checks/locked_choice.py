@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from dialplan.dataset.data import ChangeSet, Data, Finding
+from dialplan.kinds.number import Number, assigned_at
 from dialplan.kinds.registry import KINDS, RowKind
 from dialplan.wording import Code
 
@@ -14,16 +15,28 @@ _CHOSEN = Code(
 
 
 def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
-    """Warn of each locked flow that a number has not had before."""
+    """Warn of each locked flow that a number gets for a time for which it did not have it."""
     if data.company is None:
         return
-    kind = KINDS[RowKind.NUMBER]
     for key, row in changes.rows.get(RowKind.NUMBER, {}).items():
         before = data.stored.get(RowKind.NUMBER, key)
-        had = {each.key for each in kind.references(before)} if before is not None else set()
-        for each in kind.references(row) if row is not None else ():
-            if each.kind is not RowKind.CALL_FLOW or each.key in had:
-                continue
-            flow = data.get(RowKind.CALL_FLOW, each.key)
-            if flow is not None and flow.locked:
-                yield Finding(data.place(RowKind.NUMBER, key), each.field, _CHOSEN(flow=each.key), refuses=False)
+        if isinstance(row, Number):
+            for field, flow_id in _chosen(before if isinstance(before, Number) else None, row):
+                flow = data.get(RowKind.CALL_FLOW, flow_id)
+                if flow is not None and flow.locked:
+                    yield Finding(data.place(RowKind.NUMBER, key), field, _CHOSEN(flow=flow_id), refuses=False)
+
+
+def _chosen(before: Number | None, after: Number) -> Iterator[tuple[str, str]]:
+    """Flows that the number has at a moment at which it did not have them, each once, and the field that names it."""
+    fields = {
+        each.key: each.field
+        for each in reversed([*KINDS[RowKind.NUMBER].references(after)])
+        if each.kind is RowKind.CALL_FLOW
+    }
+    updates = (*after.updates, *(before.updates if before is not None else ()))
+    for at in (None, *sorted({update.at for update in updates})):
+        flow_id, _ = assigned_at(after, at)
+        had = assigned_at(before, at)[0] if before is not None else None
+        if flow_id in fields and flow_id != had:
+            yield fields.pop(flow_id), flow_id

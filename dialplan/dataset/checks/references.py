@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dialplan.dataset.data import Data, Finding
+from dialplan.dataset.data import Data, Finding, same
 from dialplan.dataset.problems import Faults
 from dialplan.kinds.kind import Kind
 from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
@@ -18,7 +18,7 @@ def check(data: Data) -> Iterator[Finding]:
             if faults:
                 place = data.place(name, key)
                 yield from (Finding(place, field, fault) for field, fault in faults)
-            if fitted is not row and fitted != row:
+            if not same(fitted, row):
                 data.put[name][key] = fitted
 
 
@@ -29,7 +29,7 @@ def _touched(data: Data, kind: Kind[Row]) -> Iterator[Row]:
         (other, key)
         for other in kind.leans_on
         for key, row in data.put[other].items()
-        if KINDS[other].numerous or data.kept(other, key) not in (None, row)
+        if KINDS[other].numerous or ((before := data.kept(other, key)) is not None and not same(before, row))
     }
     if not changed:
         return

@@ -1,5 +1,6 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
@@ -492,3 +493,65 @@ def test_an_admin_who_chooses_a_locked_flow_is_told_before() -> None:
 def test_the_platform_owner_may_take_it_back_and_is_not_told() -> None:
     store = held(*a_set(), flow("locked", locked=True))
     assert prepare(raw(number("02079460002", call_flow="locked")), store).warnings == ()
+
+
+def test_a_locked_flow_that_an_update_had_named_is_told_of_when_it_comes_sooner() -> None:
+    later = [{"at": JULY, "call_flow": "locked"}]
+    store = held(*a_set(), flow("locked", locked=True), number("02079460003", call_flow="queue", updates=later))
+    made = raw(number("02079460003", call_flow="locked", updates=later))
+    (warning,) = prepare(made, store, as_company="acme").warnings
+    assert (warning.code, warning.field) == ("locked-flow-chosen", "call_flow")
+
+
+def test_a_locked_flow_that_updates_go_on_with_is_told_of_once() -> None:
+    locked = flow("locked", locked=True, parameters=[COUNT])
+    updates = [{"at": JULY, "parameters": {"COUNT": 1}}, {"at": AUGUST, "parameters": {"COUNT": 2}}]
+    store = held(*a_set(), locked)
+    made = raw(number("02079460002", call_flow="locked", updates=updates))
+    assert [each.field for each in prepare(made, store, as_company="acme").warnings] == ["call_flow"]
+
+
+def test_a_flow_that_is_not_there_is_told_of_where_it_is_named() -> None:
+    updates = [{"at": JULY, "parameters": {"COUNT": 1}}, {"at": AUGUST, "parameters": {"COUNT": 2}}]
+    (found,) = refused(number("02079460002", call_flow="gone", updates=updates), stored=held(*a_set()))
+    assert found.field == "call_flow"
+
+
+# --- values of another type are other values ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after", "given"),
+    [("integer", 1, "boolean", True), ("integer", 0, "boolean", False), ("boolean", False, "integer", 0)],
+)
+def test_a_value_that_only_python_takes_for_the_same_is_changed(
+    before: str, value: int, after: str, given: int
+) -> None:
+    """True is 1 in Python: a number would keep an integer under a flow that wants a truth value."""
+
+    def flow_with(kind: str) -> Entry:
+        return flow("switch", company="acme", parameters=[{"name": "P", "type": kind}])
+
+    def number_with(each: object) -> Entry:
+        updates = [{"at": JULY, "call_flow": "switch", "parameters": {"P": each}}]
+        return number("02079460009", call_flow="switch", parameters={"P": each}, updates=updates)
+
+    store = held(company(), flow_with(before), number_with(value))
+    changes = prepare(raw(flow_with(after), number_with(given)), store)
+    assert changed(changes) == {"call_flows": ["switch"], "numbers": ["+442079460009"]}
+    store.take(changes)
+    row = store.get(RowKind.NUMBER, "+442079460009")
+    assert isinstance(row, Number)
+    assert row.parameters["P"] is given
+    assert row.updates[0].parameters == {"P": given}
+    renamed = raw(flow("switch", company="acme", name="Other", parameters=[{"name": "P", "type": after}]))
+    assert changed(prepare(renamed, store)) == {"call_flows": ["switch"]}
+
+
+def test_loading_the_right_file_repairs_a_store_that_has_the_wrong_type() -> None:
+    switch = flow("switch", company="acme", parameters=[{"name": "P", "type": "boolean"}])
+    store = held(company(), switch, number("02079460009", call_flow="switch", parameters={"P": True}))
+    row = store.held[RowKind.NUMBER]["+442079460009"]
+    store.held[RowKind.NUMBER]["+442079460009"] = msgspec.structs.replace(row, parameters={"P": 1})
+    changes = prepare(raw(number("02079460009", call_flow="switch", parameters={"P": True})), store)
+    assert changed(changes) == {"numbers": ["+442079460009"]}

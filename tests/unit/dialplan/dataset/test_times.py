@@ -157,7 +157,24 @@ def test_a_moment_is_shown_as_data_files_have_it_and_reads_back() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "/", "..", "../etc", "Europe", "Europe/", "Nowhere", "a\0b", "\ud800", "x" * 5000, "a.b/c", "x//y"],
+    [
+        "",
+        ".",
+        "/",
+        "..",
+        "../etc",
+        "Europe",
+        "Europe/",
+        "Nowhere",
+        "a\0b",
+        "\ud800",
+        "x" * 5000,
+        "a.b/c",
+        "x//y",
+        "__init__/0",
+        "Europe/__init__",
+        "zoneinfo/../UTC",
+    ],
 )
 def test_what_names_no_zone_gives_none(name: str) -> None:
     assert zone(name) is None
