@@ -82,9 +82,13 @@ def ringway(
     environment: Mapping[str, str] | None = None,
     seconds: float = PATIENCE_SECONDS,
     prefix: Sequence[str] = (),
+    program: str = "ringway",
 ) -> Finished:
-    """Run a `ringway` command to its end. `config` is handed over with -c, `prefix` stands before all of it."""
-    command: list[str | pathlib.Path] = [*prefix, RINGWAY, *words]
+    """Run a `ringway` command to its end. `config` is handed over with -c, `prefix` stands before all of it.
+
+    `program`: another one beside `ringway`, such as its `python`.
+    """
+    command: list[str | pathlib.Path] = [*prefix, RINGWAY.with_name(program), *words]
     if config is not None:
         command += ["-c", config]
     done = subprocess.run(
