@@ -12,7 +12,7 @@ from typing import Any
 from tests.asterisk.ami_proxy import AmiProxy
 from tests.asterisk.exchange import Exchange
 from tests.asterisk.parts import Program
-from tests.asterisk.pbx import Asterisk
+from tests.asterisk.pbx import DEPLOY, Asterisk
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.subscribers import Behaviour, subscribers
 from tests.asterisk.traffic import DEFAULT_FLOW
@@ -159,20 +159,24 @@ def running_campaigns(
     extra: str = "",
     settings: Mapping[str, Any] | None = None,
     proxy: AmiProxy | None = None,
+    dialplan: Path = DEPLOY,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Campaigns]:
     """An Asterisk, subscribers behind its trunk, and a router; with `ami` the router watches the dialling.
 
-    `data` is None where the store in `folder` has been loaded already; `proxy` is then put between the two.
+    `data` is None where the store in `folder` has been loaded already; `proxy` is then put between the two. `dialplan`:
+    the files that the site includes; `environment`: the router's.
     """
     with contextlib.ExitStack() as stack:
-        pbx = stack.enter_context(Asterisk(program, flows=(*flows, DEFAULT_FLOW), extra=extra, files=SECRET_FILE))
+        recorded = (*flows, DEFAULT_FLOW)
+        pbx = stack.enter_context(Asterisk(program, flows=recorded, extra=extra, files=SECRET_FILE, dialplan=dialplan))
         notes = stack.enter_context(subscribers(pbx.ports.trunk))
         if proxy is not None:
             proxy.target_port = pbx.ports.ami
         own = (ami_settings(pbx, folder, proxy.port if proxy is not None else None) if ami else {}) | dict(
             settings or {}
         )
-        router = stack.enter_context(running_router(folder, data=data, settings=own))
+        router = stack.enter_context(running_router(folder, data=data, settings=own, environment=environment))
         pbx.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
         pbx.set_global("RINGWAY_RING_SECONDS", "1")
         if ami:

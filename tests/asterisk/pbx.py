@@ -72,7 +72,8 @@ class Asterisk:
     """One running Asterisk; a context manager, or `start()` and `stop()`.
 
     `flows` are the destinations that record; `variables` the dialplan's globals, set as a site sets them; `extra` is
-    appended to extensions.conf, and `files` (name in etc -> text) replace or add whole files; `name` is its systemname.
+    appended to extensions.conf, and `files` (name in etc -> text) replace or add whole files; `name` is its systemname;
+    `dialplan` has the files that it includes.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Asterisk:
         files: Mapping[str, str] | None = None,
         examples: bool = False,
         name: str = "",
+        dialplan: Path = DEPLOY,
     ) -> None:
         self.program = program
+        self.dialplan = dialplan
         self.name = name
         self.flows = tuple(flows)
         self.variables = dict(variables or {})
@@ -253,7 +256,7 @@ class Asterisk:
         for name in ("etc", "lib", "cache", "spool", "run", "log", "calls", "moh"):
             (self.run / name).mkdir()
         etc, seen = self.run / "etc", self.program.folder(self.run)
-        shutil.copytree(DEPLOY, etc / "ringway")
+        shutil.copytree(self.dialplan, etc / "ringway")
         files = {
             "asterisk.conf": pbx_conf.asterisk_conf(seen, self.name),
             "extensions.conf": pbx_conf.extensions_conf(seen, self.flows, self.variables, self.extra, self.examples),
