@@ -176,7 +176,7 @@ class Scripted:
                 raise self.fails_in_the_middle
             yield [row]
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         raise NotImplementedError
 
     async def view(self, use: Any) -> int:
