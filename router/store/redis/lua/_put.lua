@@ -5,9 +5,9 @@ local function is_counted(applied, chunk)
 end
 
 -- A part of the digest of a kind, which is the sum of its rows: 48 bits, so that a number holds it to the last bit.
-local digest_end = 2 ^ 48
+local digest_end, hashed, part_of = 2 ^ 48, redis.sha1hex, string.sub
 local function digest(key, body)
-  return tonumber(string.sub(redis.sha1hex(key .. '\0' .. body), 1, 12), 16)
+  return tonumber(part_of(hashed(key .. '\0' .. body), 1, 12), 16)
 end
 
 -- Puts a chunk into the rows, whose keys follow the first so many, and notes in meta what they are from then on.
