@@ -113,6 +113,18 @@ async def test_without_meta_the_rest_is_no_data_set(opened: Opened, store: Redis
         assert (await broken(work)).endswith(text)
 
 
+async def test_without_meta_the_data_set_is_begun_anew_as_the_page_on_redis_says(
+    opened: Opened, store: RedisStore
+) -> None:
+    follower = await following(await opened.open())
+    opened.delete(opened.key("meta"))
+    opened.delete(opened.key("changes"), *(rows_of(opened, kind) for kind in RowKind))
+    anew = await opened.open()
+    await data.commit(anew, *SET[:4], replace=True, whole=True)
+    await equal(follower, anew, full=2)
+    assert len(follower.rows) == 4
+
+
 async def test_changes_without_meta_and_rows_are_a_rest_too(opened: Opened, store: RedisStore) -> None:
     """A new data set would begin at version 1, which its stream has had."""
     opened.delete(opened.key("meta"), *(rows_of(opened, kind) for kind in RowKind))
