@@ -59,9 +59,7 @@ REDIS_LOCK_SECONDS = 15.0  # a writer that died holds up the next one so long; a
 REDIS_LOCK_LOOK_SECONDS = 0.005  # how often a writer looks whether it is its turn
 REDIS_GETS_MAX = 2_000  # single rows that a check asks for; beyond, all of their kind are fetched (4 s for a million)
 REDIS_STAGED_SECONDS = 600.0  # what a writer that died had sent ahead is let go after that
-REDIS_REFUSED_SECONDS = (
-    60.0  # a full reading that did not add up is tried again so late: it takes 5 s for a million rows
-)
+REDIS_REFUSED_SECONDS = 60.0  # a full reading that did not add up is tried again then: a million rows take 5 s
 REDIS_LOG_ROWS_MAX = 100_000  # changed rows kept for readers; who is further behind compares in full
 REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them
