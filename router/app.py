@@ -296,5 +296,7 @@ def _shown(sock: socket.socket) -> str:
     if sock.family == socket.AF_UNIX:
         text = os.fsdecode(name)
         return f"@{text[1:]}" if text.startswith("\0") else text or "a socket without a name"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return str(name)
     host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
