@@ -8,12 +8,10 @@ import resource
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from wsgiref.simple_server import WSGIServer
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
-import prometheus_client
 import structlog
 import uvloop
 
@@ -29,21 +27,33 @@ from router.config.limits import (
     CALLBACK_CLAIM_SECONDS,
     DRAIN_MARGIN_SECONDS,
     FINISH_SECONDS,
+    GIVE_UP_SECONDS,
     OTHER_DESCRIPTORS,
     THREAD_SWITCH_SECONDS,
 )
-from router.config.settings import Endpoint, Settings, SettingsError
+from router.config.settings import Settings, SettingsError
+from router.observe import pages
 from router.observe.log import LogWriter, make_logger
 from router.observe.metrics import Metrics
+from router.observe.readiness import Readiness
 from router.store.factory import router_stores_of
 from router.store.table_sync import TableSync
 from router.util import systemd
 
+T = TypeVar("T")
+
 _LOG_STOP_SECONDS = 2.0
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+# Habits of log rotation and of reloading, each of which would kill a process that does not listen.
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_NOTHING_TO_DO = (
+    "nothing is to be done: passwords and certificates are read for each new connection, the log is standard output; "
+    "for other settings restart the router"
+)
 
 
 def serve(settings: Settings) -> None:
-    """Run the router until SIGTERM or SIGINT.
+    """Run the router until SIGTERM, SIGINT or SIGQUIT.
 
     Raises SettingsError or StoreError where it cannot start; says so before it accepts a single call.
     """
@@ -66,10 +76,16 @@ async def _serve(settings: Settings) -> None:
     out = open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)  # noqa: ASYNC230, SIM115 - it is open already
     writer = LogWriter(settings.log.format, out, on_dropped=metrics.log_dropped.inc)
     writer.start()
+    served = True
     try:
-        await _Router(settings, metrics, writer, make_logger(writer, settings.log.level)).run()
+        served = await _Router(settings, metrics, writer, make_logger(writer, settings.log.level)).run()
     finally:
         writer.stop(_LOG_STOP_SECONDS)
+    if not served:  # the end of the process would wait for a thread that waits for somebody else
+        os._exit(0)
+
+
+_NO_DATA = "nothing has been loaded into its store yet; say ringway load"
 
 
 class _Router:
@@ -81,9 +97,14 @@ class _Router:
         self._settings = settings
         self._metrics = metrics
         self._log = log
+        self._phase = "it is starting, and has no table yet"  # why it is not ready for calls, "" when it is
+        self.readiness = Readiness(lambda: self._phase)
+        metrics.ready.set_function(lambda: float(not self.readiness.why_not()))
         stores = router_stores_of(settings.store, log)
         self._store = stores.rows
         self._sync = TableSync(self._store, log, metrics)
+        self.readiness.add(lambda: "" if self._sync.table.version else _NO_DATA)
+        self.readiness.add_remark(lambda: self._sync.unfit)  # the table that it has goes on serving
         self._attempts, self._shown = stores.callbacks, stores.shown
         numbering = settings.numbering
         self._callbacks = CallbackService(
@@ -116,27 +137,20 @@ class _Router:
         limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
         self._agi = AgiServer(verbs, limits, metrics, log, writer.add)
 
-    async def run(self) -> None:
-        """Start, serve until told to stop, drain, end."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+    async def run(self) -> bool:
+        """Start, serve until told to stop, drain, end; told so while starting, end at once.
+
+        False: it never served, and what it waited for may still hold one of its threads.
+        """
+        stop = self._hear_signals()
         async with contextlib.AsyncExitStack() as stack:
-            sockets = systemd.listening_sockets(os.environ) or _bind(
-                "agi", self._settings.agi.host, self._settings.agi.port
-            )
-            for each in sockets:
-                stack.callback(each.close)
-            stack.enter_context(_metrics_server(self._settings.metrics, self._metrics))
-            await self._store.open()
-            stack.push_async_callback(self._store.close)
-            await self._sync.load()
-            await self._attempts.open()
-            stack.push_async_callback(self._attempts.close)
-            await self._callbacks.load()
-            gc.collect()
-            gc.freeze()  # what stands now stays: later collections need not look at it
+            sockets = await _unless(stop, self._start(stack))
+            if sockets is None:
+                self._phase = "it is stopping"
+                systemd.notify(os.environ, "STOPPING=1")
+                self._log.info("stopped", cut_off=0, while_starting=True)
+                await _within(GIVE_UP_SECONDS, stack.pop_all().aclose())
+                return False
             try:
                 await self._agi.start(sockets)
             except OSError as error:  # bound at the same time as another process, which listens first
@@ -149,19 +163,69 @@ class _Router:
                 await self._stop()
                 for task in followers:
                     task.cancel()
+        return True
+
+    def _hear_signals(self) -> asyncio.Event:
+        """The event that ends the router, set by the signals that say so; the others are told of."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        on_a_terminal = os.isatty(0)
+
+        def ignored(number: signal.Signals) -> None:
+            if number is signal.SIGHUP and on_a_terminal and not os.isatty(0):
+                stop.set()  # the terminal that it was started in has gone
+            else:
+                self._log.warning("signal_ignored", signal=number.name, hint=_NOTHING_TO_DO)
+
+        for number in _ENDING:
+            loop.add_signal_handler(number, stop.set)
+        for number in _IGNORED:
+            loop.add_signal_handler(number, ignored, number)
+        return stop
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> list[socket.socket]:
+        """Have everything that serves, and sockets to serve on; `stack` closes it, however far this has come."""
+        settings = self._settings
+        sockets = systemd.listening_sockets(os.environ) or _bind("agi", settings.agi.host, settings.agi.port)
+        for each in sockets:
+            stack.callback(each.close)
+        self._pages = self._serve_pages(stack)
+        stack.push_async_callback(self._store.close)
+        await self._store.open()
+        await self._sync.load()
+        stack.push_async_callback(self._attempts.close)
+        await self._callbacks.load(away=self._sync.without_store)
+        gc.collect()
+        gc.freeze()  # what stands now stays: later collections need not look at it
+        return sockets
+
+    def _serve_pages(self, stack: contextlib.ExitStack | contextlib.AsyncExitStack) -> str:
+        """Serve /metrics, /live and /ready; returns where. Raises SettingsError."""
+        host, port = self._settings.metrics.host, self._settings.metrics.port
+        if not port:
+            return "off"
+        sockets = _bind("metrics", host, port)
+        shown = ", ".join(f"http://{_shown(each)}/metrics" for each in sockets)
+        turns = pages.turning(asyncio.get_running_loop())
+        try:
+            stack.enter_context(pages.served(pages.Pages(self._metrics.registry, turns, self.readiness), sockets))
+        except OSError as error:
+            raise _cannot_listen("metrics", host, port, error) from error
+        return shown
 
     def _ready(self, sockets: Sequence[socket.socket]) -> None:
+        self._phase = ""
         systemd.notify(os.environ, "READY=1", f"STATUS={len(self._sync.table.numbers)} numbers")
-        metrics = self._settings.metrics
         self._log.info(
             "ready",
             agi=", ".join(_shown(each) for each in sockets),
-            metrics=f"http://{metrics.host}:{metrics.port}/metrics" if metrics.port else "off",
+            metrics=self._pages,
             store=self._shown,
             numbers=len(self._sync.table.numbers),
         )
 
     async def _stop(self) -> None:
+        self._phase = "it is draining"
         systemd.notify(os.environ, "STOPPING=1")
         self._log.info("draining", calls=len(self._agi.connections))
         cut = await self._agi.drain(self._settings.agi.deadline_ms / 1000 + DRAIN_MARGIN_SECONDS)
@@ -200,24 +264,26 @@ def _cannot_listen(section: str, host: str, port: int, error: OSError) -> Settin
     return SettingsError(f"{text}; stop what has it, or set another port ({variable})")
 
 
-@contextlib.contextmanager
-def _metrics_server(endpoint: Endpoint, metrics: Metrics) -> Iterator[None]:
-    """Serve /metrics from a thread of its own. Raises SettingsError."""
-    if endpoint.port == 0:
-        yield
-        return
-    server: WSGIServer
-    thread: threading.Thread
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; None where `stop` was set first. The work is called off then, and waited for no longer."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
-        server, thread = prometheus_client.start_http_server(endpoint.port, endpoint.host, metrics.registry)
-    except OSError as error:
-        raise _cannot_listen("metrics", endpoint.host, endpoint.port, error) from error
-    try:
-        yield
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            return working.result()
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        stopping.cancel()
+    working.cancel()
+    await _within(GIVE_UP_SECONDS, working)
+    return None
+
+
+async def _within(seconds: float, work: Awaitable[object]) -> None:
+    """Wait for the end of the work so long, however it ends."""
+    working = asyncio.ensure_future(work)
+    await asyncio.wait([working], timeout=seconds)
+    if working.done() and not working.cancelled():
+        working.exception()
 
 
 async def _watchdog() -> None:
@@ -229,5 +295,11 @@ async def _watchdog() -> None:
 
 
 def _shown(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        text = os.fsdecode(name)
+        return f"@{text[1:]}" if text.startswith("\0") else text or "a socket without a name"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return str(name)
+    host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -64,7 +64,7 @@ def write_config(
 ) -> pathlib.Path:
     """A configuration with a store in `folder`, and `settings` (section -> key -> value) over it."""
     sections: dict[str, Any] = {
-        "agi": {"port": agi_port},
+        "agi": {"port": agi_port} if agi_port else {},
         "metrics": {"port": metrics_port},
         "store": {"url": f"sqlite://{folder / 'ringway.db'}"},
     }

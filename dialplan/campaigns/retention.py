@@ -42,6 +42,15 @@ def cutoffs(campaigns: Mapping[str, Campaign], now: float, margin_seconds: float
     return Cutoffs(moments, now - keep_seconds)
 
 
+def believed(now: float, last: float, passed_seconds: float, pace: float) -> float:
+    """By which moment to purge at `now` (epoch seconds), where the purge before went by `last`.
+
+    A clock may be wrong, and what is deleted is gone when it is right again. So a purge goes on by no more than
+    `pace` times the seconds that have passed since the last one. A pace above 1 catches up with the clock after a stop.
+    """
+    return min(now, last + passed_seconds * pace)
+
+
 def is_past(attempt: Attempt, moments: Cutoffs) -> bool:
     """Whether an attempt is past its moment. An answered one may have to stay all the same, see `stays_with_missed`."""
     if attempt.outcome is Outcome.ANSWERED:

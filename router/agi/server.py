@@ -31,6 +31,7 @@ from router.config.limits import (
 )
 from router.observe.log import CallRecord, mask
 from router.observe.metrics import Metrics
+from router.util.rate_limited_log import RepeatsLog
 
 # A call that has its answer: when it was accepted (epoch seconds), how long it took (seconds), its id, the answer.
 _Decided: TypeAlias = tuple[float, float, str, Response]
@@ -48,7 +49,7 @@ _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INTERNAL = (
     "internal",
 )
 CAUSES = (*Refused, _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INTERNAL)
-# Everyday causes: a health check connects and goes, a caller hangs up while we decide.
+# Everyday causes: a peer goes before it has asked, a caller hangs up while we decide.
 _NO_WARNING = (Refused.EOF, _HANGUP)
 
 
@@ -96,6 +97,8 @@ class AgiServer:
         self._observe_verb = {name: metrics.agi_seconds.of(name).add for name in verbs.names}
         self._counted = metrics.decided
         self.connections: dict[AgiConnection, None] = {}  # in the order in which they were accepted
+        self._empty_ones = metrics.agi_empty
+        self._say_rejected = RepeatsLog("agi_rejected")
         self._rejected = {str(cause): metrics.agi_rejected.labels(str(cause)) for cause in CAUSES}
         self._networks = [ipaddress.ip_network(network) for network in limits.allow]
         self._peers: dict[str, bool] = {}
@@ -159,12 +162,11 @@ class AgiServer:
         if self._waiting:  # of peers that have gone: what they claimed is written down all the same
             await asyncio.wait(self._waiting, timeout=seconds)
         self.account()
+        self._say_rejected.flush()
         return self._cut_off - cut_off_before
 
     def admits(self, peer: object) -> str | None:
         """The cause for which a peer's connection is turned away, None where it is welcome."""
-        if peer is None:
-            return Refused.EOF  # reset before it was accepted: the kernel knows no peer any more
         host = peer[0] if isinstance(peer, tuple) else ""
         allowed = self._peers.get(host)
         if allowed is None:
@@ -259,11 +261,16 @@ class AgiServer:
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    def reject(self, cause: str, **details: object) -> None:
-        """Count a connection that got no ordinary answer, and say so."""
+    def count_empty(self) -> None:
+        """Count a connection in which nothing was asked, as those of health checks: nothing is said of it."""
+        self._empty_ones.inc()
+
+    def reject(self, cause: str, peer: object, **details: object) -> None:
+        """Count a connection that got no ordinary answer, and say so; the same of the same peer once, with a count."""
         self._rejected[cause].inc()
+        host = str(peer[0] if isinstance(peer, tuple) else peer or "")
         say = self.log.info if cause in _NO_WARNING else self.log.warning
-        say("agi_rejected", cause=cause, **details)
+        self._say_rejected((cause, host), say, cause=cause, peer=host, **details)
 
 
 class AgiConnection(asyncio.Protocol):
@@ -292,7 +299,10 @@ class AgiConnection(asyncio.Protocol):
             server.add(self)
             return
         self._session.state = _CLOSED
-        server.reject(cause, peer=str(peer))
+        if peer is None:  # reset before it was accepted: the kernel knows no peer any more
+            server.count_empty()
+        else:
+            server.reject(cause, peer)
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -317,19 +327,26 @@ class AgiConnection(asyncio.Protocol):
         self._server.remove(self)
         if self._session.state is _CLOSED:
             return
+        if self._session.is_untouched:
+            self._session.state = _CLOSED
+            self._server.count_empty()
+            return
         try:
             self._session.receive_eof()
         except AgiError as error:
             if self._answer is None:  # else it was decided all the same, and its caller has hung up
-                self._server.reject(error.cause)
+                self._reject(error.cause)
 
     def abort(self, cause: str) -> None:
         """Cut the connection off."""
         if self._session.state is not _CLOSED:
             self._session.state = _CLOSED
             self._cut = True
-            self._server.reject(cause, answered=self._answer is not None)
+            self._reject(cause, answered=self._answer is not None)
         self._transport.abort()
+
+    def _reject(self, cause: str, **details: object) -> None:
+        self._server.reject(cause, self._transport.get_extra_info("peername"), **details)
 
     def _decide(self, request: AgiRequest) -> None:
         try:
@@ -359,7 +376,7 @@ class AgiConnection(asyncio.Protocol):
 
     def _gone(self) -> None:
         if not self._cut:
-            self._server.reject(Refused.EOF)
+            self._reject(Refused.EOF)
 
     def _failed(self, request: AgiRequest, error: Exception) -> None:
         """Say so, and send the fallback, if the peer is still there."""
@@ -368,7 +385,7 @@ class AgiConnection(asyncio.Protocol):
         if self._session.state is not State.ANSWERING:
             self._gone()
             return
-        self._server.reject(_INTERNAL, unique_id=unique_id)
+        self._reject(_INTERNAL, unique_id=unique_id)
         self._send(self._server.verbs.fallback_response(), request.unique_id)
 
     def _send(self, response: Response, unique_id: str) -> None:
@@ -384,7 +401,7 @@ class AgiConnection(asyncio.Protocol):
         answer = self._answer
         if reply.forged and answer is not None and not (answer.decision and answer.decision.reason == "error"):
             # What we answered was asked by forged lines: revoke it before Asterisk goes on.
-            self._server.reject(_FORGED)
+            self._reject(_FORGED)
             self._unsent = []
             self._send(self._server.verbs.fallback_response(answer), "")
             return
@@ -401,7 +418,7 @@ class AgiConnection(asyncio.Protocol):
         if error.cause in (Refused.NOT_AGI, Refused.TOO_LONG, Refused.BAD_REPLY):
             self._close(error.cause)
             return
-        self._server.reject(error.cause)
+        self._reject(error.cause)
         self._send(self._server.verbs.fallback_response(), "")
 
     def _finish(self) -> None:
@@ -410,4 +427,4 @@ class AgiConnection(asyncio.Protocol):
 
     def _close(self, cause: str, **details: object) -> None:
         self._finish()
-        self._server.reject(cause, **details)
+        self._reject(cause, **details)

@@ -8,7 +8,12 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt
 from router.callbacks.index import AttemptIndex
-from router.config.limits import PURGE_PAIRS_AT_ONCE, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.config.limits import (
+    DISK_ANSWER_SECONDS,
+    PURGE_PAIRS_AT_ONCE,
+    STORE_RETRY_MAX_SECONDS,
+    STORE_RETRY_MIN_SECONDS,
+)
 from router.observe.metrics import Metrics
 from router.store.api import CallbackStore, StoreError
 from router.util.backoff import Backoff
@@ -46,18 +51,23 @@ class Follower:
         """Read everything the next time: memory has room for it again."""
         self._read_all = True
 
-    async def load(self, *, without_store: bool) -> None:
-        """Fill the index from the store. Raises StoreError, unless it may be done `without_store`.
+    async def load(self, *, away: bool) -> None:
+        """Open the store, and fill the index from it; where it is `away`, or cannot be opened, calls go on without it.
 
-        Then the index knows the attempts that wait for the store here.
+        Then the index knows the attempts that wait for the store here, and `run` goes on trying.
         """
+        why: Exception | None = None
         try:
-            await self._catch_up(0)
-        except StoreError as error:
-            if not without_store:
-                raise
-            self._set_up(up=False)
-            self._log.error("callbacks_down", error=str(error), declared=self._store_down)
+            async with asyncio.timeout(DISK_ANSWER_SECONDS):
+                await self._store.open()
+            if away:
+                why = StoreError("the store is away")
+            else:
+                await self._catch_up(0)
+        except (StoreError, TimeoutError) as error:
+            why = error
+        if why is not None:
+            self._say_down(why)
             with contextlib.suppress(StoreError):  # whoever hands them over later tells of it
                 self.index.remember(await self._store.pending())
         else:
@@ -71,15 +81,22 @@ class Follower:
                 await self._catch_up(_LOOK_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is, calls go on
                 if self.up:
-                    say = self._log.error if isinstance(error, StoreError) else self._log.exception
-                    say("callbacks_down", error=str(error), declared=self._store_down)
-                self._set_up(up=False)
+                    self._say_down(error)
                 await asyncio.sleep(backoff.next_seconds())
+                with contextlib.suppress(Exception):  # whatever it is, the next look comes upon it too
+                    await self._store.open()  # its file was deleted, or what stood in its place is gone
                 continue
             if not self.up:
                 self._log.info("callbacks_up")
             self._set_up(up=True)
             backoff.reset()
+
+    def _say_down(self, error: Exception) -> None:
+        self._set_up(up=False)
+        expected = isinstance(error, StoreError | TimeoutError)
+        text = str(error) or f"no answer within {DISK_ANSWER_SECONDS:g} s; see to its disk"
+        say = self._log.error if expected else self._log.exception
+        say("callbacks_down", error=text, declared=self._store_down)
 
     def _set_up(self, *, up: bool) -> None:
         self.up = up

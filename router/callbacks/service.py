@@ -67,9 +67,12 @@ class CallbackService:
         self._declared: dict[tuple[str, str, str], Claim] = {}  # without the store, to calls that may ask again
         self._claiming = 0
 
-    async def load(self) -> None:
-        """Fill the memory from the store. Raises StoreError, unless it is shared: it may be back any moment."""
-        await self._follower.load(without_store=self.shared)
+    async def load(self, *, away: bool = False) -> None:
+        """Open the store, and fill the memory from it. Where that cannot be, the log says so, and calls go on.
+
+        `away`: the store is known not to answer, and is not waited for.
+        """
+        await self._follower.load(away=away)
 
     async def run(self) -> None:
         """Write down what is reported, hear what other routers write, and purge what is past, for ever."""
@@ -81,9 +84,9 @@ class CallbackService:
         """Write down what a source saw, if it is an attempt; see `Recorder.report`."""
         return await self._recorder.report(report)
 
-    async def purge(self, now: float) -> None:
-        """Delete what is past at `now` (epoch seconds), in the store and in memory. Raises StoreError."""
-        await self._purge.purge(now)
+    async def purge(self, now: float, passed_seconds: float | None = None) -> None:
+        """Delete what is past at `now` (epoch seconds), in the store and in memory; see `Purge.purge`."""
+        await self._purge.purge(now, passed_seconds)
 
     # --- claims -------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import http
 import http.client
 import os
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -20,6 +22,10 @@ from router.config.settings import PORT_MAX, Settings, from_process
 
 class Unreachable(Failure):
     """A running router did not answer; the text says where it was looked for."""
+
+
+class NotReady(Failure):
+    """A running router is not ready for calls; the text says why."""
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -68,34 +74,47 @@ def _from_here(host: str) -> str:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Table version and size, links and ages, from the router's own metrics."""
+    """Table version and size, links and ages, from the router's own metrics, and whether it is ready for calls."""
     settings = from_process(arguments.config)
     if settings.metrics.port == 0:
         raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status; give it one")
     host = _from_here(settings.metrics.host)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}/metrics"
+    router = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}"
+    page = _got(f"{router}/metrics")[1]
     try:
-        # Without the proxies of the environment: the router is here.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            address, timeout=STATUS_TIMEOUT_SECONDS
-        ) as answer:
-            page = answer.read()
-    except (OSError, UnicodeError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        why = getattr(reason, "strerror", None) or printable(str(reason).strip())
-        raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
-    try:
-        state = _state(page.decode())
+        state = _state(page)
     except ValueError:
         state = {}
     if "table_version" not in state:
-        raise Unreachable(f"what answers at {address} is no router; see [metrics] port, and what listens there")
+        raise Unreachable(f"what answers at {router}/metrics is no router; see [metrics] port, and what listens there")
+    code, text = _got(f"{router}/ready")
+    why = printable(text.strip()) if code == http.HTTPStatus.SERVICE_UNAVAILABLE else ""
+    remark = printable(text.strip()).removeprefix("ready").removeprefix(", ")
+    state = {"ready": why or (f"yes, {remark}" if remark else "yes")} | state
     if arguments.json:
         print_json(state)
     else:
         for name, value in state.items():
             print(f"{name:<20} {value}")
+    if why:
+        raise NotReady(f"the router at {router} is {why}")
     return 0
+
+
+def _got(address: str) -> tuple[int, str]:
+    """The status and the text of a page of a running router. Raises Unreachable."""
+    try:
+        # Without the proxies of the environment: the router is here.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(address, timeout=STATUS_TIMEOUT_SECONDS) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode("utf-8", "replace")
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or printable(str(reason).strip())
+        raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
 
 
 def _state(text: str) -> dict[str, object]:

@@ -81,6 +81,8 @@ RECORD_BATCH_MAX = 500  # attempts written down in one transaction
 RECORD_QUEUE_MAX = 20_000  # attempts waiting to be written; beyond, a reporter is told that it was not taken
 RECORD_RETRY_SECONDS = 1.0  # between two tries to write down what the manager interface told of
 PURGE_SECONDS = 3600.0  # how often attempts past their campaign's window are deleted
+PURGE_PACE = 1.25  # of the time that has passed: what a purge believes its clock. 4 days of a wrong one cost the margin
+PURGE_JUMP_SECONDS = 6 * 3600.0  # by how much the clock has to be off for that to be told: a quarter of the margin
 PURGE_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: no call lasts longer
 PURGE_ROWS_AT_ONCE = 1_000  # deleted in one transaction: claims wait for some 5 ms
 PURGE_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
@@ -103,11 +105,21 @@ AMI_ENDED_MAX = 100  # subscribers of one call who are through with it while oth
 AMI_ASTDB_RETRY_SECONDS = 60.0  # before what waited in AstDB is asked for again, where that was refused or broke off
 AMI_FILES_SECONDS = 5.0  # to read the secret and the certificates: a mount that hangs takes for ever
 AMI_SECRET_MAX_BYTES = 4096  # a line of manager.conf has less
+LOG_REPEATED_MAX = 1024  # things, such as a peer with a cause, whose repetitions are counted between two lines
 LOG_REPEAT_SECONDS = 60.0  # between two lines about what callers or a full store may repeat a thousand times a second
+
+# --- what is seen from outside, over HTTP -------------------------------------------------------------------------
+LIVE_SECONDS = 1.0  # how long /live waits for a turn of the event loop, which takes a few milliseconds
+HTTP_IDLE_SECONDS = 30.0  # how long a peer that sends nothing keeps a thread of ours
+
+# --- the configuration --------------------------------------------------------------------------------------------
+CONFIGURATION_MAX_BYTES = 1024**2  # the commented default has 5 KB
+CONFIGURATION_SECONDS = 5.0  # for a configuration that comes out of a pipe to come, and to end
 
 # --- the process --------------------------------------------------------------------------------------------------
 OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections
 THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter
+GIVE_UP_SECONDS = 0.5  # told to stop while starting: for what it waits for to be called off, and to close the rest
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
 FINISH_SECONDS = 2.0  # after that: for attempts that the manager interface told of and that are not written down yet
 STATUS_TIMEOUT_SECONDS = 3.0  # `ringway status` and `ringway call`

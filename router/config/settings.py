@@ -12,7 +12,8 @@ import msgspec
 from dialplan.kinds.fields import Destination, check_destination, is_id
 from dialplan.numbering.numbers import Bare, is_region
 from dialplan.wording import printable, quote
-from router.config.limits import DEADLINE_MAX_MS
+from router.config.limits import CONFIGURATION_MAX_BYTES, CONFIGURATION_SECONDS, DEADLINE_MAX_MS
+from router.config.pipes import text_of
 
 Format: TypeAlias = Literal["json", "console"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -124,7 +125,7 @@ def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
     if path is not None:
         source = str(path)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            values = tomllib.loads(_text_of(path))
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}; name the configuration with -c FILE") from error
         except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of an integer of thousands of digits
@@ -137,6 +138,16 @@ def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
     for keys, text in _faults(settings):
         raise SettingsError(f"{_source(keys, source, environment)}: {_dotted(keys)}: {text}")
     return settings
+
+
+def _text_of(path: pathlib.Path) -> str:
+    """The file's text. Raises OSError, and SettingsError where it is none of a configuration."""
+    try:
+        return text_of(path, CONFIGURATION_MAX_BYTES, CONFIGURATION_SECONDS)
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}; name the configuration with -c FILE") from error
 
 
 def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -199,10 +210,11 @@ def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) ->
 
 def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     """What types cannot say: the keys, what is wrong with their value, and the hint."""
-    ports = {"agi": settings.agi.port, "metrics": settings.metrics.port, "admin": settings.admin.port}
-    for section, port in ports.items():
+    if not 1 <= settings.agi.port <= PORT_MAX:
+        yield ["agi", "port"], f"{quote(settings.agi.port)} is no port; use 1 to {PORT_MAX}"
+    for section, port in {"metrics": settings.metrics.port, "admin": settings.admin.port}.items():
         if not 0 <= port <= PORT_MAX:
-            yield [section, "port"], f"{quote(port)} is no port; use 1 to {PORT_MAX}"
+            yield [section, "port"], f"{quote(port)} is no port; use 1 to {PORT_MAX}, or 0 for none"
     yield from _ami_faults(settings.ami)
     if not settings.agi.allow:
         yield ["agi", "allow"], "nobody may ask; name the networks of your Asterisks, such as 127.0.0.0/8"

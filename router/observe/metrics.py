@@ -59,9 +59,19 @@ class Metrics:
         self.agi_rejected = Counter(
             "ringway_agi_rejected", "FastAGI connections without an ordinary answer", ("cause",), registry=self.registry
         )
+        self.agi_empty = Counter(
+            "ringway_agi_empty",
+            "FastAGI connections whose peer went without having sent anything, as health checks do",
+            registry=self.registry,
+        )
         self.log_dropped = Counter(
             "ringway_log_lines_dropped",
             "Log lines lost because writing them failed or took too long",
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "ringway_ready",
+            "Whether the router is ready for calls (1) or not (0); /ready says why not",
             registry=self.registry,
         )
         self.table_numbers = Gauge("ringway_table_numbers", "Numbers in the table", registry=self.registry)

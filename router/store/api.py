@@ -201,6 +201,14 @@ class CallbackStore(Protocol):
         """
         ...
 
+    async def purged_at(self) -> float | None:
+        """By which moment the last purge went (epoch seconds); None where there was none. Raises StoreError."""
+        ...
+
+    async def note_purge(self, moment: float) -> None:
+        """Keep by which moment a purge went. Raises StoreError."""
+        ...
+
     @property
     def pending_count(self) -> int:
         """How many attempts wait on this machine for a store that is away, about."""

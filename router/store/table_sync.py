@@ -16,10 +16,14 @@ _LOOK_SECONDS = 1.0  # how long one wait for a change may last: the age of a tab
 
 
 class TableSync:
-    """Keeps a table in step with a store. `table` is the current one: take it once, use it for one call."""
+    """Keeps a table in step with a store. `table` is the current one: take it once, use it for one call.
+
+    `without_store`: the last reading was of what is kept here for when the store is away.
+    """
 
     def __init__(self, store: Store, log: structlog.typing.FilteringBoundLogger, metrics: Metrics) -> None:
         self.table = RoutingTable()
+        self.without_store = False
         self._store = store
         self._log = log
         self._metrics = metrics
@@ -97,6 +101,7 @@ class TableSync:
             self.table.apply(patch)
         self._version, self._epoch = reading.version, reading.epoch
         self._in_step_at = time.monotonic()
+        self.without_store = reading.seen_at is not None
         if reading.seen_at is not None:  # a snapshot, since the store is away
             self._in_step_at -= max(0.0, time.time() - reading.seen_at)
             self._metrics.store_up.labels(self._store.name).set(0)

@@ -89,7 +89,10 @@ def events() -> set[str]:
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             place = {"RateLimitedLog": 1}.get(called, 0)
-            if called in ("info", "warning", "error", "exception", "say", "RateLimitedLog") and len(node.args) > place:
+            if (
+                called in ("info", "warning", "error", "exception", "say", "RateLimitedLog", "RepeatsLog")
+                and len(node.args) > place
+            ):
                 name = node.args[place]
                 if isinstance(name, ast.Constant) and re.fullmatch(r"[a-z_]+", str(name.value)):
                     found.add(str(name.value))

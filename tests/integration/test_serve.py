@@ -70,7 +70,7 @@ def test_as_many_calls_as_the_cap_allows_fit_whatever_the_shells_soft_limit_is(t
 # --- the end ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_ends_the_router_in_order(tmp_path: pathlib.Path, number: signal.Signals) -> None:
     with running_router(tmp_path) as router:
         router.signal(number)

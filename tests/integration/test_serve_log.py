@@ -1,11 +1,13 @@
 """What a real `ringway serve` writes: a line a call, whatever strangers send, and never in the way of a call."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 
 from router.agi.client import ask_route
 from router.config.limits import LOG_LINES_MAX
-from tests.integration.serving import DID, FLOW, HOSTILE, connect, raw_call, refuses
+from tests.integration.serving import DID, FLOW, HOSTILE, raw_call, refuses
 from tests.ports import free_port
 from tests.processes import (
     DEMO_DATA,
@@ -145,8 +147,10 @@ def test_a_log_whose_reader_has_gone_is_said_and_calls_go_on(tmp_path: pathlib.P
 def test_lines_beyond_what_may_wait_are_dropped_and_counted(tmp_path: pathlib.Path, pipe: tuple[int, int]) -> None:
     with unread_router(tmp_path, out=pipe[1]) as (process, agi_port, metrics_port):
         made = LOG_LINES_MAX + 5_000
-        for _ in range(made):  # each is one line: a peer that came and went
-            connect(agi_port).close()
+        for place in range(made):  # each is one line: a peer that nobody has seen before sends what is no AGI
+            source = str(ipaddress.ip_address("127.1.0.0") + place)
+            with socket.create_connection(("127.0.0.1", agi_port), source_address=(source, 0)) as sock:
+                sock.sendall(b"x\n\n")
         wait_until(lambda: _sample(metrics_port, "ringway_log_lines_dropped_total") > 0, "the loss is counted")
         assert ask_route("127.0.0.1", agi_port, DID, "", "u.1", PATIENCE_SECONDS)["ROUTE_CONTEXT"] == FLOW
         process.send_signal(signal.SIGTERM)

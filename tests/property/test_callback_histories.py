@@ -7,6 +7,7 @@ that differ. Before a callback each router has heard of what the other one wrote
 
 import asyncio
 import itertools
+import math
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -426,7 +427,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(router=routers)
     def what_is_over_is_purged(self, router: int) -> None:
-        self.loop.run_until_complete(self.routers[router].callbacks.purge(self.model.now))
+        self.loop.run_until_complete(self.routers[router].callbacks.purge(self.model.now, math.inf))
         self.model.purge()
 
     @invariant()

@@ -85,13 +85,25 @@ class OutboxCallbackStore:
             text = f"{self._kept} attempts wait for the store here already, and no more can; see that it comes back"
             raise StoreError(f"store {self._here.path}: {text} ({why})")
         try:
-            recorded = await self._disk.answer(self._here.record(attempts))
+            recorded = await self._record_here(attempts)
         finally:  # a disk that hangs may do it later
             self._comings += 1
             self._waiting = self._away = True  # a handing over may have come to its end meanwhile
         self._kept += sum(each.heard is Heard.NEW for each in recorded)
         self._log.warning("attempts_kept_here", why=why, attempts=len(attempts))
         return recorded
+
+    async def _record_here(self, attempts: Sequence[Attempt]) -> list[Recorded]:
+        """Write attempts down here, in another place where this one was deleted meanwhile. Raises StoreError."""
+        try:
+            return await self._disk.answer(self._here.record(attempts))
+        except StoreError:
+            self._open = False
+            with contextlib.suppress(StoreError):
+                await self._made()
+            if not self._open:
+                raise
+            return await self._disk.answer(self._here.record(attempts))
 
     async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Of the store. What waits here goes there before: whoever reads all of it has that, too. Raises StoreError."""
@@ -130,7 +142,7 @@ class OutboxCallbackStore:
             if comings == self._comings:  # else others have come since the look
                 self._kept, self._waiting, self._away = 0, False, False
         except _HereError as error:
-            self._away = False
+            self._away = self._open = False
             if str(error) != self._said:  # callbacks go on: the store is there
                 self._said = str(error)
                 self._log.warning("attempts_stay_here", error=str(error))
@@ -166,6 +178,14 @@ class OutboxCallbackStore:
     async def purge(self, cutoffs: Cutoffs) -> int:
         """Of the store. Raises StoreError."""
         return await self._store.purge(cutoffs)
+
+    async def purged_at(self) -> float | None:
+        """Of the store. Raises StoreError."""
+        return await self._store.purged_at()
+
+    async def note_purge(self, moment: float) -> None:
+        """Of the store. Raises StoreError."""
+        await self._store.note_purge(moment)
 
     @property
     def pending_count(self) -> int:

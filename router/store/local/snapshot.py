@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
+from dialplan.dataset import times
 from dialplan.dataset.changes import Stored
 from router.config.limits import (
     SNAPSHOT_BUSY_SECONDS,
@@ -38,7 +39,9 @@ def _make(database: sqlite3.Connection) -> None:
     )
 
 
-_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, "move it away: a router rebuilds it")
+_REBUILT = "move it away: a router rebuilds it"
+_ANOTHER = "name another file in [store] snapshot"
+_SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, _REBUILT, _REBUILT, _ANOTHER)
 _UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 
@@ -97,6 +100,12 @@ class SnapshotStore:
         hours = (time.time() - held.seen_at) / 3600
         if 0 < self._oldest < hours * 3600:
             allowed = f"[store] snapshot_max_age_hours allows {self._oldest / 3600:g}; 0 allows any"
+            self._log.error(
+                "snapshot_refused",
+                seen_at=times.shown_at(held.seen_at),
+                clock=times.shown_at(time.time()),
+                hint="see that this machine's clock is right",
+            )
             raise StoreError(f"{error}; the snapshot in {self.path} is {hours:.1f} hours old, and {allowed}") from error
         return held
 
@@ -107,9 +116,14 @@ class SnapshotStore:
             self._made = True
         newer = await self._store.wait(version, epoch, seconds)
         now = time.time()
-        if not newer and self._at == (version, epoch) and now - self._seen_at > SNAPSHOT_SEEN_SECONDS:
-            await self._follow(lambda database: _see(database, (version, epoch), now))
-            self._seen_at = now
+        # A clock that was set back is noted too: what was seen in the future would be young for as long.
+        if not newer and self._at == (version, epoch) and abs(now - self._seen_at) > SNAPSHOT_SEEN_SECONDS:
+            if await self._follow(lambda database: _see(database, (version, epoch), now)):
+                self._seen_at = now
+            else:
+                self._at = None
+        if not newer and self._at is None and time.monotonic() >= self._retry_at:
+            return await self._follow(None)  # it can be made again: all is read for it, though nothing has changed
         return newer
 
     async def read(self, version: int | None, epoch: str) -> TableRead:
@@ -117,7 +131,7 @@ class SnapshotStore:
         if version is None:
             return await self._first()
         if self._at != (version, epoch):
-            if time.monotonic() < self._retry_at:
+            if time.monotonic() < self._retry_at or not await self._follow(None):
                 return await self._store.read(version, epoch)
             # What the file has come to, and by which history, the table cannot know: both begin again.
             return self._followed(await self._store.read(None, ""))
@@ -144,7 +158,8 @@ class SnapshotStore:
         except StoreError as error:
             held = await self._usable(error)
             hours = round((time.time() - held.seen_at) / 3600, 2)
-            self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
+            hint = "it was written later than this machine's clock says: set the clock" if hours < 0 else ""
+            self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours, hint=hint)
             self._at = held[:2]
             rows = self._rows()
             return TableRead(held.version, held.epoch, full=True, batches=rows, seen_at=held.seen_at, instead_of=error)

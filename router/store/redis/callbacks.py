@@ -7,7 +7,7 @@ What lies there, below the prefix:
   claim looks at;
 - claimed: names of attempts that gave an entitlement, or that were called back;
 - news: a stream of attempts that were written down and of entitlements that were granted, its ids SEQ-0; calls: its
-  epoch, its last seq, and that entry's id (head).
+  epoch, its last seq, and that entry's id (head); and by which moment attempts were purged last (purged).
 
 A claim reads, is decided here by `router.store.callback_rules`, and is written if rev is still the same; else it begins
 again.
@@ -301,6 +301,15 @@ class RedisCallbackStore:
             staying = sum(at == last for name, at in names.items() if name in found and name not in dropped)
             place = staying + (place if last == moment else 0)
             moment = last
+
+    async def purged_at(self) -> float | None:
+        """By which moment the last purge went. Raises StoreError."""
+        (moment,) = await self.link.script(scripts.PURGED, (self._calls,), "")
+        return None if moment is None else float(moment)
+
+    async def note_purge(self, moment: float) -> None:
+        """Keep it. Raises StoreError."""
+        await self.link.script(scripts.PURGED, (self._calls,), moment)
 
     async def _ahead(self) -> float:
         """By how many seconds this router's clock is ahead: it would delete for all what is not too old."""

@@ -34,6 +34,11 @@ T = TypeVar("T")
 _Pair = tuple[str, str]
 
 
+# at: by which moment attempts were purged last. Files that were made without it get it at their next purge: to a router
+# that does not know it their schema is the same.
+_PURGES = "CREATE TABLE IF NOT EXISTS purges (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL)"
+
+
 def _make(database: sqlite3.Connection) -> None:
     # seq: of the last change of any attempt; epoch: of this file, so that nobody takes another one's seq for its own
     database.execute("CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), epoch TEXT NOT NULL, seq INTEGER)")
@@ -54,9 +59,11 @@ def _make(database: sqlite3.Connection) -> None:
         verdict TEXT NOT NULL, attempt TEXT, used_at REAL, PRIMARY KEY (number, subscriber, call_id)) WITHOUT ROWID"""
     )
     database.execute("CREATE INDEX claims_by_time ON claims (at)")
+    database.execute(_PURGES)
 
 
-_SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts")
+_AWAY = "move it away: a router makes another one, which knows nothing of the attempts in it"
+_SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts", _AWAY, _AWAY)
 _ONE = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND id = ?"""
 _OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
@@ -198,6 +205,26 @@ class SqliteCallbackStore:
         while len(await self._transact(lambda database: database.execute(_DELETE_OLD_CLAIMS, values).fetchall())):
             pass
         return gone
+
+    async def purged_at(self) -> float | None:
+        """By which moment the last purge went. Raises StoreError."""
+
+        def look(database: sqlite3.Connection) -> float | None:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'purges'").fetchone():
+                return None
+            found = database.execute("SELECT at FROM purges").fetchone()
+            return float(found[0]) if found is not None else None
+
+        return await self._connection.run(look)
+
+    async def note_purge(self, moment: float) -> None:
+        """Keep it. Raises StoreError."""
+
+        def note(database: sqlite3.Connection) -> None:
+            database.execute(_PURGES)
+            database.execute("INSERT OR REPLACE INTO purges VALUES (1, ?)", (moment,))
+
+        await self._transact(note)
 
     async def drop(self, attempts: Sequence[Attempt]) -> None:
         """Let go of attempts that somebody else has now, unless more was heard of one meanwhile. Raises StoreError."""

@@ -19,17 +19,22 @@ from router.store.api import StoreError
 
 T = TypeVar("T")
 
+_DAMAGED = "put a backup in its place, or move it away and load the data again"
+
 
 class Schema(NamedTuple):
     """What a file holds: `make` makes its tables in a new one, `version` stands in it (user_version).
 
-    `busy_seconds`: how long to wait for another connection's transaction. `missing`: the hint for one without tables.
+    `busy_seconds`: how long to wait for another connection's transaction. `missing`: the hint for one without tables;
+    `damaged`: for one that cannot be read; `strange`: for another program's.
     """
 
     version: int
     make: Callable[[sqlite3.Connection], None]
     busy_seconds: float
     missing: str
+    damaged: str = _DAMAGED
+    strange: str = "name another file in [store] url"
 
 
 class UnusableError(sqlite3.DatabaseError):
@@ -37,7 +42,7 @@ class UnusableError(sqlite3.DatabaseError):
 
 
 @contextlib.contextmanager
-def named(path: pathlib.Path, busy_seconds: float) -> Iterator[None]:
+def named(path: pathlib.Path, busy_seconds: float, damaged: str = _DAMAGED) -> Iterator[None]:
     """Turn what SQLite raises into a StoreError that names the file and the hint."""
     try:
         yield
@@ -52,7 +57,7 @@ def named(path: pathlib.Path, busy_seconds: float) -> Iterator[None]:
         elif "unable to open" in text or "readonly" in text:
             hint = "see that the folder is there and that this user may write to it"
         elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
-            hint = "the file is damaged; put a backup in its place, or move it away and load the data again"
+            hint = f"the file is damaged; {damaged}"
         else:
             hint = "nothing was changed"
         raise StoreError(f"store {path}: {text}; {hint}") from error
@@ -91,15 +96,16 @@ class Connection:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._make)
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with named(self._path, self._schema.busy_seconds):
+        with named(self._path, self._schema.busy_seconds, self._schema.damaged):
             return work(self._open())
 
     def _make(self) -> None:
-        with named(self._path, self._schema.busy_seconds):
+        with named(self._path, self._schema.busy_seconds, self._schema.damaged):
             with reached(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 if not self._path.exists():
                     self._path.touch()
+            self._close()  # what is open may be of a file that was emptied since
             self._database = self._connect(make_tables=True)
 
     def _open(self) -> sqlite3.Connection:
@@ -154,7 +160,7 @@ def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool)
         (version,) = database.execute("PRAGMA user_version").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if version == 0 and tables:
-        raise UnusableError("it is another program's database; name another file in [store] url")
+        raise UnusableError(f"it is another program's database; {schema.strange}")
     if version == 0 and not make_tables:
         raise UnusableError(f"its schema is missing; {schema.missing}")
     if version not in (0, schema.version):

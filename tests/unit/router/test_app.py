@@ -154,3 +154,45 @@ def test_an_address_is_shown_as_it_is_written(host: str, shown: str) -> None:
         for each in sockets:
             stack.callback(each.close)
         assert [app._shown(each).startswith(shown) for each in sockets] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("{folder}/agi", "{folder}/agi"), ("\0ringway-{folder}", "@ringway-{folder}"), ("", "a socket without a name")],
+)
+def test_a_socket_that_is_no_port_is_shown_by_its_name(tmp_path: pathlib.Path, name: str, shown: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        if name:
+            sock.bind(name.format(folder=tmp_path))
+        assert app._shown(sock) == shown.format(folder=tmp_path)
+
+
+async def test_work_that_is_told_to_stop_is_called_off_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "GIVE_UP_SECONDS", 0.01)
+    stop, goes_on = asyncio.Event(), asyncio.Event()
+    began = asyncio.Event()
+
+    async def stubborn() -> str:
+        began.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await goes_on.wait()
+        await goes_on.wait()
+        return "late"
+
+    waiting = asyncio.ensure_future(app._unless(stop, stubborn()))
+    await began.wait()
+    stop.set()
+    assert await waiting is None
+    goes_on.set()
+
+
+async def test_work_that_is_done_first_gives_its_result_or_its_error() -> None:
+    async def works() -> str:
+        return "done"
+
+    async def fails() -> str:
+        raise StoreError("no route to host")
+
+    assert await app._unless(asyncio.Event(), works()) == "done"
+    with pytest.raises(StoreError, match="no route to host"):
+        await app._unless(asyncio.Event(), fails())

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.retention import Cutoffs, cutoffs, is_past, relevant, stays_with_missed
+from dialplan.campaigns.retention import Cutoffs, believed, cutoffs, is_past, relevant, stays_with_missed
 from tests.samples import campaign, company
 from tests.tables import table_of
 
@@ -72,3 +72,9 @@ def test_missed_ones_matter_and_answered_ones_of_their_pairs_or_that_gave_an_ent
         attempt("4", 4.0, ANSWERED, subscriber="+46"),
     ]
     assert relevant(missed, answered, lambda each: each.id == "4") == [missed[0], answered[0], answered[2]]
+
+
+def test_a_purge_goes_by_the_clock_as_far_as_time_has_passed() -> None:
+    assert believed(now=1_000.0, last=900.0, passed_seconds=100.0, pace=1.25) == 1_000.0
+    assert believed(now=9_000.0, last=900.0, passed_seconds=100.0, pace=1.25) == 1_025.0
+    assert believed(now=500.0, last=900.0, passed_seconds=100.0, pace=1.25) == 500.0

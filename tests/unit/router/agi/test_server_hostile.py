@@ -9,7 +9,7 @@ import pytest
 from router.agi.messages import Refused
 from router.config.limits import ENVIRONMENT_MAX_BYTES
 from tests.fastagi import environment, environment_lines, executed
-from tests.unit.router.agi.serving import FORGED_END, ended, reset, serving
+from tests.unit.router.agi.serving import FORGED_END, SHORT_SECONDS, Served, ended, reset, serving
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_a_flood_in_place_of_a_reply_is_closed(unit: bytes) -> None:
         assert served.rejected() == {"bad-reply": 1}
 
 
-@pytest.mark.parametrize("sent", [b"", b"agi_network: yes\n", environment()[:-1]])
+@pytest.mark.parametrize("sent", [b"a", b"agi_network: yes\n", environment()[:-1]])
 @pytest.mark.parametrize("how", ["eof", "rst"])
 async def test_a_peer_that_goes_before_its_block_is_whole_is_only_counted(sent: bytes, how: str) -> None:
     async with serving() as served:
@@ -169,11 +169,84 @@ async def ended_by_us(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     assert await ended(reader, writer) == b""
 
 
-async def test_a_peer_that_is_gone_before_it_is_accepted_is_only_counted() -> None:
+@pytest.mark.parametrize("how", ["eof", "rst"])
+async def test_a_health_check_that_connects_and_goes_is_no_rejected_call_and_nothing_is_said(how: str) -> None:
+    async with serving() as served:
+        reader, writer = await served.open()
+        await served.until(lambda: served.count("agi_connections") == 1)
+        if how == "rst":
+            reset(writer)
+        else:
+            await ended_by_us(reader, writer)
+        await served.until_idle()
+        assert (served.count("agi_empty_total"), served.rejected()) == (1, {})
+        assert served.log.entries == []
+        assert served.records == []
+
+
+async def test_a_health_check_that_is_gone_before_it_is_accepted_is_counted_alike() -> None:
     async with serving() as served:
         for _ in range(5):
             with socket.create_connection(served.address) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await served.until(lambda: served.count("agi_empty_total") == 5)
+        assert served.rejected() == {}
+    assert served.log.entries == []
+
+
+async def test_one_that_is_not_allowed_to_ask_is_rejected_whether_it_asks_or_not() -> None:
+    async with serving(allow=("192.0.2.0/24",)) as served:
+        for _ in range(3):
+            reader, writer = await served.open()
+            await ended(reader, writer)
+        await served.until(lambda: served.rejected() == {"peer": 3})
+        assert served.count("agi_empty_total") == 0
+        assert [(line["peer"], line["times"]) for line in served.log.entries] == [("127.0.0.1", 1)]
+
+
+# --- who it was -------------------------------------------------------------------------------------------------------
+
+
+async def broken(served: Served, source: str, sent: bytes) -> None:
+    """A peer at that address, which sends something broken and goes."""
+    reader, writer = await asyncio.open_connection(*served.address, local_addr=(source, 0))
+    writer.write(sent)
+    writer.write_eof()
+    await ended(reader, writer)
+
+
+async def test_each_line_of_a_rejection_has_its_peer_and_the_same_one_is_said_once_with_a_count() -> None:
+    async with serving() as served:
+        for source in ("127.0.0.2", "127.0.0.3"):
+            for _ in range(4):
+                await broken(served, source, b"GET / HTTP/1.0\n\n")
+            await broken(served, source, b"agi_network: yes\n")
+        await served.until(lambda: served.rejected() == {"not-agi": 8, "eof": 2})
+        await served.until_idle()
+        first = [(line["cause"], line["peer"], line["times"]) for line in served.log.entries]
+        assert sorted(first) == [
+            ("eof", "127.0.0.2", 1),
+            ("eof", "127.0.0.3", 1),
+            ("not-agi", "127.0.0.2", 1),
+            ("not-agi", "127.0.0.3", 1),
+        ]
+    last = [(line["cause"], line["peer"], line["times"]) for line in served.log.entries[len(first) :]]
+    assert sorted(last) == [("not-agi", "127.0.0.2", 3), ("not-agi", "127.0.0.3", 3)]
+
+
+async def test_every_cause_names_its_peer() -> None:
+    async with serving(deadline_seconds=SHORT_SECONDS) as served:
+        for sent in (b"agi_network: yes\n", b"x\n\n", environment({"agi_network_script": "fax"})):
+            await broken(served, "127.0.0.2", sent)
+        reader, writer = await served.open(environment())  # says nothing to its command
+        await ended(reader, writer)
+        await served.dial("raise")
         await served.until(lambda: sum(served.rejected().values()) == 5)
-        assert served.rejected() == {"eof": 5}
-        assert {entry["log_level"] for entry in served.log.entries} == {"info"}
+    peers = {line["cause"]: line["peer"] for line in served.log.entries if line["event"] == "agi_rejected"}
+    assert peers == {
+        "eof": "127.0.0.2",
+        "not-agi": "127.0.0.2",
+        "unknown-script": "127.0.0.2",
+        "deadline": "127.0.0.1",
+        "internal": "127.0.0.1",
+    }

@@ -1,7 +1,14 @@
 """What a running router hears of its store: what others wrote, that it is away, and more than memory holds."""
 
 import asyncio
+import contextlib
+import math
+import os
+import random
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +16,6 @@ from dialplan.campaigns.attempts import Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.callbacks import follower, index, purge
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
-from router.store.api import StoreError
 from tests.unit.router.rung import (
     ALSO_OURS,
     ANNA,
@@ -18,6 +24,7 @@ from tests.unit.router.rung import (
     NOW,
     OUR,
     OVER,
+    PATIENCE_SECONDS,
     VERA,
     Running,
     Store,
@@ -45,10 +52,109 @@ async def test_a_router_that_starts_knows_what_the_last_one_wrote(store: Store) 
     assert started.since(BORIS) == {}
 
 
-async def test_a_router_does_not_start_without_its_store(store: Store) -> None:
-    store.broken = "the disk is on fire"
-    with pytest.raises(StoreError, match="the disk is on fire"):
-        await Running(store).made.load()
+# What may stand in the place of the file, and what is said of it.
+SPOILT = {
+    "bytes": "the file is damaged; move it away",
+    "newer": "its schema is 3, this version of Ringway knows 2",
+    "stranger": "it is another program's database; move it away",
+    "dangling": "No such file or directory",
+    "folder": "unable to open database file",
+    "fifo": "store ",
+    "locked": "somebody else has written to it",
+}
+
+
+def spoil(path: Path, how: str, stack: contextlib.ExitStack) -> None:
+    """Put something in the place of the file that is no file of attempts."""
+    path.unlink(missing_ok=True)
+    if how == "bytes":
+        path.write_bytes(random.Random(7).randbytes(65_536))
+    elif how == "dangling":
+        path.symlink_to(path.parent / "not mounted" / "file")
+    elif how == "folder":
+        path.mkdir()
+    elif how == "fifo":
+        os.mkfifo(path)
+    else:
+        database = stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+        if how == "locked":
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            database.execute("BEGIN EXCLUSIVE")
+        else:
+            database.execute("CREATE TABLE theirs (one)")
+            database.execute(f"PRAGMA user_version = {3 if how == 'newer' else 0}")
+
+
+@pytest.mark.parametrize("how", SPOILT)
+async def test_whatever_stands_in_the_place_of_the_file_calls_go_on_and_once_it_is_gone_callbacks_too(
+    tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "spoilt.db"
+    started = Running(Store(path))
+    with contextlib.ExitStack() as stack:
+        spoil(path, how, stack)
+        await started.made.load()
+        (entry,) = started.said("callbacks_down")
+        assert SPOILT[how] in entry["error"]
+        assert str(path) in entry["error"]
+        assert "load the data" not in entry["error"]
+        async with working(started.made):
+            assert not await started.made.report(report()), "its source tells again"
+        stack.close()
+        path.rmdir() if how == "folder" else path.unlink()
+    async with working(started.made):
+        await until(lambda: started.said("callbacks_up"))
+        assert await started.made.report(report())
+        assert started.knows()
+    await started.store.close()
+
+
+@pytest.mark.parametrize("how", ["deleted", "another"])
+async def test_a_file_that_goes_while_the_router_runs_is_made_again_without_a_restart(here: Running, how: str) -> None:
+    async with working(here.made):
+        assert await here.made.report(report())
+        here.store.path.unlink()
+        if how == "another":
+            here.store.path.write_bytes(b"")
+        await until(lambda: here.said("callbacks_up"))
+        (down,) = here.said("callbacks_down")
+        assert str(here.store.path) in down["error"]
+        assert [(entry["before"], entry["pairs"]) for entry in here.said("attempts_full_read")] == [(1, 0)]
+        assert await here.made.report(report("2", subscriber="07700900456"))
+        assert here.knows(BORIS)
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_router_from_starting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "DISK_ANSWER_SECONDS", 0.05)
+    goes_on, asked = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        asked.set()
+        goes_on.wait(PATIENCE_SECONDS)
+
+    hanging = asyncio.create_task(store._connection.run(hang))
+    try:
+        await asyncio.to_thread(asked.wait, PATIENCE_SECONDS)
+        started = Running(store)
+        await started.made.load()
+        (entry,) = started.said("callbacks_down")
+        assert entry["error"] == "no answer within 0.05 s; see to its disk"
+    finally:
+        goes_on.set()
+    await hanging
+    async with working(started.made):
+        await until(lambda: started.said("callbacks_up"))
+
+
+async def test_a_store_that_is_known_to_be_away_is_not_waited_for(store: Store) -> None:
+    started = Running(store, shared=True)
+    await started.made.load(away=True)
+    assert store.looks == 0
+    assert [entry["error"] for entry in started.said("callbacks_down")] == ["the store is away"]
+    async with working(started.made):
+        await until(lambda: started.said("callbacks_up"))
 
 
 async def test_a_router_starts_without_a_store_that_it_shares_and_hears_of_it_later(store: Store) -> None:
@@ -241,7 +347,7 @@ async def test_beyond_the_cap_the_store_is_asked_for_everybody(full: Running) ->
 
 
 async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Running) -> None:
-    await full.made.purge(OVER)
+    await full.made.purge(OVER, math.inf)
     async with working(full.made):
         await until(lambda: not full.knows(BORIS))
     assert set(full.since(VERA)) == {"win-back"}
@@ -250,7 +356,7 @@ async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Runni
 
 async def test_nobody_loses_an_entitlement_while_memory_is_filled_again(full: Running) -> None:
     full.store.telling.clear()
-    await full.made.purge(OVER)
+    await full.made.purge(OVER, math.inf)
     full.store.read.clear()
     async with working(full.made):
         await full.store.read.wait()

@@ -1,6 +1,7 @@
 """Callbacks of a running router: what memory knows, what the store is asked, and what holds where it cannot say."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -88,7 +89,7 @@ async def test_an_old_attempt_that_is_told_late_does_not_hide_the_newer_one(here
     async with working(here.made):
         await here.made.report(report("new", at=NOW + 10))
         await here.made.report(report("old", at=NOW))
-        await here.made.purge(NOW + 26 * HOUR + 5)
+        await here.made.purge(NOW + 26 * HOUR + 5, math.inf)
     assert set(here.since()) == {"win-back"}
 
 

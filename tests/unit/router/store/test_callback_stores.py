@@ -421,3 +421,11 @@ async def test_closing_what_is_closed_is_nothing(another_callback_store: Callbac
     await store.record([attempt()])
     await store.close()
     await store.close()
+
+
+async def test_by_which_moment_was_purged_is_known_to_every_router(another_callback_store: CallbackOpener) -> None:
+    one, two = await another_callback_store(), await another_callback_store()
+    assert await one.purged_at() is None
+    for moment in (1_700_000_000.25, 1_600_000_000.0):
+        await one.note_purge(moment)
+        assert await two.purged_at() == moment

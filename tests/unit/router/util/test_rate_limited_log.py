@@ -1,10 +1,11 @@
+import asyncio
 import types
 
 import pytest
 
-from router.config.limits import LOG_REPEAT_SECONDS
+from router.config.limits import LOG_REPEAT_SECONDS, LOG_REPEATED_MAX
 from router.util import rate_limited_log as seldom
-from router.util.rate_limited_log import RateLimitedLog
+from router.util.rate_limited_log import RateLimitedLog, RepeatsLog
 from tests.unit.router.ami.peers import capturing
 
 
@@ -27,3 +28,44 @@ def test_a_traceback_may_go_with_it() -> None:
     fails = RateLimitedLog(log.exception, "failed")
     fails()
     assert said[0]["exc_info"] is True
+
+
+async def test_of_many_things_each_is_said_at_once_and_what_follows_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seldom, "LOG_REPEAT_SECONDS", 0.02)
+    log, said = capturing()
+    happens = RepeatsLog("odd")
+    for place in range(100):
+        happens("a", log.warning, place=place)
+    happens("b", log.info, place=7)
+    assert [(line["times"], line["place"], line["log_level"]) for line in said] == [(1, 0, "warning"), (1, 7, "info")]
+    async with asyncio.timeout(30):
+        while len(said) < 3:  # noqa: ASYNC110 - a line is no event
+            await asyncio.sleep(0.001)
+        assert (said[2]["times"], said[2]["place"]) == (99, 99)
+        while happens._known:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+    happens("a", log.warning, place=0)
+    assert [line["times"] for line in said] == [1, 1, 99, 1]
+    happens.flush()
+
+
+async def test_what_was_not_said_yet_is_said_at_the_end() -> None:
+    log, said = capturing()
+    happens = RepeatsLog("odd")
+    for _ in range(3):
+        happens("a", log.warning)
+    happens("b", log.warning)
+    happens.flush()
+    happens.flush()
+    assert [line["times"] for line in said] == [1, 1, 2]
+
+
+async def test_no_more_things_are_remembered_than_fit_and_none_goes_uncounted() -> None:
+    log, said = capturing()
+    happens = RepeatsLog("odd")
+    for place in range(3 * LOG_REPEATED_MAX):
+        for _ in range(2):
+            happens(place, log.warning)
+        assert len(happens._known) <= LOG_REPEATED_MAX
+    happens.flush()
+    assert sum(line["times"] for line in said) == 6 * LOG_REPEATED_MAX

@@ -280,3 +280,19 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
 async def test_closing_twice_is_nothing(parts: Parts) -> None:
     await parts.store.close()
     await parts.store.close()
+
+
+async def test_a_place_here_that_is_deleted_while_the_router_runs_is_made_again(parts: Parts) -> None:
+    parts.away()
+    await parts.store.record([attempt("1")])
+    parts.path.unlink()
+    await parts.store.record([attempt("2")])
+    assert await ids(parts.here) == ["2"]
+    parts.path.unlink()
+    parts.back()
+    for _ in range(2):
+        await parts.store.changes("", 0)
+    (told,) = parts.log.of("attempts_stay_here")
+    assert "No such file" in told["error"]
+    assert parts.store.pending_count == 0
+    assert not parts.store._waiting

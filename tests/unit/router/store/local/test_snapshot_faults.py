@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
+import types
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +17,7 @@ from router.store.local import disk
 from router.store.local import snapshot as store_snapshot
 from router.store.sqlite.store import SqliteStore
 from tests.unit.router.store import content as data
-from tests.unit.router.store.snapshots import Place, keys, taken
+from tests.unit.router.store.snapshots import HOUR, Place, keys, taken
 
 
 @contextlib.contextmanager
@@ -266,3 +268,49 @@ async def test_closing_twice_is_nothing(place: Place) -> None:
     store = await place.started()
     await store.close()
     await store.close()
+
+
+async def test_a_file_that_is_deleted_while_the_router_runs_is_made_again_though_nothing_changes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_snapshot, "SNAPSHOT_SEEN_SECONDS", 0)
+    await place.writer.commit(data.flows("a", "b"))
+    store = await place.started()
+    known, _ = await taken(await store.read(None, ""))
+    place.path.unlink()
+    assert not await store.wait(*known, 0.01)
+    assert "No such file" in place.log.of("snapshot_failed")[0]["error"]
+    monkeypatch.setattr(store, "_retry_at", 0.0)  # its time has come
+    assert await store.wait(*known, 0.01)
+    assert await taken(await store.read(*known)) == (known, await data.content(await place.writer.read(None, "")))
+    assert place.held() == (1, {"a", "b"})
+    assert not await store.wait(*known, 0.01)
+
+
+async def test_a_clock_that_is_set_back_is_noted_in_the_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what it saw last would be of the future, and young for as long."""
+    await place.writer.commit(data.flows("a"))
+    store = await place.started()
+    now = time.time()
+    monkeypatch.setattr(
+        store_snapshot, "time", types.SimpleNamespace(time=lambda: now + 30 * 24 * HOUR, monotonic=time.monotonic)
+    )
+    known, _ = await taken(await store.read(None, ""))
+    monkeypatch.setattr(store_snapshot, "time", types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic))
+    assert not await store.wait(*known, 0.01)
+    with contextlib.closing(sqlite3.connect(place.path)) as file:
+        assert file.execute("SELECT seen_at FROM meta").fetchone() == (now,)
+
+
+async def test_what_is_refused_or_served_by_its_age_tells_of_the_clock(place: Place) -> None:
+    await taken(await (await place.started()).read(None, ""))
+    place.away()
+    place.change("UPDATE meta SET seen_at = ?", time.time() - 30 * 24 * HOUR)
+    with pytest.raises(StoreError, match=r"is 720\.0 hours old"):
+        await place.started(oldest=72 * HOUR)
+    (refused,) = place.log.of("snapshot_refused")
+    assert refused["hint"] == "see that this machine's clock is right"
+    assert refused["seen_at"] < refused["clock"]
+    place.change("UPDATE meta SET seen_at = ?", time.time() + 30 * 24 * HOUR)
+    await (await place.started(oldest=72 * HOUR)).read(None, "")
+    assert "set the clock" in place.log.of("snapshot_serves")[-1]["hint"]

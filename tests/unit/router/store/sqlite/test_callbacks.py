@@ -335,3 +335,12 @@ async def test_claims_that_are_too_old_go_in_steps_as_well(
     assert await store.purge(Cutoffs({"win-back": 0.0}, 130.0)) == 0
     assert execute(store.path, "SELECT count(*) FROM claims") == [(5,)]
     assert said.count("COMMIT") >= 4
+
+
+async def test_a_file_of_before_gets_the_moment_of_its_last_purge_under_the_same_schema(
+    store: SqliteCallbackStore,
+) -> None:
+    await store._connection.run(lambda database: database.execute("DROP TABLE purges"))
+    assert await store.purged_at() is None
+    await store.note_purge(5.0)
+    assert await store.purged_at() == 5.0
