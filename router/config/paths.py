@@ -7,13 +7,13 @@ _VARIABLE = re.compile(r"\$[\w{(]")
 
 
 def path_fault(path: str) -> str:
-    """Why a text is no path of a file, and the hint; "" where it may be one. The file system is not asked."""
+    """Why a text is no path of a file; "" where it may be one. The file system is not asked."""
     if not path.isprintable():  # a NUL byte ends a path, and a line break an error's one line
-        return "has characters that are not printable; write the path without them"
+        return "has characters that are not printable"
     if path != path.strip():
-        return "begins or ends with a blank; leave it out"
+        return "begins or ends with a blank"
     if os.path.basename(os.path.normpath(path)) in ("", ".", "..") or path.endswith(("/", "/.", "/..")):  # noqa: PTH119
-        return "names no file; write its whole path"
+        return "names no file"
     if path.startswith(("~", "/~")) or _VARIABLE.search(path):
-        return "begins with ~ or has a variable, which only a shell knows; write the whole path"
+        return "begins with ~ or has a variable, which only a shell knows"
     return ""

@@ -29,6 +29,7 @@ _STORE_FILES = (
     *("password_file", "sentinel_password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"),
     "snapshot",
 )
+_PATH_HINT = "write the file's whole path"
 
 
 class SettingsError(Exception):
@@ -262,7 +263,7 @@ def _store_faults(store: StoreSettings) -> Iterator[tuple[list[str], str]]:
     for key in _STORE_FILES:
         path = getattr(store, key)
         if path and (fault := path_fault(path)):
-            yield ["store", key], f"{quote(path)} {fault}"
+            yield ["store", key], f"{quote(path)} {fault}; {_PATH_HINT}"
     if not is_id(store.prefix):
         yield ["store", "prefix"], f"{quote(store.prefix)} is no name; use a-z, 0-9 and -, 64 at most"
     if not 0 <= store.snapshot_max_age_hours <= HOURS_MAX:
@@ -290,7 +291,7 @@ def _ami_faults(asterisks: Sequence[Ami]) -> Iterator[tuple[list[str], str]]:
         for key in ("secret_file", "tls_ca_file"):
             path = getattr(each, key)
             if path.strip() and (fault := path_fault(path)):
-                yield ["ami", key], f"{quote(path)} of {quote(each.name)} {fault}"
+                yield ["ami", key], f"{quote(path)} of {quote(each.name)} {fault}; {_PATH_HINT}"
         if not 1 <= each.port <= PORT_MAX:
             yield ["ami", "port"], f"{quote(each.port)} of {quote(each.name)} is no port; use 1 to {PORT_MAX}"
         if each.tls_ca_file and not each.tls:

@@ -26,7 +26,7 @@ from router.config.limits import (
     STORE_BATCH_ROWS,
     STORE_BUSY_SECONDS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead
+from router.store.api import ChangedRow, Commit, Made, Prepare, StoreError, TableRead, unsaid
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.redis import scripts
 from router.store.redis.address import Address, Options
@@ -47,8 +47,9 @@ class RedisStore:
 
     name = "redis"
 
-    def __init__(self, address: Address, options: Options) -> None:
+    def __init__(self, address: Address, options: Options, made: Made = unsaid) -> None:
         self.address = address
+        self._made = made
         self._link = Link(address, options)
         self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
         keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
@@ -65,12 +66,14 @@ class RedisStore:
             await self._state()
             return
         keys = (self._meta, *self._rows)
-        found, *state = await self._link.script(scripts.MAKE, keys, uuid.uuid4().hex, scripts.SCHEMA)
+        epoch = uuid.uuid4().hex
+        found, *state = await self._link.script(scripts.MAKE, keys, epoch, scripts.SCHEMA)
         if found != b"ok":
             raise self._error(
                 "it holds a part of a data set only; restore a backup, or empty it and load the data again"
             )
-        self._read_state(state)
+        if self._read_state(state).epoch == epoch:
+            self._made(self.address.shown)
 
     async def close(self) -> None:
         """Close every connection."""
