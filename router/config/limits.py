@@ -108,6 +108,7 @@ LOG_REPEAT_SECONDS = 60.0  # between two lines about what callers or a full stor
 
 # --- the process --------------------------------------------------------------------------------------------------
 OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections
+DESCRIPTORS_MIN = 64  # a router without calls has some 25 open, and some more while it starts
 THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
 FINISH_SECONDS = 2.0  # after that: for attempts that the manager interface told of and that are not written down yet

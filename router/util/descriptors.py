@@ -3,15 +3,23 @@
 import errno
 import os
 
-TOO_FEW = "too many files are open for its limit; raise that (ulimit -n, or LimitNOFILE= in ringway.service)"
+RAISE = "raise that limit: ulimit -n, or LimitNOFILE= in ringway.service"
+TOO_FEW = f"this process has as many files open as it may; {RAISE}"
+
+
+_ENOUGH = 4  # of a database: the file itself, its log, what its log is shared by, its folder
 
 
 def are_used_up() -> bool:
-    """Whether no more file can be opened now."""
+    """Whether too few more files can be opened now for whatever was refused one."""
+    opened: list[int] = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(_ENOUGH))
     except OSError as error:
         return error.errno in (errno.EMFILE, errno.ENFILE)
+    finally:
+        for each in opened:
+            os.close(each)
     return False
 
 
