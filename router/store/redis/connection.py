@@ -28,6 +28,7 @@ from router.store.api import StoreError
 from router.store.redis.address import Address, Options
 from router.store.redis.credentials import FilesError, Reader, password, tls
 from router.store.redis.lua_script import Script
+from router.util.descriptors import TOO_FEW
 
 T = TypeVar("T")
 Reply = list[Any]
@@ -301,6 +302,7 @@ def _mend(error: BaseException, *, tls: bool) -> str:
             "nknown command" in text or "nknown Redis command" in text,
             "it was renamed there, or is newer than that server; docs/redis.md has the commands that are wanted",
         ),
+        ("Too many open files" in text, TOO_FEW),
         ("DB index is out of range" in text, "see the database at the end of [store] url"),
         ("max number of clients" in text, "raise its maxclients, or see who else has so many connections to it"),
         (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),

@@ -69,6 +69,7 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
             redis.exceptions.ResponseError("NOREPLICAS Not enough script: 5a, on @user_script:9."),
             "@user_script:9.; see to its disk and its replicas; nothing was changed",
         ),
+        (redis.exceptions.ConnectionError("Error 24 connecting to h:1. Too many open files."), "ulimit -n"),
         (redis.exceptions.ConnectionError("max number of clients reached"), "raise its maxclients"),
         (redis.exceptions.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version"), "that port speaks no TLS"),
         (
