@@ -135,7 +135,7 @@ def _known(host: Any, *arguments: Any, **named: Any) -> Any:
     if isinstance(host, str):
         host.encode("idna")  # the real one does so first, and raises for what no name can be
     found = _REAL(host, *arguments, **(named | {"flags": socket.AI_NUMERICHOST}))
-    if not all(ipaddress.ip_address(each[4][0].partition("%")[0]).is_loopback for each in found):
+    if not all(ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_loopback for each in found):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     return found
 

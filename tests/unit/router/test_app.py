@@ -5,6 +5,7 @@ How a started router serves, drains and ends is shown with real processes in tes
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import resource
 import socket
@@ -130,6 +131,16 @@ def test_a_store_that_cannot_be_opened_ends_the_start_and_frees_the_ports(tmp_pa
     with pytest.raises(StoreError):
         app.serve(settings(tmp_path, agi=Agi(port=ports[0]), metrics_port=ports[1]))
     assert all(map(is_free, ports))
+
+
+def test_what_systemd_hands_over_and_nobody_can_call_ends_the_start(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "abc")
+    with pytest.raises(SettingsError, match='LISTEN_FDS: "abc" is no number of descriptors'):
+        app.serve(settings(tmp_path))
+    assert not (tmp_path / "ringway.db").exists()
 
 
 @pytest.fixture
