@@ -97,7 +97,7 @@ def test_a_disk_that_fails_is_not_called_full(tmp_path: Path) -> None:
 
 def test_a_process_that_may_open_no_more_files_is_not_sent_to_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_connection, "are_used_up", lambda: True)
-    with pytest.raises(StoreError, match="too many files are open for its limit; raise that"), named(PATH, 0.2):
+    with pytest.raises(StoreError, match="as many files open as it may; raise that limit"), named(PATH, 0.2):
         raise sqlite3.OperationalError("unable to open database file")
 
 
