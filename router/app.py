@@ -15,6 +15,7 @@ import msgspec
 import structlog
 import uvloop
 
+from dialplan.wording import printable
 from router.agi.server import AgiServer, Limits
 from router.agi.verbs.attempt import AttemptVerb
 from router.agi.verbs.caller_id import CallerIdVerb
@@ -25,6 +26,7 @@ from router.callbacks.service import CallbackService
 from router.config.limits import (
     AGI_MAX_CONNECTIONS,
     CALLBACK_CLAIM_SECONDS,
+    DESCRIPTORS_MIN,
     DRAIN_MARGIN_SECONDS,
     FINISH_SECONDS,
     GIVE_UP_SECONDS,
@@ -38,7 +40,7 @@ from router.observe.metrics import Metrics
 from router.observe.readiness import Readiness
 from router.store.factory import router_stores_of
 from router.store.table_sync import TableSync
-from router.util import systemd
+from router.util import descriptors, listening, systemd
 
 T = TypeVar("T")
 
@@ -59,6 +61,9 @@ def serve(settings: Settings) -> None:
     """
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     _allow_descriptors(AGI_MAX_CONNECTIONS + OTHER_DESCRIPTORS)
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < DESCRIPTORS_MIN:
+        raise SettingsError(f"a router wants {DESCRIPTORS_MIN} open files, and may have {allowed}; {descriptors.RAISE}")
     uvloop.run(_serve(settings))
 
 
@@ -186,7 +191,7 @@ class _Router:
     async def _start(self, stack: contextlib.AsyncExitStack) -> list[socket.socket]:
         """Have everything that serves, and sockets to serve on; `stack` closes it, however far this has come."""
         settings = self._settings
-        sockets = systemd.listening_sockets(os.environ) or _bind("agi", settings.agi.host, settings.agi.port)
+        sockets = _handed_over() or _bind("agi", settings.agi.host, settings.agi.port)
         for each in sockets:
             stack.callback(each.close)
         self._pages = self._serve_pages(stack)
@@ -209,7 +214,7 @@ class _Router:
         turns = pages.turning(asyncio.get_running_loop())
         try:
             stack.enter_context(pages.served(pages.Pages(self._metrics.registry, turns, self.readiness), sockets))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise _cannot_listen("metrics", host, port, error) from error
         return shown
 
@@ -237,13 +242,20 @@ class _Router:
         self._log.info("stopped", cut_off=cut)
 
 
+def _handed_over() -> list[socket.socket]:
+    """The sockets that systemd listens on for us. Raises SettingsError."""
+    try:
+        return systemd.listening_sockets(os.environ)
+    except systemd.UnusableSocketError as error:
+        raise SettingsError(str(error)) from error
+
+
 def _bind(section: str, host: str, port: int) -> list[socket.socket]:
     """Sockets bound to all addresses of a host, not listening yet. Raises SettingsError."""
     sockets: list[socket.socket] = []
     try:
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):  # a hosts file may name one twice
             each = socket.socket(family, kind, protocol)
             sockets.append(each)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -251,17 +263,16 @@ def _bind(section: str, host: str, port: int) -> list[socket.socket]:
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             each.bind(address)
             each.setblocking(False)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a host that no name can be
         for each in sockets:
             each.close()
         raise _cannot_listen(section, host, port, error) from error
     return sockets
 
 
-def _cannot_listen(section: str, host: str, port: int, error: OSError) -> SettingsError:
-    variable = f"RINGWAY_{section.upper()}__PORT"
-    text = f"[{section}] host, port: cannot listen on {host}:{port}: {error.strerror or error}"
-    return SettingsError(f"{text}; stop what has it, or set another port ({variable})")
+def _cannot_listen(section: str, host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
+    text = f"[{section}] host, port: cannot listen on {printable(host)}:{port}: {listening.why(error)}"
+    return SettingsError(f"{text}; {listening.hint(error, printable(host), f'RINGWAY_{section.upper()}__')}")
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

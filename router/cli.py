@@ -4,6 +4,8 @@ Exit status: 0 done, 1 refused or failed with one clear line on standard error, 
 """
 
 import argparse
+import contextlib
+import errno
 import io
 import os
 import sys
@@ -13,25 +15,32 @@ from typing import Any
 
 from dialplan.wording import quote
 from router.commands import attempts, data, live, report_attempt, route
-from router.commands.running import Failure
+from router.commands.running import Failure, interruptible
 from router.config.settings import SettingsError, from_process
 from router.store.api import StoreError
+from router.util import descriptors
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command that the words name; returns the exit status."""
+    descriptors.keep_standard()
     _prepare_output()
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
     try:
-        status = command(arguments)
-        sys.stdout.flush()
+        # A router has its own way to end.
+        with contextlib.nullcontext() if command is serve else interruptible():
+            status = command(arguments)
+            sys.stdout.flush()
     except (SettingsError, StoreError, Failure) as error:
         print(f"ringway: {error}", file=sys.stderr)
         return 1
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            print(f"ringway: {descriptors.TOO_FEW}", file=sys.stderr)
+            return 1
         if command is serve:
             raise
         _give_up_printing(error)

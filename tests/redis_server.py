@@ -37,6 +37,7 @@ _DATA: Mapping[str, Option] = {
     "repl-diskless-sync-delay": 0,  # else a replica waits five seconds for others to join it
     "shutdown-timeout": 0,  # else an orderly end waits ten seconds for a replica that a test paused
 }
+_CERTIFIED = {"ca": "Test CA", "server": "127.0.0.1"}  # by the names of their files
 _MASTER_NAME = "mymaster"
 _SENTINELS = 3
 _DOWN_AFTER_MS = 750
@@ -253,6 +254,8 @@ class RedisServer:
                 return bool(probe.info("server")["process_id"] == self.process.pid)
             except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
                 return True  # the test has users of its own
+            except redis.ResponseError as error:
+                return "unknown command" in str(error)  # it has renamed it
             except (redis.ConnectionError, redis.TimeoutError):
                 return False
 
@@ -263,8 +266,11 @@ def _directives(options: Mapping[str, Option]) -> Iterator[str]:
             yield f"{name} {each}\n"
 
 
-def make_certificates(folder: pathlib.Path) -> None:
-    """Write ca.crt, server.cert and server.key into `folder`: an authority of one day, and a server of loopback."""
+def make_certificates(folder: pathlib.Path, *, expired: bool = False) -> None:
+    """Write ca.crt, server.cert and server.key into `folder`: an authority of one day, and a server of loopback.
+
+    `expired`: the server's was for yesterday.
+    """
     config = folder / "openssl.cnf"
     config.write_text(
         "[req]\ndistinguished_name = name\n[name]\n"
@@ -274,12 +280,17 @@ def make_certificates(folder: pathlib.Path) -> None:
         "extendedKeyUsage = serverAuth, clientAuth\nauthorityKeyIdentifier = keyid\nsubjectKeyIdentifier = hash\n"
         "subjectAltName = IP:127.0.0.1, DNS:localhost\n"
     )
-    make = [needed("openssl"), "req", "-x509", "-config", str(config), "-newkey", "ec", "-days", "1", "-nodes"]
-    make += ["-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    own = ["-extensions", "ca", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.crt"]
-    signed = ["-extensions", "server", "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.cert"]
-    for arguments in (own, [*signed, "-CA", "ca.crt", "-CAkey", "ca.key"]):
-        subprocess.run([*make, *arguments], cwd=folder, check=True, capture_output=True)
+    openssl = needed("openssl")
+    new_key = ["-config", str(config), "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = {name: ["-subj", f"/CN={named}", "-keyout", f"{name}.key"] for name, named in _CERTIFIED.items()}
+    authority = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
+    extensions = ["-extfile", str(config), "-extensions", "server", "-days", "-1" if expired else "1"]
+    for arguments in (
+        ["req", "-x509", *new_key, "-days", "1", "-extensions", "ca", *names["ca"], "-out", "ca.crt"],
+        ["req", "-new", *new_key, *names["server"], "-out", "server.csr"],
+        ["x509", "-req", "-in", "server.csr", *authority, *extensions, "-out", "server.cert"],
+    ):
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @contextlib.contextmanager

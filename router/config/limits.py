@@ -44,6 +44,8 @@ DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of 
 SNAPSHOT_SEEN_SECONDS = 60.0  # how often a snapshot that needs no change notes that it is in step
 SNAPSHOT_BUSY_SECONDS = 0.2  # a change is live only after its snapshot: who looks into that file holds it up so long
 DISK_ANSWER_SECONDS = 5.0  # for one step in a file here; the longest, the commit of a million rows, takes about 1 s
+DISK_CLOSE_SECONDS = 2.0  # to close a file: with the calls' own end before that less than the 10 s of `docker stop`
+DISK_FULL_BYTES = 64 * 1024  # SQLite's -shm file alone takes 32 KiB: a disk with less has no room
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here
 OUTBOX_AT_ONCE = 500  # attempts handed over in one go
@@ -118,6 +120,7 @@ CONFIGURATION_SECONDS = 5.0  # for a configuration that comes out of a pipe to c
 
 # --- the process --------------------------------------------------------------------------------------------------
 OTHER_DESCRIPTORS = 256  # files that the process may have open beside its AGI connections
+DESCRIPTORS_MIN = 64  # a router without calls has some 25 open, and some more while it starts
 THREAD_SWITCH_SECONDS = 0.0005  # how long the store's thread may hold up a call that waits for the interpreter
 GIVE_UP_SECONDS = 0.5  # told to stop while starting: for what it waits for to be called off, and to close the rest
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes

@@ -13,15 +13,24 @@ from dialplan.kinds.fields import Destination, check_destination, is_id
 from dialplan.numbering.numbers import Bare, is_region
 from dialplan.wording import printable, quote
 from router.config.limits import CONFIGURATION_MAX_BYTES, CONFIGURATION_SECONDS, DEADLINE_MAX_MS
+from router.config.paths import path_fault
 from router.config.pipes import text_of
 
 Format: TypeAlias = Literal["json", "console"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 PREFIX = "RINGWAY_"
+# Settings have two underscores between section and key. Other names are not ours: a container platform that has a
+# service `ringway` sets RINGWAY_PORT and RINGWAY_SERVICE_HOST, and a site's Asterisk has a global RINGWAY_AGI.
+LIST_VARIABLE = f"{PREFIX}AMI"  # the one list of tables, which has no keys of its own
 PORT_MAX = 65_535
 HOURS_MAX = 24 * 366
 _SCHEMES = ("sqlite", "redis", "rediss", "redis+sentinel", "rediss+sentinel")
+_STORE_FILES = (
+    *("password_file", "sentinel_password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"),
+    "snapshot",
+)
+_PATH_HINT = "write the file's whole path"
 
 
 class SettingsError(Exception):
@@ -154,7 +163,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
     """The file's values with the environment's over them. Raises SettingsError."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
     for name, text in sorted(environment.items()):
-        if not name.startswith(PREFIX):
+        if not _is_setting(name):
             continue
         keys = name.removeprefix(PREFIX).lower().split("__")
         target: Any = result
@@ -172,6 +181,10 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:
             raise SettingsError(f"{name}: {quote(text)} does not fit {_dotted(keys)}: {error}") from None
     return result
+
+
+def _is_setting(name: str) -> bool:
+    return name == LIST_VARIABLE or (name.startswith(PREFIX) and "__" in name.removeprefix(PREFIX))
 
 
 def _is_struct(wanted: Any) -> bool:
@@ -205,11 +218,12 @@ def _say(error: str, source: str, environment: Mapping[str, str]) -> str:
 def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) -> str:
     """Where a key's value comes from: the variable that sets it, or the table around it, else the file."""
     variables = [PREFIX + "__".join(keys[:count]).upper() for count in range(len(keys), 0, -1)]
-    return next((variable for variable in variables if variable in environment), source)
+    return next((each for each in variables if _is_setting(each) and each in environment), source)
 
 
 def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     """What types cannot say: the keys, what is wrong with their value, and the hint."""
+    yield from _text_faults([], msgspec.to_builtins(settings))
     if not 1 <= settings.agi.port <= PORT_MAX:
         yield ["agi", "port"], f"{quote(settings.agi.port)} is no port; use 1 to {PORT_MAX}"
     for section, port in {"metrics": settings.metrics.port, "admin": settings.admin.port}.items():
@@ -233,11 +247,35 @@ def _faults(settings: Settings) -> Iterator[tuple[list[str], str]]:
     yield from _store_faults(settings.store)
 
 
+def _text_faults(keys: list[str], value: object) -> Iterator[tuple[list[str], str]]:
+    """Texts that nothing can be named by: with a NUL, or with bytes of the environment that are no UTF-8."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _text_faults([*keys, key], below)
+    elif isinstance(value, list | tuple):
+        for below in value:
+            yield from _text_faults(keys, below)
+    elif isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        yield keys, f"{quote(value)} is no text: it has a NUL, or bytes that are not UTF-8; leave them out"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _store_faults(store: StoreSettings) -> Iterator[tuple[list[str], str]]:
     scheme = store.url.partition(":")[0]
     if scheme not in _SCHEMES:
         known = "sqlite:///path, redis://HOST:6379/0, rediss://… or redis+sentinel://…"
         yield ["store", "url"], f"{quote(scheme)} is not a store of this version; use {known}"
+    for key in _STORE_FILES:
+        path = getattr(store, key)
+        if path and (fault := path_fault(path)):
+            yield ["store", key], f"{quote(path)} {fault}; {_PATH_HINT}"
     if not is_id(store.prefix):
         yield ["store", "prefix"], f"{quote(store.prefix)} is no name; use a-z, 0-9 and -, 64 at most"
     if not 0 <= store.snapshot_max_age_hours <= HOURS_MAX:
@@ -262,6 +300,10 @@ def _ami_faults(asterisks: Sequence[Ami]) -> Iterator[tuple[list[str], str]]:
         for key in ("name", "host", "username", "secret_file"):
             if not getattr(each, key).strip():
                 yield ["ami", key], f"{quote(each.name)} has none; give it one, or leave the key out"
+        for key in ("secret_file", "tls_ca_file"):
+            path = getattr(each, key)
+            if path.strip() and (fault := path_fault(path)):
+                yield ["ami", key], f"{quote(path)} of {quote(each.name)} {fault}; {_PATH_HINT}"
         if not 1 <= each.port <= PORT_MAX:
             yield ["ami", "port"], f"{quote(each.port)} of {quote(each.name)} is no port; use 1 to {PORT_MAX}"
         if each.tls_ca_file and not each.tls:

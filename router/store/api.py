@@ -14,6 +14,11 @@ from dialplan.kinds.registry import Row, RowKind
 
 ChangedRow: TypeAlias = tuple[RowKind, str, Row | None]
 Prepare: TypeAlias = Callable[[Stored], ChangeSet]
+Made: TypeAlias = Callable[[str], None]  # is told the name of a store that was not there, and was made
+
+
+def unsaid(_: str) -> None:
+    """For whoever is told by something else that a store was made."""
 
 
 class StoreError(Exception):

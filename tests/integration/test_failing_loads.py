@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.integration import large
-from tests.processes import PATIENCE_SECONDS, RINGWAY, Finished, clean_environment, load, ringway, write_config
+from tests.processes import (
+    PATIENCE_SECONDS,
+    RINGWAY,
+    Finished,
+    clean_environment,
+    load,
+    ringway,
+    wait_until,
+    write_config,
+)
 
 
 def test_one_bad_row_among_100_000_is_named_and_changes_nothing(demo: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -76,13 +85,15 @@ class Loads:
             assert process.stdout is not None
             return process.stdout.read().decode()
 
-    def interrupted_when(self, moment: Callable[[], bool], times: int) -> Finished:
-        """Press Ctrl-C, so many times, as soon as `moment` holds; returns what the load said of it."""
+    def interrupted_when(
+        self, moment: Callable[[], bool], times: int, number: signal.Signals = signal.SIGINT
+    ) -> Finished:
+        """Press Ctrl-C (or so), so many times, as soon as `moment` holds; returns what the load said of it."""
         with self.loading() as process:
             while process.poll() is None and not moment():
                 pass
             for _ in range(times):
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
             out, err = process.communicate(timeout=PATIENCE_SECONDS)
             return Finished(process.returncode, out.decode(), err.decode())
 
@@ -151,6 +162,39 @@ def test_an_interrupted_load_says_which_set_it_left(loads: Loads, size: int, tim
         assert said == (1, "", "ringway: interrupted; nothing was changed\n")
     else:
         assert said.out.endswith("version 2\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("size", [0, 1_000_000])
+def test_so_does_one_that_is_ended_by_whoever_started_it(loads: Loads, size: int, number: signal.Signals) -> None:
+    loads.reset()
+    said = loads.interrupted_when(lambda: loads.wal_bytes() >= size, 1, number)
+    if loads.outcome() == "old":
+        assert said == (1, "", "ringway: interrupted; nothing was changed\n")
+    else:
+        assert said.out.endswith("version 2\n")
+
+
+def test_one_that_waits_for_its_data_says_so_too(loads: Loads) -> None:
+    with subprocess.Popen(
+        [RINGWAY, "load", "-", "-c", loads.config],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        start_new_session=True,
+    ) as process:
+        status = pathlib.Path(f"/proc/{process.pid}/status")
+
+        def has_begun() -> bool:
+            handled = int(status.read_text().partition("SigCgt:")[2].split()[0], 16)
+            return bool(handled >> (signal.SIGTERM - 1) & 1)
+
+        wait_until(has_begun, "it has begun")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert process.stderr.read() == b"ringway: interrupted; nothing was changed\n"
+        assert process.wait(PATIENCE_SECONDS) == 1
 
 
 @pytest.mark.long

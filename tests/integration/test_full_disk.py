@@ -99,6 +99,18 @@ def test_a_full_disk_is_told_changes_nothing_and_the_router_goes_on(
         router.close()
 
 
+def test_a_disk_that_is_full_at_the_start_is_called_that(tmp_path: pathlib.Path, small_disk: SmallDisk) -> None:
+    settings: Settings = {"store": {"url": f"sqlite://{small_disk.inside}/ringway.db"}}
+    config = write_config(tmp_path, settings)
+    assert ringway("load", DEMO_DATA, config=config, prefix=small_disk.prefix).status == 0
+    for leave in (0, 8_192):
+        small_disk.fill(leave=leave)
+        done = ringway("serve", config=config, prefix=small_disk.prefix)
+        assert done.status == 1
+        assert done.err.splitlines()[-1].endswith("; the disk is full; free some space and try again")
+        small_disk.make_room()
+
+
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("command", [["dump"], ["check", str(DEMO_DATA)]], ids=["dump", "check"])
 def test_an_output_without_room_is_one_clear_line(demo: pathlib.Path, command: list[str]) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import pathlib
+import shutil
 import signal
 import socket
 
@@ -65,6 +67,65 @@ def test_as_many_calls_as_the_cap_allows_fit_whatever_the_shells_soft_limit_is(t
             stack.enter_context(connect(router.agi_port))
         wait_until(lambda: router.metrics()["ringway_agi_connections"] == 200, "all of them are accepted")
         assert router.ask(DID)["ROUTE_CONTEXT"] == FLOW
+
+
+_CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "1</dev/null"]
+
+
+@pytest.mark.parametrize("closed", _CLOSED)
+def test_a_router_ends_in_order_whichever_streams_it_was_given(tmp_path: pathlib.Path, closed: str) -> None:
+    prefix = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh"]
+    with running_router(tmp_path, prefix=prefix, start=False) as router:
+        router.start(wait=False)
+        wait_until(lambda: not refuses(router.agi_port), "it listens")
+        assert router.ask(DID)["ROUTE_CONTEXT"] == FLOW
+        assert router.terminate() == 0
+        assert "Assertion" not in router.err
+        assert "Traceback" not in router.err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_a_start_that_fails_says_why_whichever_streams_it_was_given(tmp_path: pathlib.Path, closed: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = write_config(tmp_path, agi_port=port)
+        done = ringway("serve", config=config, prefix=["/bin/sh", "-c", f'exec "$@" {closed}', "sh"])
+    assert done.status == 1
+    (line,) = done.err.splitlines()
+    assert f"127.0.0.1:{port}: Address already in use" in line
+
+
+def test_a_port_that_wants_a_right_is_not_said_to_be_in_use(tmp_path: pathlib.Path) -> None:
+    if shutil.which("setpriv") is None or os.getuid() != 0:
+        pytest.skip("only root may give up the right to listen on port 80, with setpriv")
+    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
+        pytest.skip("this machine lets anybody listen on port 80")
+    prefix = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
+    done = ringway("serve", config=write_config(tmp_path, agi_port=80), prefix=prefix)
+    assert done.status == 1
+    assert "Permission denied; this user may not listen there: " in done.err
+    assert "set another port (RINGWAY_AGI__PORT)" in done.err
+
+
+@pytest.mark.parametrize("limit", [8, 20])
+def test_too_few_open_files_are_told_and_nothing_else_is_blamed(tmp_path: pathlib.Path, limit: int) -> None:
+    few = ["/bin/sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"]
+    config = write_config(tmp_path)
+    done = ringway("serve", config=config, prefix=few)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        f"ringway: a router wants 64 open files, and may have {limit}; "
+        "raise that limit: ulimit -n, or LimitNOFILE= in ringway.service\n"
+    )
+
+
+def test_a_store_that_was_not_there_is_named_in_the_log_once(tmp_path: pathlib.Path) -> None:
+    with running_router(tmp_path, data=None) as router:
+        made = [each["store"] for each in router.events("store_made")]
+        assert made == [str(router.store_path), str(tmp_path / "ringway-callbacks.db")]
+        assert router.terminate() == 0
+        router.start()
+        assert len(router.events("store_made")) == len(made)
 
 
 # --- the end ------------------------------------------------------------------------------------------------------

@@ -90,7 +90,8 @@ class SnapshotStore:
     async def close(self) -> None:
         """Close both."""
         await self._store.close()
-        await self._connection.close()
+        with contextlib.suppress(StoreError):  # its disk hangs
+            await self._disk.answer(self._connection.close())
 
     async def _usable(self, error: StoreError) -> _Held:
         """What the snapshot has, where it may stand for the store. Raises StoreError with both reasons."""
@@ -237,7 +238,10 @@ class SnapshotStore:
 
     async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
         """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""
-        await self._disk.answer(self._connection.make() if work is None else self._connection.run(work))
+        if work is None:
+            await self._disk.answer(self._connection.make())
+        else:
+            await self._disk.answer(self._connection.run(work))
 
     async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         """Of the store. Raises StoreError."""

@@ -8,6 +8,7 @@ caller's reply to another after a cancellation.
 import asyncio
 import contextlib
 import itertools
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from router.store.api import StoreError
 from router.store.redis.address import Address, Options
 from router.store.redis.credentials import FilesError, Reader, password, tls
 from router.store.redis.lua_script import Script
+from router.util.descriptors import TOO_FEW
 
 T = TypeVar("T")
 Reply = list[Any]
@@ -38,6 +40,10 @@ _UNANSWERED = (
     redis.exceptions.InvalidResponse,
 )
 _REFUSED_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")  # Redis says it, and Valkey
+_IN_SCRIPT = ("user_script", " script: ")  # of an error that ended one
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+_WITHOUT_TLS = "redis: or redis+sentinel:"
+_OUR_CERTIFICATE = re.compile("ALERT_(BAD_|UNSUPPORTED_)?(CERTIFICATE|UNKNOWN_CA)")  # what the other end finds of it
 _UNUSABLE_FILE = "see that the file is there and may be read"
 _CLUSTER = (redis.exceptions.RedisClusterException, redis.exceptions.ClusterDownError)
 
@@ -257,15 +263,34 @@ def named(address: Address) -> Iterator[None]:
         kind = UnansweredError if isinstance(error, _UNANSWERED) else StoreError
         # Of a command that it does not know, such as AUTH, a server tells the arguments as well.
         text = str(error).partition(", with args beginning with")[0].strip()
-        raise kind(f"store {address.shown}: {text or type(error).__name__}; {_mend(error)}") from error
+        hint = _mend(error, tls=address.tls)
+        raise kind(f"store {address.shown}: {text or type(error).__name__}{_done(error)}; {hint}") from error
 
 
-def _mend(error: BaseException) -> str:
+def _done(error: BaseException) -> str:
+    """What has become of what was asked for, where that has to be said."""
+    text = str(error)
+    if any(each in text for each in _IN_SCRIPT) and not _refused_before(error):
+        return "; a part of it may be done already"
+    return ""
+
+
+def _refused_before(error: BaseException) -> bool:
+    """Whether it is for a reason that Redis gives at the first write of a script, and never behind it."""
+    refusals = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError)
+    return isinstance(error, refusals) or str(error).startswith(("MISCONF", "NOREPLICAS"))
+
+
+def _mend(error: BaseException, *, tls: bool) -> str:
     text = str(error)
     if isinstance(error, MasterNotFoundError):
         if isinstance(error.__cause__, redis.exceptions.AuthenticationError):
             return "see [store] sentinel_username and sentinel_password_file"
-        return _mend(error.__cause__) if error.__cause__ else "see NAME in [store] url, and what its sentinels say"
+        if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
+            return "give the sentinels' user the rights that docs/redis.md lists"
+        if error.__cause__ is not None:
+            return _mend(error.__cause__, tls=tls)
+        return "see NAME in [store] url, and what its sentinels say"
     kinds: list[tuple[bool, str]] = [
         (isinstance(error, redis.exceptions.OutOfMemoryError), "raise its maxmemory, or move others out of it"),
         (isinstance(error, redis.exceptions.ReadOnlyError), "it is a replica: name the master, or the sentinels"),
@@ -273,6 +298,13 @@ def _mend(error: BaseException) -> str:
             isinstance(error, redis.exceptions.NoPermissionError) or any(each in text for each in _REFUSED_IN_SCRIPT),
             "give its user the rights that docs/redis.md lists",
         ),
+        (
+            "nknown command" in text or "nknown Redis command" in text,
+            "it was renamed there, or is newer than that server; docs/redis.md has the commands that are wanted",
+        ),
+        ("Too many open files" in text, TOO_FEW),
+        ("DB index is out of range" in text, "see the database at the end of [store] url"),
+        ("max number of clients" in text, "raise its maxclients, or see who else has so many connections to it"),
         (isinstance(error, redis.exceptions.AuthenticationError), "see [store] username and password_file"),
         (isinstance(error, redis.exceptions.BusyLoadingError), "wait until it has read its own data"),
         (text.startswith(("MISCONF", "NOREPLICAS")), "see to its disk and its replicas; nothing was changed"),
@@ -280,8 +312,30 @@ def _mend(error: BaseException) -> str:
         (isinstance(error, redis.exceptions.MovedError), "it is one of a Cluster: set [store] cluster"),
         ("Cluster mode is not enabled" in text, "it is no Cluster: leave [store] cluster out"),
         (isinstance(error, _CLUSTER) and "cannot be connected" not in text, "see to its Cluster"),
+        ("certificate has expired" in text, "renew its certificate, or that of its authority, or set the clock here"),
+        ("certificate is not yet valid" in text, "set the clock here, or where its certificate was made"),
         ("CERTIFICATE_VERIFY_FAILED" in text, "see [store] tls_ca_file, and for which host its certificate is"),
+        (
+            any(each in text for each in _NO_TLS),
+            f"that port speaks no TLS; name another, or write {_WITHOUT_TLS}",
+        ),
+        (
+            _OUR_CERTIFICATE.search(text) is not None,
+            "it wants a certificate; see [store] tls_cert_file, tls_key_file",
+        ),
         ("[SSL" in text, "see [store] tls_ca_file, tls_cert_file and tls_key_file"),
-        (isinstance(error, _UNANSWERED + _CLUSTER), "is it running, and there?"),
+        ("not known" in text or "'idna'" in text, "see the host in [store] url, and who resolves names here"),
+        (isinstance(error, _UNANSWERED + _CLUSTER), f"is it running, and there?{_other_end(text, tls=tls)}"),
     ]
-    return next((hint for applies, hint in kinds if applies), "nothing was changed")
+    if not any(each in text for each in _IN_SCRIPT):
+        kinds.append((True, "nothing was changed"))
+    return next((hint for applies, hint in kinds if applies), "see what its keys and its log say")
+
+
+def _other_end(text: str, *, tls: bool) -> str:
+    """What to ask besides where the two ends may not speak alike: a server with TLS, or without, says nothing of it."""
+    if tls and ("Timeout connecting" in text or "reset" in text or "closed" in text):
+        return f" Does that port speak no TLS (then write {_WITHOUT_TLS}), or want a certificate (tls_cert_file)?"
+    if not tls and ("reset" in text or "closed" in text):
+        return " Does that port speak TLS (then write rediss: or rediss+sentinel:)?"
+    return ""

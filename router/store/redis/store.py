@@ -29,7 +29,7 @@ from router.config.limits import (
     STORE_BATCH_ROWS,
     STORE_BUSY_SECONDS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead, Unfit, UnfitError
+from router.store.api import ChangedRow, Commit, Made, Prepare, StoreError, TableRead, Unfit, UnfitError, unsaid
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.redis import scripts
 from router.store.redis.address import Address, Options
@@ -53,8 +53,9 @@ class RedisStore:
 
     name = "redis"
 
-    def __init__(self, address: Address, options: Options) -> None:
+    def __init__(self, address: Address, options: Options, made: Made = unsaid) -> None:
         self.address = address
+        self._made = made
         self._link = Link(address, options)
         self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
         keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
@@ -70,10 +71,12 @@ class RedisStore:
             await self._state(whole=False)
             return
         keys = (self._meta, self._changes, *self._rows)
-        found, *state = await self._link.script(scripts.MAKE, keys, uuid.uuid4().hex, scripts.SCHEMA)
+        epoch = uuid.uuid4().hex
+        found, *state = await self._link.script(scripts.MAKE, keys, epoch, scripts.SCHEMA)
         if found != b"ok":
             raise self._incomplete(f"it holds a part of a data set only; {_MEND_OR_EMPTY}")
-        self._read_state(state, whole=False)
+        if self._read_state(state, whole=False).epoch == epoch:
+            self._made(self.address.shown)
 
     async def _insist_on_memory(self, link: Link) -> None:
         """Insist that its server keeps what it is given; that may be set otherwise at any time. Raises UnfitError."""

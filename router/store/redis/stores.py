@@ -1,14 +1,14 @@
 """What `[store]` says of a Redis, with its secrets and certificates."""
 
 from router.config import settings
-from router.store.api import StoreError, Stores
+from router.store.api import Made, StoreError, Stores, unsaid
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
 from router.store.redis.store import RedisStore
 
 
-def stores_of(wanted: settings.StoreSettings) -> Stores:
+def stores_of(wanted: settings.StoreSettings, made: Made = unsaid) -> Stores:
     """The Redis that the address names. Raises StoreError, also for what is said twice."""
     address = parse(wanted.url)
     for key, twice, hint in (
@@ -32,4 +32,4 @@ def stores_of(wanted: settings.StoreSettings) -> Stores:
     )
     callbacks = RedisCallbackStore(address, options)
     counters = RedisCounterStore(callbacks.link)
-    return Stores(RedisStore(address, options), callbacks, counters, address.shown, shared=True)
+    return Stores(RedisStore(address, options, made), callbacks, counters, address.shown, shared=True)

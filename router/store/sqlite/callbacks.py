@@ -26,9 +26,9 @@ from router.config.limits import (
     HISTORY_ATTEMPTS_MAX,
     PURGE_ROWS_AT_ONCE,
 )
-from router.store.api import AttemptChanges, NoStoreError, Recorded, Use
+from router.store.api import AttemptChanges, Made, NoStoreError, Recorded, Use, unsaid
 from router.store.callback_rules import ClaimRecord, decided
-from router.store.sqlite.connection import Connection, Schema, reached, transaction
+from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
 
 T = TypeVar("T")
 _Pair = tuple[str, str]
@@ -112,8 +112,9 @@ class _Write(NamedTuple):
 class SqliteCallbackStore:
     """The store in the file `path`; see `router.store.api.CallbackStore` for what each method promises."""
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: pathlib.Path, made: Made = unsaid) -> None:
         self.path = path
+        self._made = made
         self._connection = Connection(path, _SCHEMA)
         self._writes: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
@@ -121,7 +122,8 @@ class SqliteCallbackStore:
     async def open(self, *, make: bool = True) -> None:
         """Make the folder and the file where they are missing, or insist that they are there. Raises StoreError."""
         if make:
-            await self._connection.make()
+            if await self._connection.make():
+                self._made(str(self.path))
             return
         with reached(self.path):
             there = self.path.exists()
@@ -131,6 +133,9 @@ class SqliteCallbackStore:
 
     async def close(self) -> None:
         """Close the connection, when what waits is written."""
+        await in_time(self._close())
+
+    async def _close(self) -> None:
         if self._writer is not None:
             await asyncio.wait([self._writer])
         await self._connection.close()
@@ -360,6 +365,6 @@ def _attempt(name: str, campaign: str, number: str, subscriber: str, at: float, 
         raise sqlite3.DatabaseError(f"malformed content ({error})") from error
 
 
-def beside(path: pathlib.Path) -> SqliteCallbackStore:
+def beside(path: pathlib.Path, made: Made = unsaid) -> SqliteCallbackStore:
     """The store of attempts that belongs to the data set in the file `path`."""
-    return SqliteCallbackStore(path.with_name(f"{path.stem}-callbacks{path.suffix}"))
+    return SqliteCallbackStore(path.with_name(f"{path.stem}-callbacks{path.suffix}"), made)

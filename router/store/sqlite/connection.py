@@ -5,17 +5,20 @@ WAL mode: readers never wait for a writer. Every commit is on the disk before it
 
 import asyncio
 import contextlib
+import errno
+import os
 import pathlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from router.config.limits import SQLITE_LOOK_SECONDS
+from router.config.limits import DISK_CLOSE_SECONDS, DISK_FULL_BYTES, SQLITE_LOOK_SECONDS
 from router.store.api import StoreError
+from router.util.descriptors import TOO_FEW, are_used_up
+from router.util.own_thread import OwnThread
 
 T = TypeVar("T")
 
@@ -37,6 +40,12 @@ class Schema(NamedTuple):
     strange: str = "name another file in [store] url"
 
 
+_EMPTIED = (
+    "it was emptied while it is in use: it has no bytes, and its log lies beside it; end the router, put a backup in "
+    "its place or delete it with its -wal and -shm, and load all of the data again"
+)
+
+
 class UnusableError(sqlite3.DatabaseError):
     """The file is sound, and not for this Ringway; the text says the hint too."""
 
@@ -49,20 +58,43 @@ def named(path: pathlib.Path, busy_seconds: float, damaged: str = _DAMAGED) -> I
     except UnusableError as error:
         raise StoreError(f"store {path}: {error}") from error
     except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged content
-        text = str(error)
-        if "full" in text:
-            hint = "the disk is full; free some space and try again"
-        elif "locked" in text:
-            hint = f"somebody else has written to it for more than {busy_seconds:g} s; try again"
-        elif "unable to open" in text or "readonly" in text:
-            hint = "see that the folder is there and that this user may write to it"
-        elif "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError):
-            hint = f"the file is damaged; {damaged}"
-        else:
-            hint = "nothing was changed"
-        raise StoreError(f"store {path}: {text}; {hint}") from error
+        raise StoreError(f"store {path}: {error}; {_hint(error, path, busy_seconds, damaged)}") from error
     except msgspec.DecodeError as error:
         raise StoreError(f"store {path}: a row cannot be read ({error}); was it made by a newer version?") from error
+
+
+_FULL = "the disk is full; free some space and try again"
+_FOLDER = "see that the folder is there and that this user may write to it"
+
+
+def _hint(error: Exception, path: pathlib.Path, busy_seconds: float, damaged: str) -> str:
+    text = str(error)
+    kinds: list[tuple[bool, str]] = [
+        ("full" in text, _FULL),
+        ("locked" in text, f"somebody else has written to it for more than {busy_seconds:g} s; try again"),
+        # SQLite says no more of what the system has refused it.
+        (_unopened(text) and are_used_up(), TOO_FEW),
+        ((_unopened(text) or "disk I/O" in text) and _is_full(path.parent), _FULL),
+        (_unopened(text) or "readonly" in text, _FOLDER),
+        ("disk I/O" in text, "its disk fails; see the system's log, and dump or restore the data when it is sound"),
+        (
+            "malformed" in text or "not a database" in text or isinstance(error, UnicodeDecodeError),
+            f"the file is damaged; {damaged}",
+        ),
+    ]
+    return next((hint for applies, hint in kinds if applies), "nothing was changed")
+
+
+def _unopened(text: str) -> bool:
+    return "unable to open" in text
+
+
+def _is_full(folder: pathlib.Path) -> bool:
+    """Whether its file system has no room for what SQLite keeps beside a file."""
+    with contextlib.suppress(OSError):
+        room = os.statvfs(folder)
+        return room.f_bavail * room.f_frsize < DISK_FULL_BYTES or (room.f_files > 0 and room.f_favail == 0)
+    return False
 
 
 @contextlib.contextmanager
@@ -71,8 +103,17 @@ def reached(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "see that the folder is there, and that this user may write to it"
+        hints = {errno.EMFILE: TOO_FEW, errno.ENFILE: TOO_FEW, errno.ENOSPC: _FULL, errno.EDQUOT: _FULL}
+        hint = hints.get(error.errno or 0, _FOLDER)
         raise StoreError(f"store {path}: {error.strerror}; {hint}") from error
+
+
+async def in_time(closing: Awaitable[None]) -> bool:
+    """Close something, or leave it where its disk hangs: what was acknowledged is on it. Whether it was closed."""
+    doing = asyncio.ensure_future(closing)
+    doing.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
+    await asyncio.wait([doing], timeout=DISK_CLOSE_SECONDS)
+    return doing.done()
 
 
 class Connection:
@@ -82,31 +123,32 @@ class Connection:
         self.opened = 0
         self._path = path
         self._schema = schema
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._thread = OwnThread("sqlite")
         self._database: sqlite3.Connection | None = None
         self._file = (0, 0)
         self._closed = False
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in the thread, on the open database."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
+        return await self._thread.run(lambda: self._guarded(work))
 
-    async def make(self) -> None:
-        """Open the database, and make the folder, the file and its tables where they are missing."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._make)
+    async def make(self) -> bool:
+        """Open the database, and make the folder, the file and its tables where they are missing; whether they were."""
+        return await self._thread.run(self._make)
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with named(self._path, self._schema.busy_seconds, self._schema.damaged):
             return work(self._open())
 
-    def _make(self) -> None:
+    def _make(self) -> bool:
         with named(self._path, self._schema.busy_seconds, self._schema.damaged):
             with reached(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 if not self._path.exists():
                     self._path.touch()
             self._close()  # what is open may be of a file that was emptied since
-            self._database = self._connect(make_tables=True)
+            self._database, made = self._connect(make_tables=True)
+            return made
 
     def _open(self) -> sqlite3.Connection:
         """The database; opened again where another file stands in place of the one that was open."""
@@ -115,34 +157,39 @@ class Connection:
                 return self._database
             self._database.close()
             self._database = None
-        self._database = self._connect(make_tables=False)
+        self._database, _ = self._connect(make_tables=False)
         return self._database
 
-    def _connect(self, *, make_tables: bool) -> sqlite3.Connection:
+    def _connect(self, *, make_tables: bool) -> tuple[sqlite3.Connection, bool]:
+        """The database, and whether its tables were made."""
         file = self._present()  # sqlite3 by itself would make a file that is missing
         # absolute: SQLite has names of its own, such as :memory:
         database = sqlite3.connect(self._path.absolute(), timeout=self._schema.busy_seconds, isolation_level=None)
         try:
-            _prepare(database, self._schema, make_tables=make_tables)
+            made = _prepare(database, self._schema, make_tables=make_tables)
         except BaseException:
             database.close()
             raise
         self._file = file
         self.opened += 1
-        return database
+        return database, made
 
     def _present(self) -> tuple[int, int]:
         """Which file stands there now."""
         with reached(self._path):
             state = self._path.stat()
+            if not state.st_size and self._database is None and self._path.with_name(f"{self._path.name}-shm").exists():
+                # SQLite would throw away what its log has, or wait in vain for the others to let go of it.
+                raise UnusableError(_EMPTIED)
         return state.st_dev, state.st_ino
 
     async def close(self) -> None:
-        """Close it, once or twice."""
+        """Close it, once or twice; a disk that hangs is left to itself after a while."""
         if not self._closed:
             self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-            self._executor.shutdown()
+            if self._thread.thread is not None:
+                closed = await in_time(self._thread.run(self._close))
+                self._thread.end(hangs=not closed)
 
     def _close(self) -> None:
         if self._database is not None:
@@ -151,8 +198,10 @@ class Connection:
             self._database = None
 
 
-def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool) -> None:
+def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool) -> bool:
     """Set what has to be set on every connection, and make the tables of a new file where that was asked for.
+
+    Whether they were made.
 
     A file that comes to be under a running router is somebody's who is still making it, or a mistake.
     """
@@ -174,6 +223,8 @@ def _prepare(database: sqlite3.Connection, schema: Schema, *, make_tables: bool)
             if version == 0:  # nobody else was faster
                 schema.make(database)
                 database.execute(f"PRAGMA user_version = {schema.version}")
+                return True
+    return False
 
 
 def _into_wal_mode(database: sqlite3.Connection, busy_seconds: float) -> None:

@@ -8,6 +8,7 @@ yet. SQLite's own work runs in threads of the store's, one a connection: the eve
 import contextlib
 import os
 import pathlib
+import re
 import sqlite3
 import threading
 import time
@@ -19,9 +20,10 @@ from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.kinds.registry import KINDS, Row, RowKind
 from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
-from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead
+from router.config.paths import path_fault
+from router.store.api import ChangedRow, Commit, Made, Prepare, StoreError, TableRead, unsaid
 from router.store.codec import CODES, MalformedError, decode, encode
-from router.store.sqlite.connection import Connection, Schema, reached, transaction
+from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
 from router.store.work import Work
 
 T = TypeVar("T")
@@ -101,8 +103,9 @@ class SqliteStore:
 
     name = "sqlite"
 
-    def __init__(self, path: pathlib.Path) -> None:
+    def __init__(self, path: pathlib.Path, made: Made = unsaid) -> None:
         self.path = path
+        self._made = made
         self._reading = Connection(path, _SCHEMA)
         self._writing = Connection(path, _SCHEMA)
         self._closing = threading.Event()
@@ -112,7 +115,8 @@ class SqliteStore:
     async def open(self, *, make: bool = True) -> None:
         """Make the folder and the file where they are missing, or insist that they are there. Raises StoreError."""
         if make:
-            await self._writing.make()
+            if await self._writing.make():
+                self._made(str(self.path))
             return
         with reached(self.path):
             there = self.path.exists()
@@ -123,6 +127,9 @@ class SqliteStore:
     async def close(self) -> None:
         """Close both connections."""
         self._closing.set()
+        await in_time(self._close())
+
+    async def _close(self) -> None:
         if self._cursor is not None:
             with contextlib.suppress(StoreError):
                 await self._reading.run(self._end_abandoned)
@@ -251,10 +258,24 @@ def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> No
         database.execute("UPDATE meta SET floor = ?", (version - 1,))
 
 
-def from_url(url: str) -> SqliteStore:
+def from_url(url: str, made: Made = unsaid) -> SqliteStore:
     """The store that `sqlite:///absolute/path` (or `sqlite:relative`) names. Raises StoreError."""
     path = url.partition(":")[2].removeprefix("//")
     misplaced = url.startswith("sqlite://") and not path.startswith("/")  # its folder would be read as a host
-    if not path or path.endswith("/") or misplaced or not path.isprintable() or os.path.isdir(path):  # noqa: PTH112 - a text so far
-        raise StoreError(f"{quote(url)} names no file; write sqlite:///var/lib/ringway/ringway.db")
-    return SqliteStore(pathlib.Path(os.path.normpath(path.replace("//", "/"))))
+    fault = path_fault(path) or _url_fault(path)
+    if misplaced or (not fault and os.path.isdir(path)):  # noqa: PTH112 - a text so far
+        fault = "names no file"
+    if fault:
+        raise StoreError(f"[store] url: {quote(url)} {fault}; write sqlite:///var/lib/ringway/ringway.db")
+    return SqliteStore(pathlib.Path(os.path.normpath(path.replace("//", "/"))), made)
+
+
+def _url_fault(path: str) -> str:
+    """What other programs read in an address, and we do not: it would be a part of the file's name."""
+    if "?" in path or "#" in path:
+        return "has options, of which this store knows none"
+    if re.search("%[0-9A-Fa-f]{2}", path):
+        return "has an escape, where the character itself is wanted"
+    if path.startswith("file:") or path.endswith(":memory:"):
+        return "names no file"
+    return ""

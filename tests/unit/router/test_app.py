@@ -5,6 +5,7 @@ How a started router serves, drains and ends is shown with real processes in tes
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import resource
 import socket
@@ -73,6 +74,39 @@ def test_an_address_that_is_not_this_machines_is_an_error_that_names_the_key(tmp
         app.serve(msgspec.structs.replace(settings(tmp_path), metrics=Endpoint(host=host, port=free_port())))
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\n", "\udcff", "[::1]", "/run/ringway.sock", "localhost:4573"])
+def test_what_is_no_host_is_an_error_in_one_line_that_does_not_blame_the_port(
+    tmp_path: pathlib.Path, host: str
+) -> None:
+    for wanted in (
+        settings(tmp_path, agi=Agi(host=host, port=0)),
+        msgspec.structs.replace(settings(tmp_path), metrics=Endpoint(host=host, port=free_port())),
+    ):
+        with pytest.raises(SettingsError, match=r"^\[(agi|metrics)\] host") as error:
+            app.serve(wanted)
+        assert str(error.value).isprintable()
+        assert "stop what has it" not in str(error.value)
+
+
+def test_a_host_that_is_named_twice_is_bound_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a hosts file that has a line twice."""
+    found = socket.getaddrinfo("127.0.0.1", free_port(), type=socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found * 2)
+    (sock,) = app._bind("agi", "localhost", 0)
+    sock.close()
+
+
+def test_a_process_that_may_open_too_few_files_does_not_begin(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 20))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    with pytest.raises(
+        SettingsError, match=r"a router wants 64 open files, and may have 20; raise that limit: ulimit -n"
+    ):
+        app.serve(settings(tmp_path))
+
+
 def test_two_routers_that_start_at_once_do_not_both_serve_and_the_second_says_why(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +131,16 @@ def test_a_store_that_cannot_be_opened_ends_the_start_and_frees_the_ports(tmp_pa
     with pytest.raises(StoreError):
         app.serve(settings(tmp_path, agi=Agi(port=ports[0]), metrics_port=ports[1]))
     assert all(map(is_free, ports))
+
+
+def test_what_systemd_hands_over_and_nobody_can_call_ends_the_start(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "abc")
+    with pytest.raises(SettingsError, match='LISTEN_FDS: "abc" is no number of descriptors'):
+        app.serve(settings(tmp_path))
+    assert not (tmp_path / "ringway.db").exists()
 
 
 @pytest.fixture

@@ -78,7 +78,6 @@ def test_no_file_means_the_defaults() -> None:
         ("RINGWAY_STORE__URL", "sqlite:///x.db", "store.url", "sqlite:///x.db"),
         ("RINGWAY_DEFAULTS__DESTINATION", '{ context = "c" }', "defaults.destination", Destination("c")),
         ("RINGWAY_DEFAULTS__DESTINATION__CONTEXT", "c", "defaults.destination.context", "c"),
-        ("RINGWAY_METRICS", "{ port = 0 }", "metrics.port", 0),
         ("RINGWAY_AMI", '[{ name = "pbx1" }]', "ami", (Ami("pbx1"),)),
     ],
 )
@@ -158,9 +157,8 @@ def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path: pathlib.Path, 
         ("RINGWAY_AGI__PORT", ""),
         ("RINGWAY_AGI__PORT", "70000"),
         ("RINGWAY_AGI__PORT__X", "1"),
-        ("RINGWAY_AGI", "port"),
-        ("RINGWAY_AGI", "{ port = 70000 }"),
-        ("RINGWAY_AGI", "{ prot = 1 }"),
+        ("RINGWAY_DEFAULTS__DESTINATION", "context"),
+        ("RINGWAY_DEFAULTS__DESTINATION", "{ contxt = 1 }"),
         ("RINGWAY_AGI__ALLOW", "here"),
         ("RINGWAY_AGI__ALLOW", ""),
         ("RINGWAY_AGI__ALLOW", "[" * 100_000),
@@ -172,12 +170,109 @@ def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path: pathlib.Path, 
         ("RINGWAY_DEFAULTS__DESTINATION", "{ context = 5 }"),
         ("RINGWAY_DEFAULTS__DESTINATION__CONTEXT", "a b"),
         ("RINGWAY_AMI", '[{ name = "a" }, { name = 5 }]'),
-        ("RINGWAY_", "x"),
-        ("RINGWAY_SPEED", "9"),
+        ("RINGWAY_AMI", "pbx1"),
+        ("RINGWAY___", "x"),
+        ("RINGWAY_SPEED__MAX", "9"),
     ],
 )
 def test_a_bad_variable_is_named_even_where_the_file_is_good(tmp_path: pathlib.Path, name: str, text: str) -> None:
     assert refusal(tmp_path, "[agi]\nport = 1\n", **{name: text}).startswith(f"{name}: ")
+
+
+# What Kubernetes and Docker's links put into the environment beside services `ringway`, `ringway-agi` and so on.
+_SERVICES = ("RINGWAY", "RINGWAY_AGI", "RINGWAY_AMI", "RINGWAY_METRICS", "RINGWAY_STORE")
+_OF_A_PLATFORM = {
+    f"{service}_{rest}": value
+    for service in _SERVICES
+    for rest, value in {
+        "SERVICE_HOST": "10.96.0.10",
+        "SERVICE_PORT": "4573",
+        "SERVICE_PORT_AGI": "4573",
+        "PORT": "tcp://10.96.0.10:4573",
+        "PORT_4573_TCP": "tcp://10.96.0.10:4573",
+        "PORT_4573_TCP_PROTO": "tcp",
+        "PORT_4573_TCP_PORT": "4573",
+        "PORT_4573_TCP_ADDR": "10.96.0.10",
+        "NAME": "/pbx/ringway",
+        "ENV_LANG": "C",
+    }.items()
+}
+
+
+def test_what_a_container_platform_says_of_its_services_is_no_setting(tmp_path: pathlib.Path) -> None:
+    assert "RINGWAY_AGI_PORT" in _OF_A_PLATFORM
+    assert load(None, _OF_A_PLATFORM) == Settings()
+    settings = loaded(tmp_path, "[agi]\nport = 4600\n", **_OF_A_PLATFORM, RINGWAY_METRICS__PORT="0")
+    assert (settings.agi.port, settings.metrics.port) == (4600, 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["RINGWAY", "RINGWAY_", "RINGWAY_SPEED", "RINGWAY_AGI", "RINGWAY_AGI_2", "RINGWAY_METRICS", "RINGWAY__A_B"]
+)
+def test_a_name_without_two_underscores_between_its_words_is_no_setting(tmp_path: pathlib.Path, name: str) -> None:
+    assert loaded(tmp_path, "[agi]\nport = 1\n", **{name: "127.0.0.1:4573"}).agi.port == 1
+
+
+def test_an_error_does_not_blame_a_variable_that_is_no_setting(tmp_path: pathlib.Path) -> None:
+    message = refusal(tmp_path, "[agi]\nport = 70000\n", RINGWAY_AGI="127.0.0.1:4573")
+    assert message.startswith(str(tmp_path / "site.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[agi]\nhost = "a\\u0000b"', "[agi] host"),
+        ('[store]\nurl = "sqlite:///a\\u0000b"', "[store] url"),
+        ('[store]\nsnapshot = "/tmp/a\\u0000b"', "[store] snapshot"),
+        ('[store]\nusername = "\\u0000"', "[store] username"),
+        ('[metrics]\nhost = "\\u0000"', "[metrics] host"),
+        ('[[ami]]\nname = "a"\nsecret_file = "/a\\u0000b"', "[ami] secret_file"),
+    ],
+)
+def test_a_nul_is_refused_by_its_key(tmp_path: pathlib.Path, text: str, key: str) -> None:
+    message = refusal(tmp_path, text)
+    assert key in message
+    assert "NUL" in message
+
+
+def test_bytes_of_the_environment_that_are_no_text_are_refused(tmp_path: pathlib.Path) -> None:
+    """Python hands them over as half characters, which no line of the log could hold."""
+    for name in ("RINGWAY_AGI__HOST", "RINGWAY_STORE__SNAPSHOT", "RINGWAY_LOG__LEVEL"):
+        assert refusal(tmp_path, "", **{name: "/tmp/\udcff"}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "key", ["snapshot", "password_file", "sentinel_password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"]
+)
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("~/a.db", "only a shell knows"),
+        ("$HOME/a.db", "only a shell knows"),
+        ("/srv/${SITE}/a.db", "only a shell knows"),
+        ("/srv/a.db ", "blank"),
+        ("/", "names no file"),
+        ("..", "names no file"),
+        ("/srv/", "names no file"),
+        ("/srv/x/..", "names no file"),
+        ("/srv/a\\nb", "printable"),
+    ],
+)
+def test_a_path_is_taken_as_it_stands_so_what_only_a_shell_knows_is_refused(
+    tmp_path: pathlib.Path, key: str, path: str, why: str
+) -> None:
+    url = "rediss+sentinel://a/m"
+    cert = 'tls_cert_file = "/c"' if key == "tls_key_file" else ""
+    message = refusal(tmp_path, f'[store]\nurl = "{url}"\n{cert}\n{key} = "{path}"')
+    assert f"[store] {key}: " in message
+    assert why in message
+
+
+@pytest.mark.parametrize("key", ["secret_file", "tls_ca_file"])
+def test_so_are_those_of_an_asterisk(tmp_path: pathlib.Path, key: str) -> None:
+    message = refusal(tmp_path, f'[[ami]]\nname = "a"\ntls = true\n{key} = "~/a"')
+    assert f"[ami] {key}: " in message
+    assert '"~/a" of "a" begins with ~' in message
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_hint(tmp_path: pathlib.Path) -> None:

@@ -114,3 +114,17 @@ async def test_what_a_command_writes_a_router_reads(redis_server: RedisServer, t
     for stores in (command, router):
         await stores.rows.close()
         await stores.callbacks.close()
+
+
+async def test_a_router_says_by_name_which_store_it_has_made_and_only_then(
+    redis_server: RedisServer, tmp_path: pathlib.Path
+) -> None:
+    made: list[str] = []
+    path = tmp_path / "ringway.db"
+    for url, prefix in ((f"sqlite://{path}", "ringway"), (redis_server.url, "made")):
+        for _ in range(2):
+            stores = stores_of(settings.StoreSettings(url=url, prefix=prefix), made.append)
+            for each in (stores.rows, stores.callbacks):
+                await each.open()
+                await each.close()
+    assert made == [str(path), str(tmp_path / "ringway-callbacks.db"), redis_server.url]

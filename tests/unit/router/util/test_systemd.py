@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.util import systemd
-from router.util.systemd import listening_sockets, notify, watchdog_seconds
+from router.util.systemd import UnusableSocketError, listening_sockets, notify, watchdog_seconds
 
 PATIENCE_SECONDS = 30.0
 
@@ -58,6 +58,52 @@ def test_the_sockets_that_systemd_holds_are_taken_over() -> None:
 )
 def test_sockets_meant_for_nobody_or_for_another_process_are_left_alone(environment: dict[str, str]) -> None:
     assert listening_sockets(environment) == []
+
+
+# Takes what is handed over as the process that systemd meant, and tells what is wrong with it.
+_REFUSE = """
+import os, sys
+from router.util.systemd import UnusableSocketError, listening_sockets
+if sys.argv[1:] and sys.argv[1] != "3":
+    os.dup2(int(sys.argv[1]), 3)
+if not sys.argv[1:]:
+    os.closerange(3, 256)
+try:
+    listening_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
+except UnusableSocketError as error:
+    print(error)
+"""
+
+
+def refusal(*handed_over: int) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", _REFUSE, *map(str, handed_over)],
+        pass_fds=handed_over,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    ).stdout
+
+
+def test_a_descriptor_that_nobody_can_call_is_named_with_what_the_unit_has_to_say(tmp_path: pathlib.Path) -> None:
+    stream = "; ListenStream=HOST:PORT is what ringway.socket has to have\n"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        assert refusal(datagrams.fileno()) == f"LISTEN_FDS: descriptor 3 takes single packets{stream}"
+    one, two = socket.socketpair()
+    with one, two:
+        said = refusal(one.fileno())
+    assert said.startswith("LISTEN_FDS: descriptor 3 is one connection, or does not listen; Accept=no is what ")
+    with (tmp_path / "file").open("w") as file:
+        assert refusal(file.fileno()) == f"LISTEN_FDS: descriptor 3 is no socket{stream}"
+    assert refusal() == f"LISTEN_FDS: descriptor 3 is not open{stream}"
+
+
+@pytest.mark.parametrize("count", ["abc", "", "-1", "1.5", " 1", "٣", "9" * 5_000])
+def test_what_is_no_number_of_descriptors_is_told(count: str) -> None:
+    with pytest.raises(UnusableSocketError, match=r"^LISTEN_FDS: .* is no number of descriptors; .*unset both"):
+        listening_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})
 
 
 @pytest.fixture
@@ -108,6 +154,8 @@ def test_a_systemd_that_does_not_read_never_holds_the_router_up(listener: socket
         ({"WATCHDOG_USEC": ""}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
         ({"WATCHDOG_USEC": "-5"}, None),
+        ({"WATCHDOG_USEC": "٣"}, None),
+        ({"WATCHDOG_USEC": "9" * 5_000}, None),
     ],
 )
 def test_the_watchdogs_interval(environment: dict[str, str], seconds: float | None) -> None:

@@ -15,6 +15,7 @@ from dialplan.campaigns.retention import Cutoffs
 from router.store.api import Recorded, StoreError
 from router.store.local import disk, outbox
 from router.store.local.outbox import OutboxCallbackStore
+from router.store.sqlite import connection as sqlite_connection
 from router.store.sqlite.callbacks import SqliteCallbackStore
 from tests.unit.router.rung import NOW, Running
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
@@ -296,3 +297,24 @@ async def test_a_place_here_that_is_deleted_while_the_router_runs_is_made_again(
     assert "No such file" in told["error"]
     assert parts.store.pending_count == 0
     assert not parts.store._waiting
+
+
+async def test_a_disk_that_hangs_under_it_holds_up_the_end_no_longer_than_a_close_may_take(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where it hangs in what is being written, for which a close waits too."""
+    monkeypatch.setattr(sqlite_connection, "DISK_CLOSE_SECONDS", 0.01)
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        began.set()
+        goes_on.wait(60)
+
+    hanging = asyncio.create_task(parts.here._transact(hang))
+    await asyncio.to_thread(began.wait, 60)
+    try:
+        await parts.store.close()
+        assert not hanging.done()
+    finally:
+        goes_on.set()
+    await hanging

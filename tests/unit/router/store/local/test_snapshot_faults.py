@@ -15,6 +15,7 @@ import pytest
 from router.store.api import StoreError
 from router.store.local import disk
 from router.store.local import snapshot as store_snapshot
+from router.store.sqlite import connection as sqlite_connection
 from router.store.sqlite.store import SqliteStore
 from tests.unit.router.store import content as data
 from tests.unit.router.store.snapshots import HOUR, Place, keys, taken
@@ -314,3 +315,24 @@ async def test_what_is_refused_or_served_by_its_age_tells_of_the_clock(place: Pl
     place.change("UPDATE meta SET seen_at = ?", time.time() + 30 * 24 * HOUR)
     await (await place.started(oldest=72 * HOUR)).read(None, "")
     assert "set the clock" in place.log.of("snapshot_serves")[-1]["hint"]
+
+
+async def test_a_disk_that_hangs_holds_up_the_end_no_longer_than_a_close_may_take(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connection, "DISK_CLOSE_SECONDS", 0.01)
+    store = await place.started()
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        began.set()
+        goes_on.wait(60)
+
+    hanging = asyncio.create_task(store._connection.run(hang))
+    await asyncio.to_thread(began.wait, 60)
+    try:
+        await store.close()
+        assert not hanging.done()
+    finally:
+        goes_on.set()
+    await hanging

@@ -11,9 +11,10 @@ import redis.exceptions
 
 from router.store.api import StoreError
 from router.store.redis import connection as redis_connection
-from router.store.redis.address import parse
+from router.store.redis.address import Options, parse
 from router.store.redis.connection import UnansweredError, named
 from router.store.redis.lua_script import Script
+from router.store.redis.store import RedisStore
 from tests.fault_proxy import FaultProxy
 from tests.ports import free_port
 from tests.processes import wait_until
@@ -56,6 +57,35 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
         (redis.exceptions.ResponseError("MISCONF Errors"), "see to its disk and its replicas; nothing was changed"),
         (redis.exceptions.ResponseError("NOREPLICAS Not enough"), "see to its disk and its replicas"),
         (redis.exceptions.ResponseError("ERR unknown"), "ERR unknown; nothing was changed"),
+        (
+            redis.exceptions.ResponseError("WRONGTYPE Operation script: 5a, on @user_script:9."),
+            "@user_script:9.; a part of it may be done already; see what its keys and its log say",
+        ),
+        (
+            redis.exceptions.OutOfMemoryError("command not allowed script: 5a, on @user_script:9."),
+            "@user_script:9.; raise its maxmemory",
+        ),
+        (
+            redis.exceptions.ResponseError("NOREPLICAS Not enough script: 5a, on @user_script:9."),
+            "@user_script:9.; see to its disk and its replicas; nothing was changed",
+        ),
+        (redis.exceptions.ConnectionError("Error 24 connecting to h:1. Too many open files."), "ulimit -n"),
+        (redis.exceptions.ConnectionError("max number of clients reached"), "raise its maxclients"),
+        (redis.exceptions.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version"), "that port speaks no TLS"),
+        (
+            redis.exceptions.ConnectionError("[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] alert"),
+            "it wants a certificate; see [store] tls_cert_file, tls_key_file",
+        ),
+        (
+            redis.exceptions.ConnectionError("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] alert"),
+            "it wants a certificate; see [store] tls_cert_file, tls_key_file",
+        ),
+        (
+            redis.exceptions.ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate is not yet valid"),
+            "set the clock here",
+        ),
+        (redis.exceptions.ConnectionError("Error -2 connecting. Name or service not known."), "see the host in"),
+        (UnicodeError("encoding with 'idna' codec failed"), "see the host in [store] url"),
         (redis.exceptions.RedisClusterException("Cluster mode is not enabled"), "leave [store] cluster out"),
         (redis.exceptions.RedisClusterException("All slots are not covered"), "covered; see to its Cluster"),
         (redis.exceptions.ConnectionError("[SSL] PEM lib"), "see [store] tls_ca_file, tls_cert_file and tls_key_file"),
@@ -132,6 +162,50 @@ async def test_a_permission_that_is_lacking_is_told(link: Linker, tmp_path: path
         text = await refused(there, WRITE)
         assert text.startswith(f"store {server.url}: ")
         assert text.endswith("; give its user the rights that docs/redis.md lists")
+
+
+@pytest.mark.parametrize("command", ["INFO", "EVAL", "EVALSHA", "HSET"])
+async def test_a_command_that_was_renamed_is_told_with_its_name_or_its_script(command: str) -> None:
+    with running_redis(rename_command=f"{command} hidden") as server:
+        store = RedisStore(parse(server.url), Options())
+        with pytest.raises(StoreError, match="it was renamed there, or is newer than that server"):
+            await store.open()
+        await store.close()
+
+
+async def test_a_script_that_fails_midway_is_not_said_to_have_changed_nothing(
+    redis_server: RedisServer, link: Linker
+) -> None:
+    """Redis undoes nothing of it."""
+    midway = Script("redis.call('SET', KEYS[1], 'x'); redis.call('LPUSH', KEYS[1], 'x'); return {ARGV[1]}")
+    text = await refused(link(redis_server), midway)
+    assert redis_server.client().get("key") == b"x"
+    assert "; a part of it may be done already; " in text
+    assert "nothing was changed" not in text
+
+
+async def test_neither_is_one_for_which_a_right_is_lacking_midway(link: Linker, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "users.acl").write_text(
+        "user default on nopass ~* +@all\nuser ringway on >word ~* +evalsha +eval +client +set\n"
+    )
+    midway = Script("redis.call('SET', KEYS[1], 'x'); redis.call('DEL', KEYS[1]); return {ARGV[1]}")
+    with running_redis(aclfile=str(tmp_path / "users.acl")) as server:
+        text = await refused(link(f"redis://ringway:word@127.0.0.1:{server.port}/0"), midway)
+        assert server.client().get("key") == b"x"
+    assert text.endswith("; a part of it may be done already; give its user the rights that docs/redis.md lists")
+
+
+async def test_a_plain_port_that_is_asked_by_tls_is_not_only_asked_whether_it_runs(
+    redis_server: RedisServer, link: Linker
+) -> None:
+    text = await refused(link(redis_server.url.replace("redis:", "rediss:")))
+    assert "speak no TLS (then write redis: or redis+sentinel:)" in text
+
+
+async def test_a_port_with_tls_that_is_asked_plainly_is_not_only_asked_whether_it_runs(link: Linker) -> None:
+    with running_redis(tls=True) as server:
+        text = await refused(link(server.url.replace("rediss:", "redis:")))
+    assert "Does that port speak TLS (then write rediss: or rediss+sentinel:)?" in text
 
 
 async def test_a_full_memory_is_told(link: Linker) -> None:

@@ -27,6 +27,18 @@ async def test_tls_is_by_the_authority_that_is_named(link: Linker, tmp_path: pat
             assert text.endswith("; see that the file is there and may be read")
 
 
+async def test_a_certificate_that_has_expired_is_told_and_no_setting_is_blamed_for_it(link: Linker) -> None:
+    with running_redis(tls=True) as server:
+        server.command("PING")  # by the authority that is replaced now
+        make_certificates(server.folder, expired=True)
+        certificate, key = (str(server.folder / f"server.{kind}") for kind in ("cert", "key"))
+        authority = ("tls-ca-cert-file", str(server.ca_file))
+        server.command("CONFIG SET", "tls-cert-file", certificate, "tls-key-file", key, *authority)
+        text = await refused(link(server, tls_ca_file=str(server.ca_file)))
+    assert "certificate has expired" in text
+    assert text.endswith("; renew its certificate, or that of its authority, or set the clock here")
+
+
 async def test_a_server_that_asks_for_a_certificate_gets_one(link: Linker) -> None:
     with running_redis(tls=True) as server:
         server.command("CONFIG SET", "tls-auth-clients", "yes")

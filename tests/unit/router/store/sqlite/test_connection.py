@@ -1,6 +1,8 @@
 """A connection by itself: whatever the schema, its errors name the file and the hint, and nothing is half done."""
 
 import asyncio
+import errno
+import os
 import sqlite3
 import threading
 import time
@@ -76,6 +78,35 @@ def test_an_error_names_the_file_and_the_mend(error: Exception, text: str) -> No
     assert str(caught.value).startswith(f"store {PATH}: ")
     assert text in str(caught.value)
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("text", ["unable to open database file", "disk I/O error"])
+def test_a_disk_without_room_for_the_log_is_full_whatever_sqlite_calls_it(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connection, "DISK_FULL_BYTES", 2**80)
+    with pytest.raises(StoreError, match=f"{text}; the disk is full; free some space"), named(tmp_path / "a.db", 0.2):
+        raise sqlite3.OperationalError(text)
+
+
+def test_a_disk_that_fails_is_not_called_full(tmp_path: Path) -> None:
+    why = "disk I/O error; its disk fails; see the system's log"
+    with pytest.raises(StoreError, match=why), named(tmp_path / "a.db", 0.2):
+        raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_a_process_that_may_open_no_more_files_is_not_sent_to_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_connection, "are_used_up", lambda: True)
+    with pytest.raises(StoreError, match="as many files open as it may; raise that limit"), named(PATH, 0.2):
+        raise sqlite3.OperationalError("unable to open database file")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.EMFILE, "raise that"), (errno.ENFILE, "raise that"), (errno.ENOSPC, "free some space")]
+)
+def test_what_the_file_system_has_none_of_any_more_is_not_the_folder(number: int, hint: str) -> None:
+    with pytest.raises(StoreError, match=hint), reached(PATH):
+        raise OSError(number, os.strerror(number))
 
 
 def test_what_the_file_system_refuses_names_the_file_and_the_mend() -> None:
@@ -235,6 +266,40 @@ async def test_a_file_that_is_held_by_somebody_else_is_said_after_the_time_of_it
     await connection.run(write)
 
 
+async def test_a_file_that_is_made_is_told_from_one_that_was_there(path: Path) -> None:
+    for expected in (True, False):
+        connection = Connection(path, NOTES)
+        assert await connection.make() is expected
+        await connection.close()
+
+
+async def test_an_empty_file_is_a_new_one(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    connection = Connection(path, NOTES)
+    assert await connection.make()
+    await connection.run(write)
+    await connection.close()
+
+
+@pytest.mark.parametrize("make", [True, False])
+async def test_a_file_that_was_emptied_while_it_is_in_use_is_said_at_once_and_left_alone(
+    connection: Connection, path: Path, make: bool
+) -> None:
+    """SQLite itself would wait for whoever has it open to let go, and throw away what the log has."""
+    await connection.run(write)
+    path.write_bytes(b"")
+    log = path.with_name("notes.db-wal").read_bytes()
+    other = Connection(path, NOTES._replace(busy_seconds=3_600.0))
+    with pytest.raises(
+        StoreError, match=f"^store {path}: it was emptied while it is in use: .*load all of the data again$"
+    ):
+        await (other.make() if make else other.run(notes))
+    await other.close()
+    assert path.stat().st_size == 0
+    assert path.with_name("notes.db-wal").read_bytes() == log != b""
+
+
 # --- transactions ---------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +357,30 @@ async def test_it_may_be_closed_twice_and_its_thread_ends(connection: Connection
     await connection.close()
     await connection.close()
     assert not thread.is_alive()
+
+
+async def test_a_disk_that_hangs_is_left_to_itself_when_it_is_closed(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connection, "DISK_CLOSE_SECONDS", 0.01)
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: sqlite3.Connection) -> None:
+        began.set()
+        goes_on.wait(60)
+
+    hanging = asyncio.create_task(connection.run(hang))
+    await asyncio.to_thread(began.wait, 60)
+    try:
+        await connection.close()
+        assert not hanging.done()
+    finally:
+        goes_on.set()
+    await hanging
+    thread = connection._thread.thread
+    assert thread is not None
+    await asyncio.to_thread(thread.join, 60)
+    assert connection._database is None  # it was closed after all
 
 
 async def test_one_that_was_never_opened_can_be_closed(path: Path) -> None:

@@ -51,6 +51,7 @@ def remove(path: pathlib.Path) -> None:
         ("sqlite:////var/lib/ringway.db", "/var/lib/ringway.db"),
         ("sqlite:var/ringway.db", "var/ringway.db"),
         ("sqlite:///a/../b.db", "/b.db"),
+        ("sqlite:///srv/my data/50%/a~1$.db", "/srv/my data/50%/a~1$.db"),
     ],
 )
 def test_an_address_names_a_file(url: str, path: str) -> None:
@@ -68,6 +69,22 @@ def test_an_address_names_a_file(url: str, path: str) -> None:
         "sqlite://var/ringway.db",
         "sqlite",
         "sqlite:a\0b",
+        "sqlite::memory:",
+        "sqlite:///:memory:",
+        "sqlite:file:ringway.db",
+        "sqlite:///srv/ringway.db?timeout=5",
+        "sqlite:///srv/ringway.db?mode=ro",
+        "sqlite:///srv/ringway.db#1",
+        "sqlite:~/ringway.db",
+        "sqlite:///~/ringway.db",
+        "sqlite:$HOME/ringway.db",
+        "sqlite:///srv/${SITE}.db",
+        "sqlite:///srv/my%20data.db",
+        "sqlite:///srv/ringway.db ",
+        "sqlite: /srv/ringway.db",
+        "sqlite:///srv/ringway.db\n",
+        "sqlite:///no/such/..",
+        "sqlite:..",
     ],
 )
 def test_an_address_without_a_file_is_refused_with_an_example(url: str) -> None:
@@ -140,8 +157,8 @@ async def test_a_name_that_sqlite_reads_in_its_own_way_is_a_file_all_the_same(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    await made(from_url("sqlite::memory:").path, "a")
-    again = from_url("sqlite::memory:")
+    await made(pathlib.Path(":memory:"), "a")
+    again = SqliteStore(pathlib.Path(":memory:"))
     await again.open(make=False)
     assert set(await data.everything(again)) == {(RowKind.CALL_FLOW, "a")}
     await again.close()
