@@ -63,7 +63,7 @@ def _make(database: sqlite3.Connection) -> None:
 
 
 _AWAY = "move it away: a router makes another one, which knows nothing of the attempts in it"
-_SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts", _AWAY, _AWAY)
+_SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts", _AWAY, _AWAY, expendable=True)
 _ONE = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND id = ?"""
 _OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts

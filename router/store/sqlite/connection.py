@@ -29,7 +29,8 @@ class Schema(NamedTuple):
     """What a file holds: `make` makes its tables in a new one, `version` stands in it (user_version).
 
     `busy_seconds`: how long to wait for another connection's transaction. `missing`: the hint for one without tables;
-    `damaged`: for one that cannot be read; `strange`: for another program's.
+    `damaged`: for one that cannot be read; `strange`: for another program's. `expendable`: one that was emptied while
+    it was in use is made anew, where another kind of file has to be put back.
     """
 
     version: int
@@ -38,6 +39,7 @@ class Schema(NamedTuple):
     missing: str
     damaged: str = _DAMAGED
     strange: str = "name another file in [store] url"
+    expendable: bool = False
 
 
 _EMPTIED = (
@@ -144,9 +146,14 @@ class Connection:
         with named(self._path, self._schema.busy_seconds, self._schema.damaged):
             with reached(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                if not self._path.exists():
+                self._close()  # what is open may be of a file that was deleted or emptied since
+                if not self._path.exists() or (self._schema.expendable and not self._path.stat().st_size):
+                    for beside in (
+                        "-wal",
+                        "-shm",
+                    ):  # of the file before: SQLite would mix them with the new one
+                        self._path.with_name(self._path.name + beside).unlink(missing_ok=True)
                     self._path.touch()
-            self._close()  # what is open may be of a file that was emptied since
             self._database, made = self._connect(make_tables=True)
             return made
 
