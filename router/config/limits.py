@@ -15,6 +15,10 @@ DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it tha
 COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191
 MSET_MAX_PAIRS = 24  # pbx_variables.c; what is over goes into the last one's value (22.10 takes 99, older ones 24)
 
+# --- FastAGI, as a command asks a router --------------------------------------------------------------------------
+ANSWER_MAX_COMMANDS = 300  # two flows with 100 parameters each, each of which takes a command, and what revokes them
+ANSWER_MAX_BYTES = 1024**2  # as many as that of COMMAND_MAX_BYTES are 600 KiB
+
 # --- FastAGI, connections -----------------------------------------------------------------------------------------
 AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
 AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each costs some 4 KiB and a descriptor
