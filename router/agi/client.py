@@ -3,18 +3,23 @@
 What the router answers is read as Asterisk reads it: the variables that it would set.
 """
 
+import contextlib
 import re
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from dialplan.wording import quote
 from router.agi.messages import ENVIRONMENT_KEYS, AgiRequest
-from router.config.limits import ENVIRONMENT_MAX_BYTES
+from router.config.limits import ANSWER_MAX_BYTES, ANSWER_MAX_COMMANDS
 
 _COMMAND = re.compile(r'EXEC MSet "(.*)"', re.DOTALL)
 _WITHHELD = "67"  # agi_callingpres where there is no number: prohibited, number not available
 _NO_CALLER = "unknown"
+_READ_BYTES = 65_536
+_TOO_MUCH = "more came than any router answers"
 ATTEMPT_STATUSES = ("OK", "LATER", "REFUSED")
+ROUTE_STATUSES = ("OK", "NODATA")
 
 
 class AgiClientError(Exception):
@@ -54,28 +59,79 @@ def environment(request: AgiRequest) -> bytes:
     return ("".join(f"{key}: {value}\n" for key, value in values.items()) + "\n").encode("utf-8", "surrogateescape")
 
 
-def ask(host: str, port: int, request: AgiRequest, seconds: float) -> dict[str, str]:
+def ask(host: str, port: int, request: AgiRequest, seconds: float, status: str) -> dict[str, str]:
     """Place one request; return the variables in the order in which they were set, none where nothing was answered.
 
-    `seconds` bounds each step of it (the connection, a read, a write), not all of them together.
+    `seconds` bounds all of it, but for the look-up of the host's name. `status` names the variable that is set last:
+    once it has a value the answer stands, as it does in Asterisk, whatever the router does then.
     Raises OSError (refused, timed out) and AgiClientError.
     """
+    until = time.monotonic() + seconds
+    block = environment(request)
     variables: dict[str, str] = {}
-    with socket.create_connection((host, port), timeout=seconds) as connection:
-        connection.sendall(environment(request))
-        with connection.makefile("rb") as lines:
-            while line := lines.readline(ENVIRONMENT_MAX_BYTES):
-                variables |= read_mset(line.decode("utf-8", "replace").rstrip("\n"))
-                connection.sendall(b"200 result=0\n")
+    try:
+        with _connected(host, port, until) as connection:
+            connection.sendall(block)
+            for command in _commands(connection, until):
+                variables |= read_mset(command)
+    except (OSError, AgiClientError):
+        if not variables.get(status):
+            raise
     return variables
 
 
+def _left(until: float) -> float:
+    """The seconds that are left. Raises TimeoutError."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("timed out")
+    return seconds
+
+
+def _connected(host: str, port: int, until: float) -> socket.socket:
+    """A connection to the first address of the host that takes one; `until` is for all of them together."""
+    failed: OSError | None = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(_left(until))
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            failed = error
+        else:
+            return connection
+    raise failed or OSError("the host has no address")
+
+
+def _commands(connection: socket.socket, until: float) -> Iterator[str]:
+    """The commands that come, each replied to once it has been looked at."""
+    begun, count, received = b"", 0, 0
+    connection.settimeout(_left(until))
+    while data := connection.recv(_READ_BYTES):
+        received += len(data)
+        *lines, begun = (begun + data).split(b"\n")
+        for line in lines:
+            count += 1
+            if count > ANSWER_MAX_COMMANDS:
+                raise AgiClientError(_TOO_MUCH)
+            yield line.decode("utf-8", "replace")
+            with contextlib.suppress(OSError):  # who reads no reply may have said all the same what is still to be read
+                connection.settimeout(_left(until))
+                connection.sendall(b"200 result=0\n")
+        if received > ANSWER_MAX_BYTES:
+            raise AgiClientError(_TOO_MUCH)
+        connection.settimeout(_left(until))
+    if begun:
+        yield begun.decode("utf-8", "replace")
+
+
 def ask_route(host: str, port: int, did: str, caller: str, unique_id: str, seconds: float) -> dict[str, str]:
-    """The decision for a call to `did` from `caller` (empty: withheld). Bounds and errors as of `ask`."""
+    """What is answered to a call to `did` from `caller` (empty: withheld). Bounds and errors as of `ask`."""
     presentation = "0" if caller else _WITHHELD
     request = AgiRequest("route", "", unique_id, caller or _NO_CALLER, presentation, did, did, ())
-    variables = ask(host, port, request, seconds)
-    if variables.get("ROUTE_STATUS") != "OK":
+    variables = ask(host, port, request, seconds, "ROUTE_STATUS")
+    if variables.get("ROUTE_STATUS") not in ROUTE_STATUSES:
         raise AgiClientError("the connection was closed without a decision")
     return variables
 
@@ -86,7 +142,7 @@ def ask_attempt(host: str, port: int, arguments: Sequence[str], unique_id: str, 
     `arguments`: see `dialplan.campaigns.reports.read_report`.
     """
     request = AgiRequest("attempt", "", unique_id, _NO_CALLER, _WITHHELD, "unknown", "s", tuple(arguments))
-    status = ask(host, port, request, seconds).get("ATTEMPT_STATUS", "")
+    status = ask(host, port, request, seconds, "ATTEMPT_STATUS").get("ATTEMPT_STATUS", "")
     if status not in ATTEMPT_STATUSES:
         raise AgiClientError("the connection was closed without a word about the attempt")
     return status

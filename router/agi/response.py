@@ -72,8 +72,11 @@ class RouteCommands:
 
 
 def cleared_by(decision: Decision) -> tuple[bytes, ...]:
-    """The commands that empty what only this decision's answer has set: parameters, their names, what is next."""
-    pairs = [*(f"PARAM_{name}=" for name in _names(decision.target)), "ROUTE_PARAMS=", "ROUTE_DIGEST="]
+    """The commands that empty what only this decision's answer has set: parameters, their names, what is next.
+
+    ROUTE_STATUS goes first: without it nothing of the answer is trusted.
+    """
+    pairs = ["ROUTE_STATUS=", "ROUTE_PARAMS=", "ROUTE_DIGEST=", *(f"PARAM_{name}=" for name in _names(decision.target))]
     if decision.following is not None:
         pairs += [f"NEXT_PARAM_{name}=" for name in _names(decision.following.row)]
         pairs += [f"{name}=" for name in (*_NEXT, "ROUTE_NEXT_PARAMS")]

@@ -26,6 +26,7 @@ from router.config.limits import (
     AGI_BACKLOG,
     AGI_MAX_CONNECTIONS,
     DIALLED_LOG_MAX_CHARS,
+    LAST_WORDS_SECONDS,
     PEER_CACHE_MAX,
     UNIQUE_ID_LOG_MAX_CHARS,
 )
@@ -37,7 +38,13 @@ from router.util.rate_limited_log import RepeatsLog
 _Decided: TypeAlias = tuple[float, float, str, Response]
 
 _CLOSED = State.CLOSED
-_DONE, _DEAD_CHANNEL = 200, 511
+# What Asterisk replies to MSet, and what it says where the caller has gone (16 and newer, older ones).
+_DONE, _DONE_TEXT = 200, "result=0"
+_DEAD_CHANNEL = 511
+_DEAD_TEXTS = (
+    "Command Not Permitted on a dead channel or intercept routine",
+    "Command Not Permitted on a dead channel",
+)
 # Causes of agi_rejected_total besides those of router.agi.messages.Refused.
 _PEER, _CAPACITY, _DEADLINE, _SCRIPT, _FORGED, _HANGUP, _INTERNAL = (
     "peer",
@@ -66,6 +73,10 @@ class Verbs(Protocol):
 
     def fallback_response(self, revoked: Response | None = None) -> Response:
         """Answer a call whose data cannot be trusted, after the response `revoked` if there was one."""
+        ...
+
+    def failed_response(self, request: AgiRequest) -> Response:
+        """Answer a request whose verb has failed."""
         ...
 
 
@@ -276,7 +287,10 @@ class AgiServer:
 class AgiConnection(asyncio.Protocol):
     """One call's connection: bytes between a transport and a session."""
 
-    __slots__ = ("_answer", "_cut", "_server", "_session", "_started_at", "_transport", "_unsent", "accepted_at")
+    __slots__ = (
+        *("_answer", "_cut", "_decided", "_server", "_session", "_started_at", "_transport", "_unsent"),
+        "accepted_at",
+    )
 
     _transport: asyncio.Transport
 
@@ -284,6 +298,7 @@ class AgiConnection(asyncio.Protocol):
         self._server = server
         self._session = AgiSession()
         self._answer: Response | None = None
+        self._decided: _Decided | None = None  # counted when the call ends: until then it may be revoked
         self._cut = False
         self._unsent: list[bytes] = []
 
@@ -336,13 +351,20 @@ class AgiConnection(asyncio.Protocol):
         except AgiError as error:
             if self._answer is None:  # else it was decided all the same, and its caller has hung up
                 self._reject(error.cause)
+        self._count()
 
     def abort(self, cause: str) -> None:
-        """Cut the connection off."""
-        if self._session.state is not _CLOSED:
-            self._session.state = _CLOSED
+        """Cut the connection off; an answer that was perhaps asked for by forged lines is revoked before."""
+        session = self._session
+        if session.state is not _CLOSED:
             self._cut = True
             self._reject(cause, answered=self._answer is not None)
+            if self._answer is not None and session.suspect and not self._transport.is_closing():
+                self._revoke()
+                asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.abort)
+                return
+            session.state = _CLOSED
+            self._count()
         self._transport.abort()
 
     def _reject(self, cause: str, **details: object) -> None:
@@ -369,10 +391,13 @@ class AgiConnection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(request, error)
             return
-        if self._session.state is State.ANSWERING:
-            self._send(response, request.unique_id)
-        else:
+        if self._session.state is not State.ANSWERING:
             self._gone()
+        elif self._session.forged:
+            self._reject(_FORGED)
+            self._send_last(self._server.verbs.fallback_response(), request.unique_id)
+        else:
+            self._send(response, request.unique_id)
 
     def _gone(self) -> None:
         if not self._cut:
@@ -386,7 +411,7 @@ class AgiConnection(asyncio.Protocol):
             self._gone()
             return
         self._reject(_INTERNAL, unique_id=unique_id)
-        self._send(self._server.verbs.fallback_response(), request.unique_id)
+        self._send(self._server.verbs.failed_response(request), request.unique_id)
 
     def _send(self, response: Response, unique_id: str) -> None:
         self._answer = response
@@ -395,35 +420,74 @@ class AgiConnection(asyncio.Protocol):
         if len(commands) > 1:
             self._unsent = list(commands[1:])
         duration = time.perf_counter() - self.accepted_at
+        self._decided = (self._started_at, duration, unique_id, response)
+
+    def _send_last(self, response: Response, unique_id: str) -> None:
+        """Send all of a response without waiting for replies, which may be forged, and close our side.
+
+        The peer's side stays open until it has read that, or to the deadline: closed at once, with its bytes unread,
+        the connection would be reset, and what we have sent might be lost.
+        """
+        self._answer = response
+        self._session.send_last()
+        for command in response.commands:
+            self._transport.write(command)
+        self._transport.write_eof()
+        duration = time.perf_counter() - self.accepted_at
         self._server.decided((self._started_at, duration, unique_id, response))
 
     def _replied(self, reply: AgiReply) -> None:
-        answer = self._answer
-        if reply.forged and answer is not None and not (answer.decision and answer.decision.reason == "error"):
+        if reply.forged:
             # What we answered was asked by forged lines: revoke it before Asterisk goes on.
             self._reject(_FORGED)
-            self._unsent = []
-            self._send(self._server.verbs.fallback_response(answer), "")
-            return
-        if reply.code != _DONE or reply.text.startswith("result=-"):
-            cause = _HANGUP if reply.code == _DEAD_CHANNEL else Refused.BAD_REPLY
-            self._close(cause, code=reply.code, text=reply.text[:DIALLED_LOG_MAX_CHARS])
-        elif self._unsent:
-            self._transport.write(self._session.send(self._unsent.pop(0)))
+            self._revoke()
+        elif reply.code == _DONE and reply.text == _DONE_TEXT:
+            if self._unsent:
+                self._transport.write(self._session.send(self._unsent.pop(0)))
+            else:
+                self._finish()
         else:
-            self._finish()
+            self._not_taken(reply)
+
+    def _not_taken(self, reply: AgiReply) -> None:
+        """A reply that Asterisk gives to a caller who has gone, or that it never gives to MSet.
+
+        Of an answer without its last command nothing is trusted. One that is out is revoked: unlike the usual reply,
+        such a one may have any length. A caller may fill a TCP segment with it, and what follows would come too late.
+        """
+        details = {"code": reply.code, "text": reply.text[:DIALLED_LOG_MAX_CHARS]}
+        if reply.code == _DEAD_CHANNEL and reply.text in _DEAD_TEXTS:
+            self._close(_HANGUP, **details)
+        elif self._unsent:
+            self._close(Refused.BAD_REPLY, **details)
+        else:
+            self._reject(Refused.BAD_REPLY, **details)
+            self._revoke()
+
+    def _revoke(self) -> None:
+        """Take back what was answered, whole or in part; the call is counted once, by what it has now."""
+        given, self._unsent = self._answer, []
+        unique_id = self._decided[2] if self._decided is not None else ""
+        self._decided = None
+        self._send_last(self._server.verbs.fallback_response(given), unique_id)
 
     def _refuse(self, error: AgiError) -> None:
         """Hostile or broken bytes: one that speaks AGI gets the fallback response, never a guess."""
-        if error.cause in (Refused.NOT_AGI, Refused.TOO_LONG, Refused.BAD_REPLY):
+        if error.cause in (Refused.NOT_AGI, Refused.TOO_LONG):
             self._close(error.cause)
             return
         self._reject(error.cause)
-        self._send(self._server.verbs.fallback_response(), "")
+        self._revoke()
 
     def _finish(self) -> None:
         self._session.state = _CLOSED
         self._transport.close()
+        self._count()
+
+    def _count(self) -> None:
+        if self._decided is not None:
+            self._server.decided(self._decided)
+            self._decided = None
 
     def _close(self, cause: str, **details: object) -> None:
         self._finish()

@@ -2,7 +2,7 @@
 
     ENVIRONMENT --request--> ANSWERING --send()--> WAITING --reply--> ANSWERING ...
          |                                            |
-         +--refused--> REFUSED (send() still works) <-+  CLOSED after EOF
+         +--refused--> REFUSED (send() still works) <-+  CLOSED after EOF, and after send_last()
 
 Feed what arrives, in pieces of any size, with `receive`, and take events with `next_event` until it gives None.
 A peer's bytes never raise anything but AgiError, and each byte that is kept is bounded by `router.config.limits`.
@@ -13,13 +13,15 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
-from router.config.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+from router.config.limits import AGI_HANGUPS_MAX, ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES, USAGE_MAX_BYTES
 
 Event: TypeAlias = AgiRequest | AgiReply | Hangup
 
 _FIRST_KEY = b"agi_"
 _HANGUP = b"HANGUP\n"
 _REPLY_OR_HANGUP = re.compile(rb"^(?:HANGUP|[0-9]{3}(?:[ -][^\n]*)?)\n", re.MULTILINE)
+# A line that may end a block of usage text, or that no such text has: replies, and what an environment says.
+_IN_USAGE = re.compile(rb"^(?:agi_|[0-9]{3}[ \n-])", re.MULTILINE)
 _USUAL_REPLY = b"200 result=0\n"
 _SUCCESS = AgiReply(200, "result=0")
 
@@ -41,12 +43,13 @@ _ENVIRONMENT, _ANSWERING, _WAITING, _REFUSED, _CLOSED = State
 class AgiSession:
     """The state of one connection. `forged` tells that lines came which no Asterisk sends by itself."""
 
-    __slots__ = ("_buffer", "_searched", "_strays", "forged", "state")
+    __slots__ = ("_buffer", "_hangups", "_searched", "_strays", "forged", "state")
 
     def __init__(self) -> None:
         self.state = _ENVIRONMENT
         self.forged = False
         self._buffer = b""
+        self._hangups = 0  # notices of a hangup so far
         self._searched = 0  # bytes of the buffer known to hold no blank line
         self._strays = 0  # bytes of lines that were no reply
 
@@ -87,13 +90,20 @@ class AgiSession:
         Raises AgiError: for a hostile or broken environment (the state is REFUSED then, and the peer may still be
         sent the fallback response), or for a reply without an end.
         """
+        if not self._buffer:
+            return None
         if self.state is _ENVIRONMENT:
             return self._environment()
         if self.state is _WAITING:
             return self._reply()
-        if self._buffer and self.state is not _CLOSED:
+        if self.state is not _CLOSED:
             self._unasked()
         return None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether anything has come that is no whole reply and no notice of a hangup."""
+        return self.forged or bool(self._buffer)
 
     def send(self, command: bytes) -> bytes:
         """Declare that `command`, one whole line, is being sent; gives the bytes back for the transport.
@@ -105,6 +115,18 @@ class AgiSession:
         self.state = _WAITING
         return command
 
+    def send_last(self) -> None:
+        """Declare that commands are being sent one behind the other, and our side closed after them.
+
+        Asterisk runs them all: with each, and at last with the end of the stream, it looks for what it has read already
+        (run_agi in res_agi.c). What the peer still says, true or forged, changes nothing any more.
+        Raises RuntimeError after the end.
+        """
+        if self.state is _CLOSED:
+            raise RuntimeError("commands are sent after the end")
+        self.state = _CLOSED
+        self._buffer = b""
+
     def _environment(self) -> AgiRequest | None:
         buffer = self._buffer
         end = buffer.find(b"\n\n", self._searched)
@@ -113,7 +135,6 @@ class AgiSession:
                 raise self._refuse(Refused.TOO_LONG)
             if not _FIRST_KEY.startswith(buffer[:4]):
                 raise self._refuse(Refused.NOT_AGI)
-            self._searched = max(len(buffer) - 1, 0)
             return None
         self._buffer = buffer[end + 2 :]
         if end > ENVIRONMENT_MAX_BYTES:
@@ -153,8 +174,12 @@ class AgiSession:
             reply = parse_reply(found[0][:-1])
             if reply is None:
                 hung_up, at = True, found.end()
+                self._hung_up(1)
                 continue
-            end = _end_of_reply(buffer, found)
+            end, usage = _end_of_reply(buffer, found)
+            if not usage:
+                self.forged, at = True, end
+                continue
             if hung_up or end < 0:
                 break  # the hangup is told of first, or lines of usage are still due
             self._buffer = buffer[end:]
@@ -176,16 +201,29 @@ class AgiSession:
         if not _HANGUP.startswith(begun) or any(line != b"HANGUP" for line in lines):
             self.forged = True
             begun = b""
+        self._hung_up(len(lines))
         self._buffer = begun
 
+    def _hung_up(self, notices: int) -> None:
+        self._hangups += notices
+        if self._hangups > AGI_HANGUPS_MAX:
+            self.forged = True
 
-def _end_of_reply(buffer: bytes, first: re.Match[bytes]) -> int:
-    """Where the reply ends whose first line is `first`, -1 where that has not come yet.
 
-    A block of usage text has a - behind the code; its last line has the same code and a space.
+def _end_of_reply(buffer: bytes, first: re.Match[bytes]) -> tuple[int, bool]:
+    """Where the reply ends whose first line is `first`, -1 where that has not come yet; and whether it is one at all.
+
+    A block of usage text has a - behind the code; its last line has the same code and a space. What only begins like
+    one goes on with the rest of an environment, or with the reply that really came: it is none up to there.
     """
     code, joint = first[0][:3], first[0][3:4]
     if joint != b"-":
-        return first.end()
-    last = buffer.find(b"\n" + code + b" ", first.end() - 1)
-    return buffer.find(b"\n", last + 1) + 1 or -1 if last >= 0 else -1
+        return first.end(), True
+    for line in _IN_USAGE.finditer(buffer, first.end()):
+        if line[0] == code + b" ":
+            return buffer.find(b"\n", line.end()) + 1 or -1, True
+        if line[0] != code + b"-":
+            return line.start(), False
+    if len(buffer) - first.start() > USAGE_MAX_BYTES:
+        return buffer.rfind(b"\n") + 1, False
+    return -1, True

@@ -5,6 +5,7 @@ import contextlib
 import http
 import http.client
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,8 @@ from router.commands.output import print_json
 from router.commands.running import Failure
 from router.config.limits import STATUS_TIMEOUT_SECONDS
 from router.config.settings import PORT_MAX, Settings, from_process
+
+_PORT = re.compile("[0-9]{1,5}")
 
 
 class Unreachable(Failure):
@@ -41,7 +44,7 @@ def call(arguments: argparse.Namespace) -> int:
         print_json(variables)
     else:
         for name, value in variables.items():
-            print(f"{name} = {quote(value)}")
+            print(f"{printable(name)} = {quote(value)}")
         print(f"answered by {host}:{port} in {milliseconds:.1f} ms")
     return 0
 
@@ -55,7 +58,8 @@ def asking(host: str, port: int) -> Iterator[None]:
         raise Unreachable(str(error)) from None
     except (OSError, UnicodeError, AgiClientError) as error:  # UnicodeError: a host that no name can be
         why = getattr(error, "strerror", None) or error
-        raise Unreachable(f"the router at {host}:{port} gave no answer: {why}; is `ringway serve` running?") from error
+        where = f"{printable(host)}:{port}"
+        raise Unreachable(f"the router at {where} gave no answer: {why}; is `ringway serve` running?") from error
 
 
 def agi_address(text: str | None, settings: Settings) -> tuple[str, int]:
@@ -63,7 +67,7 @@ def agi_address(text: str | None, settings: Settings) -> tuple[str, int]:
     if text is None:
         return _from_here(settings.agi.host), settings.agi.port
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 1 <= int(port[:6]) <= PORT_MAX:
+    if not host or not _PORT.fullmatch(port) or not 1 <= int(port) <= PORT_MAX:
         raise Unreachable(f"--agi {quote(text)} is not HOST:PORT; write it like 127.0.0.1:4573")
     return host.strip("[]"), int(port)
 

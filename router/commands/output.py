@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -9,8 +10,23 @@ from dialplan.dataset.problems import Problem
 
 
 def print_json(value: object) -> None:
-    """Print a value as indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Print a value as indented JSON. What was no text where it came from is shown as an escape in the text."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_escaped(msgspec.to_builtins(value)))
+    print(msgspec.json.format(encoded, indent=2).decode())
+
+
+def _escaped(value: Any) -> Any:
+    """A value with text alone that UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(each) for each in value]
+    return value
 
 
 def print_warnings(warnings: Iterable[Problem]) -> None:

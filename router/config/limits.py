@@ -6,6 +6,8 @@
 ENVIRONMENT_MAX_BYTES = 66 * 1024  # a whole SIP message, and what Asterisk itself says
 ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
 REPLY_MAX_BYTES = ENVIRONMENT_MAX_BYTES  # what follows a forged end of the environment is as long as that may be
+USAGE_MAX_BYTES = 4096  # of a command in a reply; the one of EXEC has under 1,000
+AGI_HANGUPS_MAX = 3  # Asterisk tells of a hangup twice at most; without a bound a caller could pad a forged reply so
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
 
@@ -13,10 +15,15 @@ DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it tha
 COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191
 MSET_MAX_PAIRS = 24  # pbx_variables.c; what is over goes into the last one's value (22.10 takes 99, older ones 24)
 
+# --- FastAGI, as a command asks a router --------------------------------------------------------------------------
+ANSWER_MAX_COMMANDS = 300  # two flows with 100 parameters each, each of which takes a command, and what revokes them
+ANSWER_MAX_BYTES = 1024**2  # as many as that of COMMAND_MAX_BYTES are 600 KiB
+
 # --- FastAGI, connections -----------------------------------------------------------------------------------------
 AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
 AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each costs some 4 KiB and a descriptor
 DEADLINE_MAX_MS = 60_000  # more than a minute of silence is no deadline
+LAST_WORDS_SECONDS = 0.5  # past its deadline: for a call whose answer is revoked to read that, and to close
 PEER_CACHE_MAX = 1024  # peers that were looked up in the allow-list
 
 ACCOUNT_SECONDS = 0.02  # how long a decided call may wait to be counted and logged with others

@@ -14,6 +14,7 @@ class AttemptVerb:
     """Takes reports. `report` writes one down, durably; False where it has to be told again."""
 
     name = "attempt"
+    decides = False
 
     def __init__(
         self, report: Callable[[AttemptReport], Awaitable[bool]], log: structlog.typing.FilteringBoundLogger

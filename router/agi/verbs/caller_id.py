@@ -16,6 +16,10 @@ from router.agi.messages import AgiRequest, mset, pair
 from router.agi.verbs.verb import Response
 from router.config.limits import DIALLED_LOG_MAX_CHARS, UNIQUE_ID_LOG_MAX_CHARS
 
+# What `command` sets: always, and where an answered call goes; last the one that is trusted.
+_SHOWN = ("SHOW_NUMBER", "SHOW_KIND", "SHOW_REASON")
+_PLACE = ("SHOW_CONTEXT", "SHOW_EXTEN", "SHOW_PRIORITY")
+_STATUS = "SHOW_STATUS"
 # By reason: at NONE nobody is rung, at NODATA the dialplan asks its next router.
 _NOTHING_SHOWN = {CallerIdReason.NO_DATA: "NODATA"}
 
@@ -34,6 +38,7 @@ class CallerIdVerb:
     """Gives each outbound call of a campaign its caller ID, round-robin."""
 
     name = "caller-id"
+    decides = False
 
     def __init__(
         self,
@@ -76,24 +81,17 @@ class CallerIdVerb:
         return Response((command(result, campaign),), self)
 
     def revocation(self, given: Response) -> tuple[bytes, ...]:
-        """The number, and that there is one."""
+        """All that `command` may have set, first that there is a number."""
         del given
-        return (mset(["SHOW_NUMBER=", "SHOW_STATUS="]),)
+        return (mset([f"{name}=" for name in (_STATUS, *_SHOWN, *_PLACE)]),)
 
 
 def command(result: CallerIdResult, campaign: Campaign | None) -> bytes:
     """The command that tells Asterisk; with `campaign`, where an answered call goes as well."""
-    pairs = [
-        pair("SHOW_NUMBER", result.number or ""),
-        pair("SHOW_KIND", result.kind or ""),
-        pair("SHOW_REASON", result.reason),
-    ]
+    shown = (result.number or "", result.kind or "", str(result.reason))
+    pairs = list(map(pair, _SHOWN, shown))
     if campaign is not None:
         destination = campaign.destination
-        pairs += [
-            pair("SHOW_CONTEXT", destination.context),
-            pair("SHOW_EXTEN", destination.exten),
-            pair("SHOW_PRIORITY", str(destination.priority)),
-        ]
+        pairs += map(pair, _PLACE, (destination.context, destination.exten, str(destination.priority)))
     status = "OK" if result.number is not None else _NOTHING_SHOWN.get(result.reason, "NONE")
-    return mset([*pairs, f"SHOW_STATUS={status}"])
+    return mset([*pairs, f"{_STATUS}={status}"])

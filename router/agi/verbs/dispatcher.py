@@ -37,8 +37,18 @@ class Dispatcher:
 
         `revoked` is a response that was given before its request was known to be forged; what it set is emptied. Which
         verb the call really asked for nobody knows then: so it gets a destination in any case.
+
+        The first command empties the variable that is trusted, and the last one sets ROUTE_STATUS: cut off anywhere
+        behind the first, nothing of `revoked` counts, and the dialplan goes on as without a router.
         """
         response = self._fallback()
         if revoked is None or revoked.verb is None:
             return response
-        return response._replace(commands=(*revoked.verb.revocation(revoked), *response.commands))
+        commands = (*revoked.verb.revocation(revoked), *response.commands)
+        return response._replace(commands=commands, verb=revoked.verb)
+
+    def failed_response(self, request: AgiRequest) -> Response:
+        """The same to a request whose verb has failed: it is timed with its verb, and a decision if that makes one."""
+        verb = self._verbs[request.script]
+        response = self._fallback()
+        return response._replace(verb=verb, decision=response.decision if verb.decides else None)

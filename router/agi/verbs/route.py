@@ -61,6 +61,7 @@ class RouteVerb:
     """Decides calls. `table` gives the current table; it is asked once a call, and once more after a wait."""
 
     name = "route"
+    decides = True
 
     def __init__(self, table: Callable[[], RoutingTable], usual: Usual, entitlements: Entitlements) -> None:
         self._table = table
@@ -102,7 +103,7 @@ class RouteVerb:
         return Response((*ahead, last), None, decision=decision)
 
     def revocation(self, given: Response) -> tuple[bytes, ...]:
-        """Its parameters, their names and the digest; the fallback sets all the rest anew."""
+        """Its status, parameters, their names, the digest and what is next; the fallback sets all the rest anew."""
         return cleared_by(given.decision) if given.decision is not None else ()
 
 

@@ -26,14 +26,21 @@ class Response(NamedTuple):
 
 
 class Verb(Protocol):
-    """One script that Asterisk may ask for; `name` is its path in agi://HOST/NAME. Each is timed by its name."""
+    """One script that Asterisk may ask for; `name` is its path in agi://HOST/NAME. Each is timed by its name.
+
+    `decides`: whether its response is the decision of a call.
+    """
 
     name: str
+    decides: bool
 
     def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
         """The response to `request` at `now` (epoch seconds): at once, unless the store has to be asked."""
         ...
 
     def revocation(self, given: Response) -> tuple[bytes, ...]:
-        """The commands that empty what a response of this verb has set, when its request turns out to be forged."""
+        """The commands that empty what a response of this verb has set, when its request turns out to be forged.
+
+        The first one empties the variable that is trusted. What else the fallback sets anew may be left out.
+        """
         ...

@@ -30,7 +30,7 @@ class Schema(NamedTuple):
 
     `busy_seconds`: how long to wait for another connection's transaction. `missing`: the hint for one without tables;
     `damaged`: for one that cannot be read; `strange`: for another program's. `expendable`: one that was emptied while
-    it was in use is made anew, where another kind of file has to be put back.
+    it was in use is rebuilt, where another kind of file has to be put back.
     """
 
     version: int

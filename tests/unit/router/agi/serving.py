@@ -92,6 +92,9 @@ class Verbs:
     def fallback_response(self, revoked: Response | None = None) -> Response:
         return self._real.fallback_response(revoked)
 
+    def failed_response(self, request: AgiRequest) -> Response:
+        return self._real.failed_response(request)
+
 
 class Served:
     """A server that serves, and what it said and counted."""

@@ -1,7 +1,12 @@
 """The commands' side of FastAGI, against Asterisk's own writing and reading."""
 
+import contextlib
+import itertools
 import socket
+import struct
 import threading
+import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.agi import client
 from router.agi.client import AgiClientError, UnsendableError, ask_attempt, ask_route, environment, read_mset
 from router.agi.messages import AgiRequest, mset, pair, parse_environment
+from router.config.limits import ANSWER_MAX_BYTES, ANSWER_MAX_COMMANDS
 from tests.fastagi import ENVIRONMENT, executed
 
 VALUES = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=40)
@@ -162,6 +169,162 @@ def test_a_router_that_stalls_is_not_waited_for_for_ever() -> None:
         with pytest.raises(TimeoutError):
             ask_route("127.0.0.1", port, "1", "", "call.1", 0.05)
         gone.set()
+
+
+# --- a router that goes on for ever, or goes behind its answer --------------------------------------------------------
+
+TAKEN = b'EXEC MSet "ATTEMPT_STATUS=OK"\n'
+
+
+def attempt_status(answer: Callable[[socket.socket], None]) -> str:
+    with server(quietly(answer)) as port:
+        return ask_attempt("127.0.0.1", port, ["id-1"], "call.1", 30)
+
+
+def quietly(answer: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    """The same, for a server whose peer may go first."""
+
+    def run(connection: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):
+            answer(connection)
+
+    return run
+
+
+def commands(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b'EXEC MSet "A=1"\n' * 50)
+
+
+def flood(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"x" * 65_536)
+
+
+@pytest.mark.parametrize("before", [b"", TAKEN])
+def test_one_deadline_is_for_all_of_it(before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte a second, each of them in time."""
+    seconds = itertools.count()
+    passed = time.monotonic()
+    monkeypatch.setattr(client, "time", types.SimpleNamespace(monotonic=lambda: passed))
+
+    def answer(connection: socket.socket) -> None:
+        nonlocal passed
+        connection.sendall(before)
+        if before:
+            connection.recv(100)
+        while next(seconds) < 100:
+            passed += 1
+            connection.sendall(b"E")
+
+    if before:
+        assert attempt_status(answer) == "OK"
+    else:
+        with pytest.raises(TimeoutError):
+            attempt_status(answer)
+
+
+@pytest.mark.parametrize("endless", [commands, flood])
+def test_an_answer_without_an_end_is_refused_at_its_bound(endless: Callable[[socket.socket], None]) -> None:
+    with pytest.raises(AgiClientError, match="more came than any router answers"):
+        attempt_status(endless)
+
+
+def test_the_longest_answer_is_taken() -> None:
+    assert ANSWER_MAX_COMMANDS * 2_047 < ANSWER_MAX_BYTES
+
+    def answer(connection: socket.socket) -> None:
+        line = b'EXEC MSet "A=' + b"x" * 2_000 + b'"\n'
+        for command in [line] * (ANSWER_MAX_COMMANDS - 1) + [TAKEN]:
+            connection.sendall(command)
+            connection.recv(100)
+
+    assert attempt_status(answer) == "OK"
+
+
+def resets(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def reads_then_resets(connection: socket.socket) -> None:
+    connection.recv(100)
+    resets(connection)
+
+
+def goes(_: socket.socket) -> None:
+    """With our reply unread, or before it comes."""
+
+
+def talks_on(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\n")
+
+
+@pytest.mark.parametrize("then", [resets, reads_then_resets, goes, talks_on, commands, flood])
+@pytest.mark.parametrize("status", ["OK", "LATER", "REFUSED"])
+def test_what_was_said_of_an_attempt_stands_whatever_the_router_does_then(
+    then: Callable[[socket.socket], None], status: str
+) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(f'EXEC MSet "ATTEMPT_STATUS={status}"\n'.encode())
+        then(connection)
+
+    assert attempt_status(answer) == status
+
+
+@pytest.mark.parametrize("then", [resets, reads_then_resets, goes, talks_on])
+def test_a_route_stands_once_its_status_is_set_and_not_before(then: Callable[[socket.socket], None]) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(said)
+        then(connection)
+
+    said = b'EXEC MSet "ROUTE_ID=x,ROUTE_STATUS=OK"\n'
+    with server(quietly(answer)) as port:
+        assert ask_route("127.0.0.1", port, "1", "", "call.1", 30) == {"ROUTE_ID": "x", "ROUTE_STATUS": "OK"}
+    said = b'EXEC MSet "ROUTE_ID=x"\n'
+    with server(quietly(answer)) as port, pytest.raises((OSError, AgiClientError)):
+        ask_route("127.0.0.1", port, "1", "", "call.1", 30)
+
+
+def test_a_silent_router_is_left_with_the_answer_that_it_has_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    left = iter([30.0] * 3)  # to connect, to read, to reply; it is the next reading that is in vain
+    monkeypatch.setattr(client, "_left", lambda _: next(left, 0.05))
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(TAKEN)
+        gone.wait(30)
+
+    with server(answer) as port:
+        assert ask_attempt("127.0.0.1", port, ["id-1"], "call.1", 30) == "OK"
+        gone.set()
+
+
+@pytest.mark.parametrize(("later", "status"), [("LATER", "LATER"), ("", None)])
+def test_of_two_words_about_an_attempt_the_later_one_holds_and_a_revoked_one_is_none(
+    later: str, status: str | None
+) -> None:
+    """As in Asterisk; a router that revokes sends all of it at once and closes its side."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(TAKEN + f'EXEC MSet "ATTEMPT_STATUS={later}"\n'.encode())
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(100):
+            pass
+
+    if status is not None:
+        assert attempt_status(answer) == status
+    else:
+        with pytest.raises(AgiClientError, match="without a word about the attempt"):
+            attempt_status(answer)
+
+
+def test_the_next_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        dead = gone.getsockname()
+    with server(saying(TAKEN)) as port:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, dead, ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        assert ask_attempt("host", port, ["id-1"], "call.1", 30) == "OK"
 
 
 def test_nobody_there_is_an_error_of_the_system() -> None:

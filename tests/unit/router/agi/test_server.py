@@ -176,3 +176,14 @@ async def test_each_verb_is_timed_by_its_name_and_a_call_besides() -> None:
         for verb in ("route", "caller-id", "attempt"):
             assert served.count("agi_seconds_count", verb=verb) == 1
         assert served.count("decision_seconds_count") == 1
+
+
+@pytest.mark.parametrize("verb", ["route", "caller-id", "attempt"])
+async def test_a_verb_that_fails_is_timed_all_the_same_and_only_a_route_counts_as_a_decision(verb: str) -> None:
+    async with serving() as served:
+        call = await served.dial("raise", network_script=verb)
+        assert call.variables["ROUTE_REASON"] == "error"
+        await served.until_idle()
+        assert served.count("agi_seconds_count", verb=verb) == 1
+        await served.expect({("error", "default"): 1} if verb == "route" else {})
+        assert served.count("decision_seconds_count") == len(served.records) == (verb == "route")

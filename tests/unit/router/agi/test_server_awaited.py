@@ -38,6 +38,9 @@ class Store:
     def fallback_response(self, revoked: Response | None = None) -> Response:
         return self._real.fallback_response(revoked)
 
+    def failed_response(self, request: AgiRequest) -> Response:
+        return self._real.failed_response(request)
+
     async def _later(self, found: Response) -> Response:
         self.asked += 1
         await self.speak.wait()
@@ -173,22 +176,17 @@ async def test_a_hangup_while_it_waits_changes_nothing_for_the_answer() -> None:
         assert served.rejected() == {}
 
 
-async def test_lines_that_nobody_asked_for_while_it_waits_make_its_answer_a_forged_one() -> None:
+async def test_lines_that_nobody_asked_for_while_it_waits_give_the_fallback_response_alone() -> None:
     async with serving() as served:
         store, reader, writer = await waiting(served)
         writer.write(b"agi_extension: 999\n")
         await served.until(lambda: all(each._session.forged for each in served.server.connections))
         store.speak.set()
-        await reader.readline()
-        writer.write(b"200 result=0\n")
-        *_, last = [await reader.readline()]
-        while "ROUTE_STATUS" not in dict(executed(last)):
-            writer.write(b"200 result=0\n")
-            last = await reader.readline()
-        assert dict(executed(last))["ROUTE_REASON"] == "error"
-        writer.write(b"200 result=0\n")
+        said = dict(executed(await reader.readline()))
+        assert (said["ROUTE_CONTEXT"], said["ROUTE_REASON"], said["ROUTE_STATUS"]) == ("ringway-default", "error", "OK")
         assert await ended(reader, writer) == b""
         assert served.rejected() == {"forged": 1}
+        await served.expect({("error", "default"): 1})
 
 
 async def test_the_drain_waits_for_who_waits() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused
 from router.agi.session import AgiSession, State
-from router.config.limits import ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES
+from router.config.limits import AGI_HANGUPS_MAX, ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES, USAGE_MAX_BYTES
 from tests.fastagi import ENVIRONMENT, environment, environment_lines
 
 BLOCK = environment()
@@ -108,7 +108,7 @@ def test_empty_pieces_change_nothing(request_: AgiRequest) -> None:
         (b"510 Invalid or unknown command\n", AgiReply(510, "Invalid or unknown command")),
         (b"511 Command Not Permitted on a dead channel\n", AgiReply(511, "Command Not Permitted on a dead channel")),
         (USAGE, AgiReply(520, "Invalid command syntax.  Proper usage follows:")),
-        (b"520-a\n520-b\n510 c\n520\n520 d\n", AgiReply(520, "a")),
+        (b"520-a\n520-b\nc\n520 d\n", AgiReply(520, "a")),
     ],
 )
 @pytest.mark.parametrize("before", [b"", b"HANGUP\n", b"HANGUP\nHANGUP\n"])
@@ -124,6 +124,77 @@ def test_a_reply_is_read_in_every_split_with_hangups_around_it(
         assert [outcome for outcome in outcomes[1:] if outcome != Hangup()] == expected, pieces
         assert (Hangup() in outcomes) is bool(before)
         assert not session.forged
+
+
+@pytest.mark.parametrize(
+    ("data", "replies"),
+    [
+        (b"520-a\nagi_context: x\n\n200 result=0\n", [AgiReply(200, "result=0", forged=True)]),
+        (b"520-a\nagi_x\n520 b\n", [AgiReply(520, "b", forged=True)]),
+        (b"520-a\n510 c\n", [AgiReply(510, "c", forged=True)]),
+        (b"520-a\nb\n520-c\n510\n", [AgiReply(510, "", forged=True)]),
+        (b"520-a\n\n\n200 result=0\n", [AgiReply(200, "result=0", forged=True)]),
+        (b"520-a\n510-b\nc\n510 d\n", [AgiReply(510, "b", forged=True)]),
+        (b"520-a\n520\n", [AgiReply(520, "", forged=True)]),
+        (b"520-a\n agi_x\n 510 c\n5200 d\n51\n520 b\n", [AgiReply(520, "a")]),
+        (b"520-" + b"a" * (USAGE_MAX_BYTES - 20) + b"\n520 b\n", [AgiReply(520, "a" * (USAGE_MAX_BYTES - 20))]),
+    ],
+)
+def test_a_block_of_usage_text_with_lines_that_no_such_text_has_is_no_reply(
+    data: bytes, replies: list[AgiReply]
+) -> None:
+    places = range(0, len(data) + 1, max(1, len(data) // 60))
+    for pieces in [*([data[:place], data[place:]] for place in places), bytewise(data)]:
+        outcomes, session = drive([BLOCK, *pieces])
+        assert outcomes[1:] == replies, pieces
+        assert session.forged is replies[0].forged
+
+
+def test_a_block_of_usage_text_longer_than_asterisks_is_no_reply() -> None:
+    begin = b"520-a\n" + b"usage\n" * (USAGE_MAX_BYTES // 6)
+    assert outcomes_of([BLOCK, begin, b"200 result=0\n"])[1:] == [AgiReply(200, "result=0", forged=True)]
+
+
+@pytest.mark.parametrize("before", range(AGI_HANGUPS_MAX + 2))
+@pytest.mark.parametrize("after", range(AGI_HANGUPS_MAX + 2))
+def test_more_notices_of_a_hangup_than_asterisk_gives_are_forged(before: int, after: int) -> None:
+    data = b"HANGUP\n" * before + b"200 result=0\n" + b"HANGUP\n" * after
+    for pieces in ([data], bytewise(data), [b"HANGUP\n"] * before + [b"200 result=0\n"] + [b"HANGUP\n"] * after):
+        assert drive([BLOCK, *pieces])[1].forged is (before + after > AGI_HANGUPS_MAX)
+
+
+@pytest.mark.parametrize(
+    ("come", "suspect"),
+    [
+        (b"", False),
+        (b"HANGUP\n", False),
+        (b"200 result=0\n", False),
+        (b"200 result=0\nHANGUP\n", False),
+        (b"2", True),
+        (b"x", True),
+        (b"x\n", True),
+        (b"520-x\n", True),
+        (b"x\n200 result=0\n", True),
+    ],
+)
+def test_a_session_is_suspect_from_the_first_byte_that_is_no_reply(come: bytes, suspect: bool) -> None:
+    assert drive([BLOCK, come])[1].suspect is suspect
+
+
+def test_after_the_last_commands_nothing_is_sent_or_kept() -> None:
+    session = AgiSession()
+    session.receive(BLOCK)
+    session.next_event()
+    session.send(b"X\n")
+    session.receive(b"x\n20")
+    session.next_event()
+    session.send_last()
+    assert session.state is State.CLOSED
+    assert not session.receive(b"0 result=0\n")
+    assert session.next_event() is None
+    assert _held(session) == [b""]
+    with pytest.raises(RuntimeError, match="after the end"):
+        session.send_last()
 
 
 def test_replies_alternate_with_commands() -> None:

@@ -9,6 +9,7 @@ from dialplan.routing.decide import Kind
 from router.commands import live
 from router.config.settings import Agi, Settings
 from router.observe.metrics import Metrics
+from tests.unit.router.agi.test_client import server
 from tests.unit.router.commands.conftest import Run
 
 
@@ -38,6 +39,29 @@ def test_call_shows_what_asterisk_would_get(run: Run, router: int) -> None:
     assert f"answered by 127.0.0.1:{router} in " in done.out
 
 
+@pytest.mark.parametrize("status", ["OK", "NODATA"])
+def test_call_shows_the_answer_of_a_router_without_data_too(run: Run, status: str) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(f'EXEC MSet "ROUTE_REASON=x,ROUTE_STATUS={status}"\n'.encode())
+
+    with server(answer) as port:
+        done = run("call", "020", "--agi", f"127.0.0.1:{port}")
+    assert (done.status, done.err) == (0, "")
+    assert f'ROUTE_STATUS = "{status}"\n' in done.out
+
+
+def test_call_shows_names_and_values_of_any_bytes_on_one_line_each(run: Run) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b'EXEC MSet "A\x1b[2J\xff=\xed\xa0\x80\x07,ROUTE_STATUS=OK"\n')
+
+    with server(answer) as port:
+        done = run("call", "020", "--agi", f"127.0.0.1:{port}")
+    assert done.status == 0
+    name, status, _ = done.out.splitlines()
+    assert name.isprintable()
+    assert status == 'ROUTE_STATUS = "OK"'
+
+
 def test_call_prints_json(run: Run, router: int) -> None:
     found = run("call", "02079460000", "--agi", f"127.0.0.1:{router}", "--json").json()
     assert found == {"ROUTE_CONTEXT": "flow,menu", "ROUTE_STATUS": "OK"}
@@ -52,7 +76,14 @@ def test_nobody_there_is_one_line_with_where_it_looked(run: Run) -> None:
     assert done.err == f"{where}: Connection refused; is `ringway serve` running?\n"
 
 
-@pytest.mark.parametrize("address", ["", "4573", "host:", "host:port", ":4573", "host:0", "host:70109"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "4573", "host:", "host:port", ":4573", "host:0", "host:00000", "host:65536", "host:70109"),
+        *("host::0655359", "host:0655359", "host:0004573", "host:" + "9" * 5_000, "host:\u0661\u0662", "host:4573\n"),
+        *("host:-1", "host:+1", "host: 1", "host:4_5"),
+    ],
+)
 def test_an_address_that_is_none_is_refused(run: Run, address: str) -> None:
     done = run("call", "020", "--agi", address)
     assert done.status == 1

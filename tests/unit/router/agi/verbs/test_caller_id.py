@@ -151,6 +151,16 @@ def test_for_what_shows_no_number_nobody_waits() -> None:
     assert callbacks.turns_of == []
 
 
+def test_when_it_is_revoked_all_that_it_may_have_set_is_emptied_and_first_what_is_trusted() -> None:
+    handler = with_callbacks(FakeCallbacks(Claim(ClaimStatus.NONE)), outbound())
+    given = handler.answer(request(["reserved"], network_script="caller-id?destination"), NOW)
+    assert isinstance(given, Response)
+    emptied, _ = handler.fallback_response(given).commands
+    names = [name for name, value in executed(emptied) if not value]
+    assert set(names) == dict(executed(given.commands[0])).keys()
+    assert names[0] == "SHOW_STATUS"
+
+
 class TestCommand:
     """The answer to `caller-id`: one command, whose last pair says whether there is a caller ID."""
 

@@ -197,8 +197,9 @@ def test_an_answer_that_is_taken_back_leaves_no_parameter_behind() -> None:
     *cleared, last = routes.fallback_response(given).commands
     emptied = [each for line in cleared for each in executed(line)]
     assert emptied == [
-        *((f"PARAM_{parameter.name}", "") for parameter in flow.parameters),
+        ("ROUTE_STATUS", ""),
         ("ROUTE_PARAMS", ""),
         ("ROUTE_DIGEST", ""),
+        *((f"PARAM_{parameter.name}", "") for parameter in flow.parameters),
     ]
     assert (last,) == routes.fallback_response().commands
