@@ -26,7 +26,7 @@ STOP_S = 10.0
 # Log lines that a healthy Asterisk may write whatever the test does, each with its reason.
 EXPLAINED: tuple[str, ...] = (
     # Its own events, where many channels do something in one moment and the machine is busy: nothing is lost.
-    r"taskprocessor\.c: Taskprocessor 'stasis/",
+    r"taskprocessor\.c: (Taskprocessor|The) 'stasis/",
 )
 # What a test expects that makes its router fail: patterns for `surprises()`.
 REFUSED = (
@@ -163,12 +163,17 @@ class Asterisk:
         return done.stdout.decode(errors="surrogateescape")
 
     @contextlib.contextmanager
-    def manager(self) -> Iterator[socket.socket]:
-        """A session with the manager interface that may do everything and hears of nothing."""
-        login = f"Action: Login\r\nUsername: harness\r\nSecret: {self._secret}\r\nEvents: off\r\n\r\n"
+    def manager(self, events: str = "off") -> Iterator[socket.socket]:
+        """A session with the manager interface that may do everything, and hears of nothing unless told otherwise."""
+        login = f"Action: Login\r\nUsername: harness\r\nSecret: {self._secret}\r\nEvents: {events}\r\n\r\n"
         with socket.create_connection((self.host, self.ports.ami), timeout=BOOT_S) as session:
             session.sendall(login.encode())
             yield session
+
+    @property
+    def pid(self) -> int:
+        """The process of Asterisk itself."""
+        return self.program.process(self._running().pid)
 
     def set_global(self, name: str, value: str) -> None:
         """Set a global variable of the dialplan for the calls that come."""
