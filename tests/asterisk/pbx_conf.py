@@ -122,6 +122,7 @@ deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
 read = all
 write = all
+writetimeout = 30000
 
 #include "ringway/manager_ringway.conf"
 """
