@@ -6,7 +6,7 @@ import pytest
 
 from tests.asterisk.campaigns import OUR, OUTCOMES, Campaigns, running_campaigns, subscriber
 from tests.asterisk.exchange import Exchange
-from tests.asterisk.parts import OLDEST, Program
+from tests.asterisk.parts import Program
 from tests.asterisk.subscribers import NOT_LOGGED_IN, Behaviour
 from tests.processes import wait_until
 
@@ -47,14 +47,6 @@ exten => _X!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Dial(PJSIP/${{EXTEN}}@trunk,1)
  same => n,Hangup()
 """
-# Refusals of the trunk that have the cause of a subscriber's own. Events have the SIP status since 22.7: before that
-# nothing in them tells the two apart, and the subscriber is the one who would lose.
-BY_SIP_STATUS = {
-    Behaviour.FORBIDDEN,
-    Behaviour.WANTS_A_PASSWORD,
-    Behaviour.TIMES_OUT,
-    Behaviour.TOO_MANY_HOPS,
-}
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +82,7 @@ def test_the_verdict(campaigns: Campaigns, behaviour: Behaviour) -> None:
     if behaviour is Behaviour.WANTS_A_PASSWORD:
         campaigns.expect(NOT_LOGGED_IN)
     to = subscriber(behaviour)
-    silent = campaigns.asterisk.program.version == OLDEST and behaviour in BY_SIP_STATUS
-    outcome = "missed" if silent else OUTCOMES[behaviour]
-    assert watched(campaigns, f"Local/{bare(to)}@own-dialler", to=to) == [outcome]
+    assert watched(campaigns, f"Local/{bare(to)}@own-dialler", to=to) == [campaigns.outcome_of(behaviour)]
     (attempt,) = campaigns.attempts(to)
     assert (attempt["number"], attempt["campaign"]) == (OUR, "win-back")
 
