@@ -1,4 +1,7 @@
-"""Fixtures for tests against a real Asterisk. Without one they skip, saying what to install; with CI=true they fail."""
+"""Fixtures for tests against a real Asterisk, each with the newest and, as a long test, with the oldest version.
+
+Without SIPp or Asterisk 22 they skip, saying what to install; with CI=true they fail. Asterisk 16 may be missing.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from tests.asterisk.exchange import Exchange
-from tests.asterisk.parts import MissingPartError, Program, find_asterisk, find_sipp
+from tests.asterisk.parts import NEWEST, OLDEST, MissingPartError, Program, find_asterisk, find_sipp
 from tests.asterisk.pbx import Asterisk
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.site import FLOWS, Ground, make_stores
@@ -32,28 +35,32 @@ class StartAsterisk(Protocol):
 
 
 @cache
-def _found() -> Program | str:
+def _found(version: int) -> Program | str:
     """Return the Asterisk to test with, or what to install."""
     try:
         find_sipp()
-        return find_asterisk()
+        return find_asterisk(version)
     except MissingPartError as error:
         return str(error)
 
 
-def pytest_runtest_setup() -> None:
-    """Skip this folder's tests from one place, so that the summary has one line for all of them."""
-    found = _found()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip this folder's tests from one place, so that the summary has one line for all of a version."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    version = parameters.get("asterisk_program", NEWEST)
+    found = _found(version)
     if isinstance(found, str):
-        if os.environ.get("CI") == "true":
+        if version == NEWEST and os.environ.get("CI") == "true":
             pytest.fail(found, pytrace=False)
         pytest.skip(found)
 
 
-@pytest.fixture(scope="session")
-def asterisk_program() -> Program:
-    """The Asterisk 22 to start; SIPp is there too."""
-    return find_asterisk()
+@pytest.fixture(
+    scope="session", params=[NEWEST, pytest.param(OLDEST, marks=pytest.mark.long)], ids="asterisk-{}".format
+)
+def asterisk_program(request: pytest.FixtureRequest) -> Program:
+    """The Asterisk to start; SIPp is there too."""
+    return find_asterisk(request.param)
 
 
 @pytest.fixture(scope="module")

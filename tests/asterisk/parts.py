@@ -1,4 +1,4 @@
-"""Finds what the Asterisk tests need: an Asterisk 22 and SIPp (`tests/parts/prepare` installs them)."""
+"""Finds what the Asterisk tests need: Asterisk 22 or 16, and SIPp (`tests/parts/prepare` installs them)."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BY_HAND = "run `make test-parts` as root on Debian, or install SIPp and Asterisk 22 (TESTS_ASTERISK=/path/to/it)"
-_VERSION_22 = re.compile(r"^Asterisk (certified/)?22\.")
+NEWEST, OLDEST = 22, 16  # the versions that are tested: the one that most sites have, and the oldest that should do
+_OWN = {NEWEST: "TESTS_ASTERISK", OLDEST: "TESTS_ASTERISK_16"}
 _INSIDE = "/mnt"
 # In a mount and process namespace of its own: the run's folder appears as /mnt of the Asterisk folder, and neither a
 # mount nor a process outlives the outermost process.
@@ -26,10 +26,11 @@ class MissingPartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An Asterisk 22: `root` is the folder it lives in as in a system of its own, or None where it is installed."""
+    """An Asterisk: `root` is the folder it lives in as in a system of its own, or None where it is installed."""
 
     path: str
     root: Path | None
+    version: int
 
     def folder(self, run: Path) -> Path:
         """Return the path under which Asterisk sees the folder `run`."""
@@ -48,40 +49,55 @@ class Program:
         """Return the command line that runs the program where the one started as `started_pid` lives."""
         if self.root is None:
             return [self.path, *arguments]
+        inside = str(self.process(started_pid))
+        return ["nsenter", "--target", inside, "--mount", "chroot", str(self.root), self.path, *arguments]
+
+    def process(self, started_pid: int) -> int:
+        """Return the process of Asterisk itself, of the one started as `started_pid`."""
+        if self.root is None:
+            return started_pid
         children = Path(f"/proc/{started_pid}/task/{started_pid}/children").read_text("ascii").split()
         if not children:
             raise ProcessLookupError(f"process {started_pid} has no Asterisk under it")
-        return ["nsenter", "--target", children[0], "--mount", "chroot", str(self.root), self.path, *arguments]
+        return int(children[0])
 
 
-def _is_22(program: str) -> bool:
+def by_hand(version: int = NEWEST) -> str:
+    """What to do where a part is missing."""
+    target = "test-parts" if version == NEWEST else f"test-parts-{version}"
+    return (
+        f"run `make {target}` as root on Debian, or install SIPp and Asterisk {version} ({_OWN[version]}=/path/to/it)"
+    )
+
+
+def _is(version: int, program: str) -> bool:
     try:
         said = subprocess.run([program, "-V"], capture_output=True, text=True, check=False, timeout=10).stdout
     except OSError:
         return False
-    return bool(_VERSION_22.match(said))
+    return bool(re.match(rf"Asterisk (certified/)?{version}\.", said))
 
 
-def find_asterisk(environ: Mapping[str, str] = os.environ) -> Program:
-    """Return the Asterisk 22 to test with, looked for in the order that `tests/parts/prepare` has."""
-    own = environ.get("TESTS_ASTERISK")
+def find_asterisk(version: int = NEWEST, environ: Mapping[str, str] = os.environ) -> Program:
+    """Return the Asterisk to test with, looked for in the order that `tests/parts/prepare` has."""
+    own = environ.get(_OWN[version])
     if own:
-        if not _is_22(own):
-            raise MissingPartError(f"TESTS_ASTERISK={own} is no Asterisk 22; {BY_HAND}")
-        return Program(own, None)
+        if not _is(version, own):
+            raise MissingPartError(f"{_OWN[version]}={own} is no Asterisk {version}; {by_hand(version)}")
+        return Program(own, None, version)
     caches = environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    root = Path(environ.get("TESTS_CACHE") or f"{caches}/ringway") / "asterisk-22"
+    root = Path(environ.get("TESTS_CACHE") or f"{caches}/ringway") / f"asterisk-{version}"
     if (root / ".recipe").exists() and os.geteuid() == 0:
-        return Program("asterisk", root)
+        return Program("asterisk", root, version)
     on_path = shutil.which("asterisk")
-    if on_path and _is_22(on_path):
-        return Program(on_path, None)
-    raise MissingPartError(f"no Asterisk 22; {BY_HAND}")
+    if on_path and _is(version, on_path):
+        return Program(on_path, None, version)
+    raise MissingPartError(f"no Asterisk {version}; {by_hand(version)}")
 
 
 def find_sipp() -> str:
     """Return the path of SIPp."""
     path = shutil.which("sipp")
     if path is None:
-        raise MissingPartError(f"no SIPp; {BY_HAND}")
+        raise MissingPartError(f"no SIPp; {by_hand()}")
     return path

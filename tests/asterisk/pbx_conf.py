@@ -31,10 +31,9 @@ _MODULES = """
     res_pjsip_nat res_pjsip_rfc3326 res_pjsip_diversion res_pjsip_dtmf_info res_pjsip_authenticator_digest
     res_pjsip_outbound_authenticator_digest res_pjsip_outbound_registration chan_pjsip
     res_speech res_agi res_musiconhold pbx_config
-    app_dial app_db app_exec app_originate app_playback app_playtones app_queue app_read app_stack app_userevent
-    app_verbose app_while
+    app_channelredirect app_dial app_db app_exec app_originate app_playback app_playtones app_queue app_read app_stack
+    app_userevent app_verbose app_while
     func_base64 func_callerid func_cdr func_channel func_cut func_db func_dialplan func_env func_global
-    func_groupcount
     func_hangupcause func_lock func_logic func_math func_md5 func_pjsip_endpoint func_sha1 func_sprintf func_strings
     func_timeout func_uri res_pjsip_header_funcs
     bridge_builtin_features bridge_holding bridge_native_rtp bridge_simple bridge_softmix
@@ -123,8 +122,9 @@ channelvars = CAMPAIGN_ID,RINGWAY_ATTEMPT
 secret = {secret}
 deny = 0.0.0.0/0.0.0.0
 permit = 127.0.0.1/255.255.255.255
-read = system
+read = all
 write = all
+writetimeout = 30000
 
 #include "ringway/manager_ringway.conf"
 """

@@ -42,7 +42,10 @@ class Behaviour(IntEnum):
 
 
 # What Asterisk's log says of WANTS_A_PASSWORD: it has none for the trunk.
-NOT_LOGGED_IN = r"res_pjsip_outbound_authenticator_digest\.c:  trunk:127\.0\.0\.1: There were no auth ids available"
+NOT_LOGGED_IN = (
+    r"res_pjsip_outbound_authenticator_digest\.c: "
+    r"( trunk:127\.0\.0\.1|Endpoint: 'trunk'): There were no auth ids available"
+)
 MOVED_TO = "+9001234180"
 _HEADERS = "[last_Via:]\n[last_From:]\n[last_To:]{tag}\n[last_Call-ID:]\n{cseq}"
 _OWN = _HEADERS.format(tag=";tag=[call_number]", cseq="[last_CSeq:]")

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.asterisk.campaigns import CAMPAIGN, OUR, OUTCOMES, Campaigns, running_campaigns, subscriber
+from tests.asterisk.campaigns import CAMPAIGN, OUR, Campaigns, running_campaigns, subscriber
 from tests.asterisk.exchange import Exchange
+from tests.asterisk.manager_events import manager_events
 from tests.asterisk.parts import Program
 from tests.asterisk.subscribers import NOT_LOGGED_IN, Behaviour
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.asterisk
 
-# A dialler that rings a subscriber twice, and one that gives each call a second.
+# A dialler that rings a subscriber twice, one that gives each call a second, and one whose channel is up beforehand.
 DIALLERS = """
 [twice]
 exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
@@ -24,6 +25,10 @@ exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
 [limited]
 exten => _[+0-9]!,1,Set(__CAMPAIGN_ID=win-back)
  same => n,Set(TIMEOUT(absolute)=1)
+ same => n,Goto(ringway-outbound,${EXTEN},1)
+
+[answered-first]
+exten => _[+0-9]!,1,Answer(,i)
  same => n,Goto(ringway-outbound,${EXTEN},1)
 """
 
@@ -69,7 +74,8 @@ def test_the_verdict(campaigns: Campaigns, behaviour: Behaviour) -> None:
     to = subscriber(behaviour)
     campaigns.dial(to)
     (attempt,) = campaigns.attempts(to)
-    assert (attempt["outcome"], attempt["number"], attempt["campaign"]) == (OUTCOMES[behaviour], OUR, "win-back")
+    assert attempt["outcome"] == campaigns.outcome_of(behaviour)
+    assert (attempt["number"], attempt["campaign"]) == (OUR, "win-back")
     assert f"<sip:{OUR}@" in campaigns.shown(to)
     assert campaigns.asterisk.kept("ringway-attempts") == {}
 
@@ -79,6 +85,37 @@ def test_an_answered_call_goes_to_the_campaigns_destination(campaigns: Campaigns
     campaigns.dial(to)
     (arrival,) = campaigns.asterisk.calls()
     assert (arrival.context, arrival.caller, arrival.dialled) == (CAMPAIGN, to, OUR)
+
+
+@pytest.mark.parametrize("context", ["ringway-outbound", "answered-first"])
+def test_the_dialler_is_answered_and_parted_and_never_joined_with_the_subscriber(
+    campaigns: Campaigns, context: str
+) -> None:
+    to = subscriber(Behaviour.ANSWERS)
+    with manager_events(campaigns.asterisk) as events:
+        events.dial(f"Local/{to}@{context}", "__CAMPAIGN_ID=win-back", at_once=1)
+        events.wait_over()
+        wait_until(lambda: bool(campaigns.told(to)), "the router hears of it")
+        campaigns.asterisk.wait_idle()
+    assert events.kinds["OriginateResponse"] == events.answered == 1
+    assert events.kinds["BridgeEnter"] == 0
+    (arrival,) = campaigns.asterisk.calls()
+    assert (arrival.context, arrival.caller) == (CAMPAIGN, to)
+
+
+def test_without_the_module_that_takes_the_dialler_away_the_call_goes_to_the_campaign_all_the_same(
+    campaigns: Campaigns,
+) -> None:
+    campaigns.expect(r"app_exec\.c: Could not find application \(ChannelRedirect\)")
+    to = subscriber(Behaviour.ANSWERS)
+    campaigns.asterisk.cli("module unload app_channelredirect.so")
+    try:
+        campaigns.dial(to)
+    finally:
+        campaigns.asterisk.cli("module load app_channelredirect.so")
+    (arrival,) = campaigns.asterisk.calls()
+    assert (arrival.context, arrival.caller) == (CAMPAIGN, to)
+    assert campaigns.outcomes(to) == ["answered"]
 
 
 def test_each_attempt_counts_once(campaigns: Campaigns) -> None:

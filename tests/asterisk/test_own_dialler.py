@@ -82,7 +82,7 @@ def test_the_verdict(campaigns: Campaigns, behaviour: Behaviour) -> None:
     if behaviour is Behaviour.WANTS_A_PASSWORD:
         campaigns.expect(NOT_LOGGED_IN)
     to = subscriber(behaviour)
-    assert watched(campaigns, f"Local/{bare(to)}@own-dialler", to=to) == [OUTCOMES[behaviour]]
+    assert watched(campaigns, f"Local/{bare(to)}@own-dialler", to=to) == [campaigns.outcome_of(behaviour)]
     (attempt,) = campaigns.attempts(to)
     assert (attempt["number"], attempt["campaign"]) == (OUR, "win-back")
 
