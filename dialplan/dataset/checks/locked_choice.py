@@ -26,4 +26,5 @@ def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
                 continue
             flow = data.get(RowKind.CALL_FLOW, each.key)
             if flow is not None and flow.locked:
-                yield Finding(data.place(RowKind.NUMBER, key), each.field, _CHOSEN(flow=each.key), refuses=False)
+                field = data.field(RowKind.NUMBER, key, each.field)
+                yield Finding(data.place(RowKind.NUMBER, key), field, _CHOSEN(flow=each.key), refuses=False)

@@ -26,7 +26,7 @@ def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
     for kind, rows in changes.rows.items():
         for key, after in rows.items():
             for field, fault in forbidden(data.company, data.stored.get(kind, key), after, data.stored.get):
-                yield Finding(data.place(kind, key), field, fault)
+                yield Finding(data.place(kind, key), data.field(kind, key, field), fault)
 
 
 def forbidden(

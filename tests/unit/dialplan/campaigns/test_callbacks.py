@@ -31,7 +31,7 @@ TABLE = table_of(
     number("02079460002", call_flow="menu", callback_rule="force-no"),
     number("02079460003"),
     number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
-    number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
+    number("+442079460005", kind="pool", company=None),
 )
 OURS, POOLED = "acme", None
 
