@@ -37,6 +37,7 @@ def prepare(
     data = Data(stored, replaces=replace, company=as_company, file_unread=any(not each.entry for each in before))
     data.problems.extend(before)
     data.read(raw_rows)
+    data.check_admin()
     data.remove(removals)
     for check in CHECKS:
         data.problems.extend(finding.problem() for finding in check(data))

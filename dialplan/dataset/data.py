@@ -21,6 +21,7 @@ _POOL_WITH_COMPANYS_FLOW = Code(
     "flow-of-company-with-pool", "call flow {flow!q} belongs to company {company!q}", "use a call flow of the platform"
 )
 _NOT_THERE = Code("nothing-to-remove", "there is no such {word}", "correct the id, or leave it out")
+_NO_ADMIN = Code("admin-of-nobody", "there is no such company", "correct the id")
 _PUT_AND_REMOVED = Code("put-and-removed", "it is removed and given at once", "do one of them")
 
 
@@ -149,6 +150,15 @@ class Data:
             self._unread.add((raw.kind, key))
             if (home_of_others := kind.home_in(raw.values)) is not None:
                 self._unread_homes[key] = home_of_others
+
+    def check_admin(self) -> None:
+        """The company whose admin makes the change has to be there: told ahead of all that its admin may not do."""
+        company = self.company
+        if company is None or (is_id(company) and self.stored.get(RowKind.COMPANY, company) is not None):
+            return
+        if company not in self.put[RowKind.COMPANY] and (RowKind.COMPANY, company) not in self._unread:
+            place = Place("on behalf of", f"company {quote(company)}")
+            self.problems.insert(0, problem(place, "", _NO_ADMIN()))
 
     def remove(self, removals: Iterable[tuple[RowKind, str]]) -> None:
         """Take away rows, each named by its kind and key as somebody wrote it: a number with its + in front."""

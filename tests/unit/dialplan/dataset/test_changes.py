@@ -370,6 +370,7 @@ def test_where_a_whole_file_could_not_be_read_what_may_stand_there_is_not_called
         ([company(), flow("menu", parameters=[{"name": 5, "type": "text"}, {"name": "a", "type": "text"}])], {}, True),
         ([company(), number(call_flow="no")], {}, False),
         ([company(), number(call_flow="no")], {"as_company": "acme"}, True),
+        ([company(), number()], {"as_company": "ghost"}, True),
     ],
 )
 def test_it_is_said_whether_more_may_show_when_these_are_corrected(
@@ -473,6 +474,17 @@ def test_an_admin_removes_nothing_of_others_by_replacing_the_set() -> None:
         ("stored", 'companies "globex"'),
         ("stored", 'call_flows "queue"'),
     }
+    (found,) = [each for each in problems if each.entry == 'companies "globex"']
+    assert found.text == ('it would be removed, since the files lack it: it does not belong to company "acme"')
+    assert found.hint == "add it to the files, or load them without --replace"
+
+
+@pytest.mark.parametrize("name", ["ghost", "No Id\ud800"])
+def test_an_admin_of_a_company_that_is_not_there_is_told_that_first(name: str) -> None:
+    first, second = refused(company(region="UK"), stored=locked_set(), as_company=name)
+    assert first.text == "there is no such company"
+    assert second.field == "region"
+    assert len(refused(stored=locked_set(), as_company=name)) == 1
 
 
 def test_entries_that_change_nothing_are_nobodys_business() -> None:
