@@ -98,7 +98,11 @@ def quote(value: object) -> str:
 
 
 def unquoted(value: object) -> str:
-    """Any value as text."""
+    """Any value as text, what is no text as data files have it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     try:
         return str(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred

@@ -84,10 +84,10 @@ def type_faults(values: Mapping[str, Any], struct: type[msgspec.Struct]) -> Iter
             if field.required:
                 yield name, _MISSING()
             continue
-        yield from _value_faults(name, values[name], field.type)
+        yield from value_faults(name, values[name], field.type)
 
 
-def _value_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
+def value_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
     """What keeps `value` from the type `wanted`, told where it stands: a part of a list or table by itself."""
     try:
         msgspec.convert(value, wanted)
@@ -107,15 +107,15 @@ def _part_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Faul
     if get_origin(wanted) is UnionType:
         wanted = next((each for each in get_args(wanted) if get_origin(each)), wanted)  # dict[…] | None
     if isinstance(value, dict) and isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        yield from ((f"{path}.{field}", fault) for field, fault in type_faults(value, wanted))
+        yield from ((f"{path}.{field}".lstrip("."), fault) for field, fault in type_faults(value, wanted))
     elif isinstance(value, dict) and get_origin(wanted) is dict:
         _, item = get_args(wanted)
         for name, each in value.items():
-            yield from _value_faults(f"{path}.{field_name(str(name))}", each, item)
+            yield from value_faults(f"{path}.{field_name(str(name))}", each, item)
     elif isinstance(value, list | tuple) and get_origin(wanted) is tuple:
         item, _ = get_args(wanted)
         for place, each in enumerate(value, start=1):
-            yield from _value_faults(f"{path}[{place}]", each, item)
+            yield from value_faults(f"{path}[{place}]", each, item)
 
 
 def _type_fault(value: object, wanted: Any, error: str) -> Fault:

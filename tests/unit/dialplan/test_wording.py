@@ -33,7 +33,8 @@ def test_a_sentence_takes_its_arguments_as_they_may_be_shown(
         ("\ud800", r'"\ud800"'),
         ("Привет", '"Привет"'),
         (17, '"17"'),
-        (None, '"None"'),
+        (None, '"null"'),
+        (True, '"true"'),
     ],
 )
 def test_a_quoted_value_stays_on_its_line(value: object, shown: str) -> None:

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ from dialplan.kinds.fields import Destination, Home, check_destination
 from dialplan.kinds.number import Number, ScheduledUpdate
 from dialplan.kinds.registry import Row, RowKind
 from tests.samples import Entry, campaign, company, fields, flow, number
+
+
+def repr_of(value: object) -> str:
+    """A short name for a value of a parametrized test."""
+    return type(value).__name__
+
 
 HOMES = {"acme": Home("GB", "Europe/London"), "globex": Home("US", "America/New_York")}
 
@@ -236,6 +243,26 @@ def test_every_field_of_a_wrong_type_is_told_in_one_go() -> None:
 def test_a_wrong_type_is_told_where_it_stands_with_what_to_write_there(entry: Entry, told: dict[str, str]) -> None:
     found = problems(entry)
     assert {each.field: each.hint for each in found if each.text != "is missing"} == told
+
+
+@pytest.mark.parametrize("value", [None, True, 5, 1.5, [], {}, dt.date(2026, 1, 1), 1 << 100_000, "x"], ids=repr_of)
+@pytest.mark.parametrize("field", ["number", "name", "updates", "parameters", "kind", "call_flow"])
+def test_no_message_about_a_type_speaks_python(field: str, value: Any) -> None:
+    found = read(number(**{field: value}))
+    for each in found if isinstance(found, list) else []:
+        assert not re.search(
+            r"`|\b(int|str|bool|None|enum|array|object|Expected|Invalid)\b", f"{each.text} {each.hint}"
+        )
+
+
+def test_what_is_written_there_is_called_by_its_kind() -> None:
+    entry = number(name=5, city=[], description=None, callback_rule=True)
+    assert {each.field: each.text for each in problems(entry)} == {
+        "name": "it is a whole number, not text",
+        "city": "it is a list, not text",
+        "description": "it is null, not text",
+        "callback_rule": '"true" is not one of its values',
+    }
 
 
 def test_a_word_outside_its_set_is_answered_with_the_set() -> None:

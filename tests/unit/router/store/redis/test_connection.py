@@ -42,6 +42,8 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
     ("error", "text"),
     [
         (redis.exceptions.ConnectionError("Error 111 connecting"), "Error 111 connecting; is it running, and there?"),
+        (redis.exceptions.ConnectionError("Connection refused."), "Connection refused; is it running, and there?"),
+        (redis.exceptions.ResponseError("ERR unknown."), "ERR unknown; nothing was changed"),
         (redis.exceptions.TimeoutError("no answer within 5 s"), "no answer within 5 s; is it running, and there?"),
         (redis.exceptions.ConnectionError(), "ConnectionError; is it running, and there?"),
         (redis.exceptions.OutOfMemoryError("command not allowed"), "raise its maxmemory, or move others out of it"),
