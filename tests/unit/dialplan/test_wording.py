@@ -47,7 +47,17 @@ def test_a_quoted_value_has_bounds() -> None:
 
 
 def test_what_python_itself_cannot_print_is_named_by_its_type() -> None:
-    assert quote(1 << 100_000) == '"a very large int"'
+    assert quote(1 << 100_000) == '"a very large number"'
+    assert quote([1 << 100_000]) == '"a very large list"'
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert quote(deep) == '"a very large list"'
+
+
+def test_a_list_and_a_table_are_shown_as_data_files_have_them() -> None:
+    assert quote(["a", True]) == r'"[\"a\",true]"'
+    assert quote({"a": None}) == r'"{\"a\":null}"'
 
 
 def test_printable_text_is_left_alone() -> None:
