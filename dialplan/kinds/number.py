@@ -198,6 +198,12 @@ class NumberRows(Kind[Number]):
             faults.append(("inbound_campaign", _BOTH()))
         return msgspec.structs.replace(row, number=number)
 
+    def loadable(self, row: Number) -> Number:
+        """A pool number's callback rule has never been looked at."""
+        if row.kind is not NumberKind.POOL or row.callback_rule is CallbackRule.AS_IN_CAMPAIGN:
+            return row
+        return msgspec.structs.replace(row, callback_rule=CallbackRule.AS_IN_CAMPAIGN)
+
     def references(self, row: Number) -> Iterator[Reference]:
         """Its company, and what it is assigned to, now and later."""
         if row.company is not None:
