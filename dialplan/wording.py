@@ -13,6 +13,7 @@ import msgspec
 
 _QUOTE_MAX_CHARS = 60
 _PLAIN_MAX_CHARS = 1_000  # of an argument: more than a name or a description has
+_LARGE = {int: "number", list: "list", tuple: "list", dict: "table"}
 _JSON_INTEGER_END = 2**63
 
 
@@ -98,11 +99,18 @@ def quote(value: object) -> str:
 
 
 def unquoted(value: object) -> str:
-    """Any value as text."""
+    """Any value as text, what is no text as data files have it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     try:
+        if isinstance(value, dict | list | tuple):
+            return msgspec.json.encode(value).decode()
         return str(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested by the hundred
-        return f"a very large {type(value).__name__}"
+    # An integer of thousands of digits, lists nested by the hundred, keys that JSON does not have.
+    except (ValueError, RecursionError, TypeError, OverflowError, msgspec.MsgspecError):
+        return f"a very large {_LARGE.get(type(value), 'value')}"
 
 
 def printable(text: str) -> str:

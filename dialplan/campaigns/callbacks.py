@@ -8,7 +8,7 @@ Pure: who keeps the attempts, and who makes sure that an entitlement is consumed
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -23,7 +23,10 @@ _ATTEMPT = Code("attempt", "{made}, campaign {campaign!q}, {at}, {attempt}")
 _ATTEMPT_REJECTED = Code("attempt-rejected", "{made}, campaign {campaign!q}, {at}, {attempt}: {why}")
 _ANSWERED = Code("attempt-answered", "it was answered")
 _FAILED = Code("attempt-failed", "it never reached the subscriber")
-_NO_CAMPAIGN = Code("attempt-of-no-campaign", "campaign {campaign!q} is not an active one of the number's company")
+_NOT_STORED = Code("attempt-of-no-campaign", "campaign {campaign!q} is not stored")
+_NOT_ACTIVE = Code("attempt-of-inactive-campaign", "campaign {campaign!q} is not active")
+_INBOUND = Code("attempt-of-inbound-campaign", "campaign {campaign!q} is inbound, and calls nobody")
+_ANOTHERS = Code("attempt-of-another-company", "campaign {campaign!q} is of company {company!q}, and the number is not")
 _TOO_OLD = Code("attempt-too-old", "the callback window of campaign {campaign!q} is over")
 _ANSWERED_LATER = Code("attempt-answered-later", "a later attempt was answered")
 _TOO_LATE = Code("attempt-too-late", "it ended after this call had begun")
@@ -71,18 +74,36 @@ def earliest(
     """
     since: dict[str, float] = {}
     for name in names:
-        campaign = campaigns.get(name)
-        if campaign is None or not campaign.active or campaign.direction is not Direction.OUTBOUND:
-            continue
-        if company in (None, campaign.company):
-            since[name] = now - campaign.callback_window_hours * _HOUR_SECONDS
+        if entitling_fault(name, campaigns, company) is None:
+            since[name] = now - campaigns[name].callback_window_hours * _HOUR_SECONDS
     return since
 
 
+def entitling_fault(name: str, campaigns: Mapping[str, Campaign], company: str | None) -> Message | None:
+    """Why attempts of the campaign `name` entitle nobody to a number of `company`; None where they may."""
+    campaign = campaigns.get(name)
+    if campaign is None:
+        return _NOT_STORED(campaign=name)
+    if campaign.direction is not Direction.OUTBOUND:
+        return _INBOUND(campaign=name)
+    if not campaign.active:
+        return _NOT_ACTIVE(campaign=name)
+    if company not in (None, campaign.company):
+        return _ANOTHERS(campaign=name, company=campaign.company)
+    return None
+
+
 def claim_of(
-    history: History, since: Mapping[str, float], trace: Trace | None = None, *, began: float = math.inf
+    history: History,
+    since: Mapping[str, float],
+    trace: Trace | None = None,
+    *,
+    began: float = math.inf,
+    left_out: Callable[[str], Message | None] = lambda _: None,
 ) -> Claim:
     """What a callback that `began` then (epoch seconds) gets from `history`. `since` comes from `earliest`.
+
+    `left_out` tells a trace why a campaign is not in `since`.
 
     An attempt that ended when the call had begun already is none that it calls back, nor does its answer matter.
     Attempts that were called back, or that were followed by an answered one, give nothing any more. Where several are
@@ -94,7 +115,7 @@ def claim_of(
     consumed: Attempt | None = None
     entitling: Attempt | None = None
     for attempt in sorted(history.attempts, key=lambda each: (each.at, each.id), reverse=True):
-        why_not = _why_not(attempt, since, answered_at)
+        why_not = _why_not(attempt, since, answered_at, left_out)
         if why_not is None and attempt.at > until:
             why_not = _TOO_LATE()
         if why_not is None and history.used_at is not None and attempt.at <= history.used_at:
@@ -124,13 +145,18 @@ def _tell(trace: Trace, attempt: Attempt, why_not: Message | None) -> None:
         trace.step("attempt", "rejected", _ATTEMPT_REJECTED(**what, why=why_not))
 
 
-def _why_not(attempt: Attempt, since: Mapping[str, float], answered_at: float | None) -> Message | None:
+def _why_not(
+    attempt: Attempt,
+    since: Mapping[str, float],
+    answered_at: float | None,
+    left_out: Callable[[str], Message | None],
+) -> Message | None:
     if attempt.outcome is Outcome.ANSWERED:
         return _ANSWERED()
     if attempt.outcome is Outcome.FAILED:
         return _FAILED()
     if attempt.campaign not in since:
-        return _NO_CAMPAIGN(campaign=attempt.campaign)
+        return left_out(attempt.campaign) or _NOT_STORED(campaign=attempt.campaign)
     if attempt.at < since[attempt.campaign]:
         return _TOO_OLD(campaign=attempt.campaign)
     if answered_at is not None and attempt.at <= answered_at:

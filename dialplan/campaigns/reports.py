@@ -7,6 +7,7 @@ status of the last SIP answer.
 from collections.abc import Sequence
 
 from dialplan.campaigns.attempts import ATTEMPT_ID_MAX_CHARS, Attempt, AttemptReport, outcome_of, status_code
+from dialplan.kinds.campaign import Direction
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
 from dialplan.routing.table import RoutingTable
 
@@ -59,6 +60,8 @@ def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: 
     campaign = table.campaigns.get(report.campaign)
     if campaign is None:
         return "no such campaign is stored"
+    if campaign.direction is Direction.INBOUND:
+        return "the campaign is an inbound one, which calls nobody"
     company = table.companies.get(campaign.company)
     home = company.region if company is not None else region
     number = normalise(report.number, home, bare)

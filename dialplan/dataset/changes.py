@@ -33,19 +33,23 @@ def prepare(
 
     Raises DataProblems with everything that is wrong.
     """
-    data = Data(stored, replaces=replace, company=as_company)
+    before = list(before)
+    data = Data(stored, replaces=replace, company=as_company, file_unread=any(not each.entry for each in before))
     data.problems.extend(before)
     data.read(raw_rows)
+    data.check_admin()
     data.remove(removals)
     for check in CHECKS:
         data.problems.extend(finding.problem() for finding in check(data))
     changes = data.changes()
     warnings: list[Problem] = []
-    if not data.problems:
+    if data.problems:
+        data.more |= as_company is not None
+    else:
         for edit_check in EDIT_CHECKS:
             for finding in edit_check(data, changes):
                 (data.problems if finding.refuses else warnings).append(finding.problem())
     if data.problems:
-        raise DataProblems(data.problems)
+        raise DataProblems(data.problems, more=data.more)
     changes.warnings = tuple(warnings)
     return changes

@@ -1,15 +1,17 @@
 """Plain values -> a struct, by their types alone, or what keeps them from it."""
 
+import datetime as dt
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from dialplan.dataset.problems import Fault, Faults, field_name
-from dialplan.wording import Code, printable
+from dialplan.wording import Code
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -17,16 +19,28 @@ _UNKNOWN_FIELD = Code("unknown-field", "is not known here", "known are {known}")
 _MISSPELT_FIELD = Code("misspelt-field", "is not known here", "did you mean {close}?")
 _MISSING = Code("missing", "is missing", "add it")
 _NOT_ONE_OF = Code("not-one-of", "{value!q} is not one of its values", "use {values}")
-_OTHER_TYPE = Code("other-type", "{error}", "correct it")
+_NOT_UNICODE = Code("not-unicode", "it has text that is not Unicode", "save it as UTF-8")
+_OTHER_TYPE = Code("other-type", "it is {got}, which does not belong here", "correct it")
 # What was expected, by the word for it in the messages of msgspec.
 _TYPES = {
-    "str": Code("not-text", "{error}", "write text, in quotes"),
-    "int": Code("not-integer", "{error}", "write a whole number, without quotes"),
-    "bool": Code("not-boolean", "{error}", "write true or false, without quotes"),
-    "bool | int | str": Code("not-scalar", "{error}", "write text in quotes, a whole number, true or false"),
-    "array": Code("not-list", "{error}", "write a list: [ … ]"),
-    "object": Code("not-table", "{error}", "write a table: {{ … }}"),
+    "str": Code("not-text", "it is {got}, not text", "write text, in quotes"),
+    "int": Code("not-integer", "it is {got}, not a whole number", "write a whole number, without quotes"),
+    "bool": Code("not-boolean", "it is {got}, not true or false", "write true or false, without quotes"),
+    "bool | int | str": Code(
+        "not-scalar", "it is {got}, not a single value", "write text in quotes, a whole number, true or false"
+    ),
+    "array": Code("not-list", "it is {got}, not a list", "write a list: [ … ]"),
+    "object": Code("not-table", "it is {got}, not a table", "write a table: {{ … }}"),
 }
+# What a value is called in messages, by the first type that it is of.
+_CALLED: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (int, "a whole number"),
+    (float, "a number with a fraction"),
+    (str, "text"),
+    ((list, tuple), "a list"),
+    (dict, "a table"),
+    ((dt.date, dt.time), "a date or a time"),
+)
 
 
 def converted(values: Mapping[str, Any], struct: type[S], faults: Faults) -> S | None:
@@ -38,6 +52,22 @@ def converted(values: Mapping[str, Any], struct: type[S], faults: Faults) -> S |
         return msgspec.convert(values, struct)
     except (msgspec.ValidationError, UnicodeError):
         faults.extend(type_faults(values, struct))
+        return None
+
+
+def bad_fields(faults: Faults) -> frozenset[str]:
+    """The fields of a row that have faults, and those that a misspelt one was meant for."""
+    bad = {re.split(r"[.\[ ]", field)[0] for field, _ in faults}
+    return frozenset(bad | {str(each.arguments["close"]) for _, each in faults if each.code is _MISSPELT_FIELD})
+
+
+def partly(values: Mapping[str, Any], struct: type[S], bad: frozenset[str], blanks: Mapping[str, Any]) -> S | None:
+    """The struct without its `bad` fields: those count as left out, and a required one as what `blanks` says."""
+    fields = {field.encode_name for field in msgspec.structs.fields(struct)} - bad
+    good = {name: value for name, value in values.items() if name in fields}
+    try:
+        return msgspec.convert({**blanks, **good}, struct)
+    except (msgspec.ValidationError, UnicodeError):
         return None
 
 
@@ -54,10 +84,10 @@ def type_faults(values: Mapping[str, Any], struct: type[msgspec.Struct]) -> Iter
             if field.required:
                 yield name, _MISSING()
             continue
-        yield from _value_faults(name, values[name], field.type)
+        yield from value_faults(name, values[name], field.type)
 
 
-def _value_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
+def value_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Fault]]:
     """What keeps `value` from the type `wanted`, told where it stands: a part of a list or table by itself."""
     try:
         msgspec.convert(value, wanted)
@@ -77,20 +107,32 @@ def _part_faults(path: str, value: Any, wanted: Any) -> Iterator[tuple[str, Faul
     if get_origin(wanted) is UnionType:
         wanted = next((each for each in get_args(wanted) if get_origin(each)), wanted)  # dict[…] | None
     if isinstance(value, dict) and isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        yield from ((f"{path}.{field}", fault) for field, fault in type_faults(value, wanted))
+        yield from ((f"{path}.{field}".lstrip("."), fault) for field, fault in type_faults(value, wanted))
     elif isinstance(value, dict) and get_origin(wanted) is dict:
         _, item = get_args(wanted)
         for name, each in value.items():
-            yield from _value_faults(f"{path}.{field_name(str(name))}", each, item)
+            yield from value_faults(f"{path}.{field_name(str(name))}", each, item)
     elif isinstance(value, list | tuple) and get_origin(wanted) is tuple:
         item, _ = get_args(wanted)
         for place, each in enumerate(value, start=1):
-            yield from _value_faults(f"{path}[{place}]", each, item)
+            yield from value_faults(f"{path}[{place}]", each, item)
 
 
 def _type_fault(value: object, wanted: Any, error: str) -> Fault:
     if isinstance(wanted, type) and issubclass(wanted, StrEnum):
         return _NOT_ONE_OF(value=value, values=", ".join(wanted))
-    text = error.partition(" - at `")[0]
-    expected = text.partition("`")[2].partition("`")[0].removesuffix(" | null")
-    return _TYPES.get(expected, _OTHER_TYPE)(error=printable(text))
+    if get_origin(wanted) is Literal:
+        return _NOT_ONE_OF(value=value, values=", ".join(map(str, get_args(wanted))))
+    if not error.startswith("Expected `"):
+        return (_OTHER_TYPE if "valid" in error or "range" in error else _NOT_UNICODE)(got=called(value))
+    expected = error.split("`")[1].removesuffix(" | null")
+    return _TYPES.get(expected, _OTHER_TYPE)(got=called(value))
+
+
+def called(value: object) -> str:
+    """What kind of value that is, in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return next((word for types, word in _CALLED if isinstance(value, types)), "something else")

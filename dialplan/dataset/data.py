@@ -7,15 +7,21 @@ import msgspec
 
 from dialplan.dataset.problems import Fault, Faults, Place, Problem, problem
 from dialplan.dataset.reader import RawRow, read_row
-from dialplan.kinds.fields import NO_HOME, Home, is_id
+from dialplan.kinds.fields import NO_HOME, UNREAD_HOME, Home, is_id
 from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
 from dialplan.wording import Code, quote
 
 _TWICE = Code("row-twice", "{key!q} stands already at {first}", "keep one")
 _ANOTHERS_FLOW = Code(
-    "flow-of-another-company", "call flow {flow!q} belongs to company {company!q}", "use one of its own"
+    "flow-of-another-company",
+    "call flow {flow!q} belongs to company {company!q}",
+    "use one of its own or of the platform's",
+)
+_POOL_WITH_COMPANYS_FLOW = Code(
+    "flow-of-company-with-pool", "call flow {flow!q} belongs to company {company!q}", "use a call flow of the platform"
 )
 _NOT_THERE = Code("nothing-to-remove", "there is no such {word}", "correct the id, or leave it out")
+_NO_ADMIN = Code("admin-of-nobody", "there is no such company", "correct the id")
 _PUT_AND_REMOVED = Code("put-and-removed", "it is removed and given at once", "do one of them")
 
 
@@ -80,14 +86,29 @@ class Finding(NamedTuple):
         return problem(self.place, self.field, self.fault)
 
 
+class PartRow(NamedTuple):
+    """A row as far as it could be read, without its fields `bad`."""
+
+    raw: RawRow
+    row: Row
+    bad: frozenset[str]
+
+
 class Data:
     """The rows that are stored, those that are put over them, and those that are removed.
 
     `replaces`: what is put is all that there is afterwards. `company`: its admin makes the change, None: the platform
-    owner. `put` and `removed` are by kind and key; `problems` has what was wrong with rows by themselves.
+    owner. `put` and `removed` are by kind and key; `problems` has what was wrong with rows by themselves, `parts` what
+    could be read of those all the same. `file_unread`: a whole file could not be read, and what seems to be missing may
+    stand there. `more`: a part was not checked, so that there may be more problems than are told.
     """
 
-    def __init__(self, stored: Stored, *, replaces: bool = False, company: str | None = None) -> None:
+    def __init__(
+        self, stored: Stored, *, replaces: bool = False, company: str | None = None, file_unread: bool = False
+    ) -> None:
+        self.file_unread = file_unread
+        self.more = False
+        self.parts: dict[RowKind, list[PartRow]] = {kind: [] for kind in KINDS}
         self.stored = stored
         self.replaces = replaces
         self.company = company
@@ -95,7 +116,8 @@ class Data:
         self.removed: dict[RowKind, dict[str, None]] = {kind: {} for kind in KINDS}
         self.problems: list[Problem] = []
         self._kept: Stored = NothingStored() if replaces else stored
-        self._places: dict[tuple[RowKind, str], Place] = {}
+        self._raw: dict[tuple[RowKind, str], RawRow] = {}
+        self._removals: dict[tuple[RowKind, str], Place] = {}
         self._unread: set[tuple[RowKind, str]] = set()  # named by a row that could not be read: not "missing"
         self._unread_homes: dict[str, Home] = {}
 
@@ -109,18 +131,24 @@ class Data:
                 self._read(raw)
 
     def _read(self, raw: RawRow) -> None:
-        row = read_row(raw, self._home_of)
-        if isinstance(row, list):
-            self.problems.extend(row)
+        reading = read_row(raw, self._home_of)
+        if reading.bad or reading.row is None:
+            self.problems.extend(reading.problems(raw.place))
+            # Of a list with something wrong in it the rest may not have been looked at.
+            self.more |= not reading.faults or any("[" in field for field, _ in reading.faults)
             self._remember_unread(raw)
+            if reading.row is not None:
+                row = KINDS[raw.kind].without(reading.row, reading.bad)
+                self.parts[raw.kind].append(PartRow(raw, row, reading.bad))
             return
+        row = reading.row
         key = key_of(row)
-        if (raw.kind, key) in self._places:
-            first = self._places[raw.kind, key]
+        if (raw.kind, key) in self._raw:
+            first = self._raw[raw.kind, key].place
             self._refuse(raw.place, _TWICE(key=key, first=f"{first.file}: {first.entry}"))
             return
         self.put[raw.kind][key] = row
-        self._places[raw.kind, key] = raw.place
+        self._raw[raw.kind, key] = raw
 
     def _remember_unread(self, raw: RawRow) -> None:
         kind = KINDS[raw.kind]
@@ -132,6 +160,15 @@ class Data:
             self._unread.add((raw.kind, key))
             if (home_of_others := kind.home_in(raw.values)) is not None:
                 self._unread_homes[key] = home_of_others
+
+    def check_admin(self) -> None:
+        """The company whose admin makes the change has to be there: told ahead of all that its admin may not do."""
+        company = self.company
+        if company is None or (is_id(company) and self.stored.get(RowKind.COMPANY, company) is not None):
+            return
+        if company not in self.put[RowKind.COMPANY] and (RowKind.COMPANY, company) not in self._unread:
+            place = Place("on behalf of", f"company {quote(company)}")
+            self.problems.insert(0, problem(place, "", _NO_ADMIN()))
 
     def remove(self, removals: Iterable[tuple[RowKind, str]]) -> None:
         """Take away rows, each named by its kind and key as somebody wrote it: a number with its + in front."""
@@ -145,14 +182,25 @@ class Data:
                 self._refuse(place, _NOT_THERE(word=kind.word))
             else:
                 self.removed[kind_name][key] = None
-                self._places[kind_name, key] = place
+                self._removals[kind_name, key] = place
 
     def _refuse(self, place: Place, fault: Fault) -> None:
         self.problems.append(problem(place, "", fault))
 
     def place(self, kind: RowKind, key: str) -> Place:
         """Where a row stands."""
-        return self._places.get((kind, key)) or Place("stored", f"{kind} {quote(key)}")
+        if (raw := self._raw.get((kind, key))) is not None:
+            return raw.place
+        return self._removals.get((kind, key)) or Place("stored", f"{kind} {quote(key)}")
+
+    def field(self, kind: RowKind, key: str, field: str) -> str:
+        """Where a field of a row stands in the file that the row is from."""
+        raw = self._raw.get((kind, key))
+        return self.field_in_file(raw, field) if raw is not None else field
+
+    def field_in_file(self, raw: RawRow, field: str) -> str:
+        """Where a field of the row that was made of `raw` stands in it."""
+        return KINDS[raw.kind].field_in_file(field, raw.values, self.home(raw.values.get("company")))
 
     def untouched(self, kind: RowKind) -> Iterator[tuple[str, Row]]:
         """The stored rows of a kind that stay as they are, by their keys."""
@@ -195,15 +243,19 @@ class Data:
     def find(self, kind: RowKind, key: str, field: str, faults: Faults) -> Any:
         """The row that `field` names; None where it is not there, with the fault unless that has been told already."""
         row = self.get(kind, key)
-        if row is None and (kind, key) not in self._unread:
-            faults.append((field, KINDS[kind].absent(word=KINDS[kind].word, key=key)))
+        if row is None:
+            if self.file_unread or (kind, key) in self._unread:
+                self.more |= kind is not RowKind.COMPANY  # the company is not looked at
+            else:
+                faults.append((field, KINDS[kind].absent(key)))
         return row
 
     def flow_for(self, company_id: str | None, flow_id: str | None, field: str, faults: Faults) -> Any:
         """The call flow that a row of `company_id` names in `field`: it has to be that company's or the platform's."""
         flow = self.find(RowKind.CALL_FLOW, flow_id, field, faults) if flow_id is not None else None
         if flow is not None and flow.company not in (None, company_id):
-            faults.append((field, _ANOTHERS_FLOW(flow=flow_id, company=flow.company)))
+            code = _ANOTHERS_FLOW if company_id is not None else _POOL_WITH_COMPANYS_FLOW
+            faults.append((field, code(flow=flow_id, company=flow.company)))
             return None
         return flow
 
@@ -215,4 +267,7 @@ class Data:
         if not is_id(company_id):
             return None
         company = self.get(RowKind.COMPANY, company_id)
-        return Home(company.region, company.timezone) if company is not None else self._unread_homes.get(company_id)
+        if company is not None:
+            return Home(company.region, company.timezone)
+        unread = self.file_unread or (RowKind.COMPANY, company_id) in self._unread
+        return self._unread_homes.get(company_id, UNREAD_HOME) if unread else None

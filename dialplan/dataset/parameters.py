@@ -54,6 +54,7 @@ def _no_number(reason: Unreadable) -> Code:
 
 
 _NO_NUMBER = {reason: _no_number(reason) for reason in Unreadable}
+NO_REGION = _NO_NUMBER[Unreadable.UNKNOWN_REGION]
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

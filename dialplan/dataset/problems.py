@@ -51,11 +51,13 @@ def problem(place: Place, field: str, fault: Fault) -> Problem:
 class DataProblems(Exception):  # noqa: N818 - it carries problems, it is not one error
     """A data set was refused. `problems` holds every one that was found.
 
-    Kind by kind in the order of the registry, rows by themselves first, then what they say about each other.
+    Kind by kind in the order of the registry, rows by themselves first, then what they say about each other. `more`:
+    something could not be checked before these are corrected.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], *, more: bool = False) -> None:
         self.problems = list(problems)
+        self.more = more
         super().__init__(f"{len(self.problems)} problems")
 
     def __str__(self) -> str:

@@ -4,12 +4,13 @@ This is the first half of the check, row by row: types, alphabets, lengths, numb
 each other is the second half, in `dialplan.dataset.checks`.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from dialplan.dataset.convert import bad_fields
 from dialplan.dataset.problems import Faults, Place, Problem, problem
-from dialplan.kinds.fields import NO_HOME, HomeOf
+from dialplan.kinds.fields import NEEDS_HOME, NO_HOME, UNREAD_HOME, HomeOf, is_id
 from dialplan.kinds.registry import KINDS, Row, RowKind
 
 
@@ -21,15 +22,36 @@ class RawRow(msgspec.Struct):
     values: dict[str, Any]
 
 
-def read_row(raw: RawRow, home_of: HomeOf) -> Row | list[Problem]:
-    """Read one row. `home_of` gives a company's home by its id, None where there is no such company.
+class Reading(NamedTuple):
+    """What a raw row has come to: the row as far as it could be read, its faults, and the fields that are bad.
 
-    Returns the row, or all that is wrong with it.
+    Without bad fields it is the whole row. A bad one may have no fault here: that has been told with its company's row.
     """
+
+    row: Row | None
+    faults: Faults
+    bad: frozenset[str]
+
+    def problems(self, place: Place) -> list[Problem]:
+        """The faults in their place."""
+        return [problem(place, field, fault) for field, fault in self.faults]
+
+
+def read_row(raw: RawRow, home_of: HomeOf) -> Reading:
+    """Read one row. `home_of` gives a company's home by its id, None where there is no such company."""
     faults: Faults = []
     company = raw.values.get("company")
-    home = (home_of(company) if isinstance(company, str) else None) or NO_HOME
-    row: Row | None = KINDS[raw.kind].read(raw.values, home, faults)
-    if faults or row is None:
-        return [problem(raw.place, field, fault) for field, fault in faults]
-    return row
+    company_id = company if isinstance(company, str) and is_id(company) else None
+    home = home_of(company_id) if company_id is not None else None
+    row: Row | None = KINDS[raw.kind].read(raw.values, home or NO_HOME, faults)
+    if not faults:
+        return Reading(row, faults, frozenset())
+    bad = bad_fields(faults)
+    if "company" in bad or (company is not None and home in (None, UNREAD_HOME)):
+        # What its country or its time zone would have read comes of the company: that is told, and once.
+        faults, needing = [], faults
+        faults += (each for each in needing if each[1].code.slug not in NEEDS_HOME)
+        if len(faults) < len(needing) and company_id is not None and home is None:
+            faults.append(("company", KINDS[RowKind.COMPANY].absent(company_id)))
+            bad |= {"company"}
+    return Reading(row, faults, bad)

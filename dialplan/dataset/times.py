@@ -8,7 +8,7 @@ from dialplan.dataset.problems import Fault
 from dialplan.wording import Code
 
 _NO_TIME = Code("not-a-time", "{value!q} is not a date and time", "write it like 2026-12-24T17:00:00Z")
-_NO_ZONE = Code(
+NO_ZONE = Code(
     "time-without-zone",
     "{value!q} has no offset, and there is no company whose time zone would tell",
     "write {local}Z or with an offset such as +01:00",
@@ -54,7 +54,7 @@ def read_time(value: object, local_zone: dt.tzinfo | None) -> dt.datetime | Faul
         return _NO_TIME(value=value)
     if moment.tzinfo is None:
         if local_zone is None:
-            return _NO_ZONE(value=value, local=moment.isoformat())
+            return NO_ZONE(value=value, local=moment.isoformat())
         placed = _place(moment, local_zone)
         if isinstance(placed, Fault):
             return placed

@@ -1,7 +1,7 @@
 """Call flows: where a call is handled, and which parameters a number may set there."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -48,6 +48,7 @@ class CallFlowKind(Kind[CallFlow]):
     code = 2
     struct = CallFlow
     refers_to = frozenset({RowKind.COMPANY})
+    blanks: ClassVar[Mapping[str, Any]] = {"id": "-", "name": "", "destination": {"context": "-"}}
 
     def checked(self, row: CallFlow, home: Home, faults: Faults) -> CallFlow:
         """Its destination and its declarations; defaults in their own type."""

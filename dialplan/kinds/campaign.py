@@ -1,7 +1,9 @@
 """Campaigns, inbound and outbound."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -21,6 +23,8 @@ from dialplan.wording import Code
 
 CALLER_IDS_PER_CAMPAIGN = 1_000
 CALLBACK_WINDOW_MAX_HOURS = 8_760  # a year
+
+_CALLER_ID = re.compile(r"caller_ids\[(\d+)\]")
 
 _WINDOW = Code("callback-window-out-of-bounds", "{hours!q} hours", "use 1 to {limit}")
 _OUTBOUND_ONLY = Code(
@@ -60,6 +64,17 @@ class CampaignKind(Kind[Campaign]):
     struct = Campaign
     refers_to = frozenset({RowKind.COMPANY, RowKind.NUMBER})
     leans_on = frozenset({RowKind.NUMBER})
+    blanks: ClassVar[Mapping[str, Any]] = {
+        "id": "-",
+        "company": "-",
+        "name": "",
+        "direction": "outbound",
+        "destination": {"context": "-"},
+    }
+    follows: ClassVar[Mapping[str, frozenset[str]]] = {
+        "accept_incoming": frozenset({"direction"}),
+        "caller_ids": frozenset({"direction", "company"}),
+    }
 
     def checked(self, row: Campaign, home: Home, faults: Faults) -> Campaign:
         """Its destination, its window, and what only an outbound one has; caller IDs in E.164, each once."""
@@ -85,14 +100,23 @@ class CampaignKind(Kind[Campaign]):
     def references(self, row: Campaign) -> Iterator[Reference]:
         """Its company, and the numbers that it shows."""
         yield Reference("company", RowKind.COMPANY, row.company)
-        for number in row.caller_ids:
-            yield Reference("caller_ids", RowKind.NUMBER, number)
+        for position, number in enumerate(row.caller_ids, start=1):
+            yield Reference(f"caller_ids[{position}]", RowKind.NUMBER, number)
 
     def fitted(self, row: Campaign, known: Known, faults: Faults) -> Campaign:
         """The numbers that it shows have to be reserved by its company."""
         known.find(RowKind.COMPANY, row.company, "company", faults)
-        for number_id in row.caller_ids:
-            number = known.find(RowKind.NUMBER, number_id, "caller_ids", faults)
+        for position, number_id in enumerate(row.caller_ids, start=1):
+            field = f"caller_ids[{position}]"
+            number = known.find(RowKind.NUMBER, number_id, field, faults)
             if number is not None and number.company != row.company:  # a pool number has no company
-                faults.append(("caller_ids", _NOT_ITS_NUMBER(number=number_id, company=row.company)))
+                faults.append((field, _NOT_ITS_NUMBER(number=number_id, company=row.company)))
         return row
+
+    def field_in_file(self, field: str, values: Mapping[str, Any], home: Home) -> str:
+        """A number that is listed twice is kept once."""
+        found = _CALLER_ID.fullmatch(field)
+        if found is None:
+            return field
+        read = [read_number(text, home, "", []) for text in values["caller_ids"]]
+        return f"caller_ids[{read.index(list(dict.fromkeys(read))[int(found[1]) - 1]) + 1}]"

@@ -1,7 +1,7 @@
 """Companies: the tenants."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -40,6 +40,8 @@ class CompanyKind(Kind[Company]):
     struct = Company
     refers_to = leans_on = frozenset({RowKind.CALL_FLOW})
     added_by_company = False
+    blanks: ClassVar[Mapping[str, Any]] = {"id": "-", "name": "", "region": "GB"}
+    follows: ClassVar[Mapping[str, frozenset[str]]] = {"default_flow": frozenset({"id"})}
 
     def home_in(self, values: Mapping[str, Any]) -> Home | None:
         """Its country, which reads the numbers of its other rows."""

@@ -6,8 +6,9 @@ from typing import Annotated, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 
-from dialplan.dataset.parameters import control_characters, number_fault
+from dialplan.dataset.parameters import NO_REGION, control_characters, number_fault
 from dialplan.dataset.problems import Fault, Faults
+from dialplan.dataset.times import NO_ZONE
 from dialplan.numbering import numbers
 from dialplan.wording import Code
 
@@ -66,6 +67,10 @@ HomeOf: TypeAlias = Callable[[str], Home | None]
 
 # Reads what only exists with the company's help: nothing without one.
 NO_HOME = Home("", "UTC")
+# Of a company that could not be read: what needs its help is not told besides.
+UNREAD_HOME = Home("", "UTC")
+# Faults of what a company's country or time zone would have read.
+NEEDS_HOME = frozenset({_NATIONAL.slug, NO_REGION.slug, NO_ZONE.slug})
 
 
 def editable_by_company(struct: type[msgspec.Struct]) -> frozenset[str]:

@@ -1,12 +1,13 @@
 """What a kind of rows is. Its module says all of it, and the registry lists the kinds."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from dialplan.dataset.convert import converted
+from dialplan.dataset.convert import bad_fields, converted, partly
 from dialplan.dataset.problems import Fault, Faults
 from dialplan.kinds.fields import Home, check_id, editable_by_company, is_id
 from dialplan.wording import Code
@@ -15,7 +16,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 ASK_OWNER = "ask the platform owner"
 
-_ABSENT = Code("unknown-{word}", "there is no {word} {key!q}", "add it or correct the id")
+_ABSENT = Code("unknown-{word}", "there is no {word} {key!q}", "add it or correct the {named_by}")
 
 
 class RowKind(StrEnum):
@@ -57,6 +58,8 @@ class Kind(Generic[S]):
     `code` is its number in stores: never renumber. `key` is the field that names a row. `refers_to`: the kinds that its
     rows may name; `leans_on`: those among them whose content matters to its rows, so that they are checked again when
     that changes. `numerous`: there may be millions. `added_by_company`: its admins add and remove rows.
+    `blanks`: what a required field counts as that could not be read, while the others are checked. `follows`: for a
+    field, the others that its faults may come from.
     """
 
     name: RowKind
@@ -69,10 +72,17 @@ class Kind(Generic[S]):
     numerous = False
     added_by_company = True
     in_csv = False
+    blanks: ClassVar[Mapping[str, Any]] = {}
+    follows: ClassVar[Mapping[str, frozenset[str]]] = {}
 
     def __init__(self) -> None:
         self.editable = editable_by_company(self.struct)
-        self.absent = msgspec.structs.replace(_ABSENT, slug=f"unknown-{self.word.replace(' ', '-')}")
+        self._absent = msgspec.structs.replace(_ABSENT, slug=f"unknown-{self.word.replace(' ', '-')}")
+        self.plural = str(self.name).replace("_", " ")
+
+    def absent(self, key: str) -> Fault:
+        """There is no row with that key."""
+        return self._absent(word=self.word, key=key, named_by=self.key)
 
     def key_of(self, row: S) -> str:
         """What names a row within its kind."""
@@ -99,9 +109,45 @@ class Kind(Generic[S]):
         return company
 
     def read(self, values: Mapping[str, Any], home: Home, faults: Faults) -> S | None:
-        """A row out of plain values: types, alphabets, lengths, numbers and times. What is wrong goes to `faults`."""
+        """A row out of plain values: types, alphabets, lengths, numbers and times. What is wrong goes to `faults`.
+
+        Where there are some it is the row as far as it could be read, if at all.
+        """
         row = converted(values, self.struct, faults)
-        return self.checked(row, home, faults) if row is not None else None
+        if row is not None:
+            return self.checked(row, home, faults)
+        bad = bad_fields(faults)
+        row = partly(values, self.struct, bad, self.blanks)
+        if row is None:
+            return None
+        more: Faults = []
+        row = self.checked(row, home, more)
+        faults.extend(self.by_themselves(more, bad))
+        return row
+
+    def by_themselves(self, faults: Faults, bad: frozenset[str]) -> Faults:
+        """Those of the faults that do not come of the fields `bad`, which have been told already."""
+        told = bad | {field for field, others in self.follows.items() if others & bad}
+        return [each for each in faults if not bad_fields([each]) & told]
+
+    def without(self, row: S, bad: frozenset[str]) -> S:
+        """The row with its fields `bad` left out: others are checked by it."""
+        plain = {name: getattr(row, name) for name in row.__struct_fields__ if name not in bad}
+        blanks = {name: value for name, value in msgspec.structs.asdict(self._blank).items() if name in bad}
+        return self.struct(**plain, **blanks)
+
+    @functools.cached_property
+    def _blank(self) -> S:
+        return msgspec.convert(self.blanks, self.struct)
+
+    def loadable(self, row: S) -> S:
+        """A stored row without what an earlier version took and a load refuses today, as long as that had no effect."""
+        return row
+
+    def field_in_file(self, field: str, values: Mapping[str, Any], home: Home) -> str:
+        """Where a field of a row stands in the values that it was read from, in which lists may be in another order."""
+        del values, home
+        return field
 
     def checked(self, row: S, home: Home, faults: Faults) -> S:
         """The row by itself, in the form in which it is stored."""

@@ -1,28 +1,41 @@
 """Numbers (DIDs): their owner, their assignments, their scheduled updates."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from dialplan.dataset import parameters, times
 from dialplan.dataset.convert import converted
 from dialplan.dataset.problems import Fault, Faults, field_name
-from dialplan.kinds.fields import NAME_MAX_CHARS, NO_HOME, ByCompany, Home, check_id, check_text, read_number
+from dialplan.kinds.fields import (
+    NAME_MAX_CHARS,
+    NEEDS_HOME,
+    NO_HOME,
+    ByCompany,
+    Home,
+    check_id,
+    check_text,
+    read_number,
+)
 from dialplan.kinds.kind import ASK_OWNER, Kind, Known, Reference, RowKind, check_ids
 from dialplan.kinds.parameter import ParameterValue
 from dialplan.numbering.numbers import Bare, normalise
-from dialplan.wording import Code
+from dialplan.wording import Code, quote
 
 DESCRIPTION_MAX_CHARS = 250
 CITY_MAX_CHARS = 100
 UPDATES_PER_NUMBER = 100
 
+_UPDATE = re.compile(r'updates\[(\d+)\](?: "(?:[^"\\]|\\.)*")?(.*)', re.DOTALL)
+
 _RESERVED_BY_NOBODY = Code(
     "reserved-without-company", "a reserved number belongs to a company", "name it, or make it a pool number"
 )
+_RULE_OF_POOL = Code("rule-with-pool", "only a reserved number has a callback rule", "take it out")
 _POOL_OF_COMPANY = Code("pool-with-company", "a pool number belongs to no company", "take it out, or make it reserved")
 _BOTH = Code("flow-and-campaign", "a call flow and an inbound campaign at once", "keep one of them")
 _NO_UPDATES = Code("not-updates", "not a list of updates", 'write [ {{ at = "…", call_flow = "…" }} ]')
@@ -143,6 +156,15 @@ class NumberRows(Kind[Number]):
     numerous = True
     added_by_company = False
     in_csv = True
+    blanks: ClassVar[Mapping[str, Any]] = {"number": "+"}
+    follows: ClassVar[Mapping[str, frozenset[str]]] = {
+        "company": frozenset({"kind"}),
+        "callback_rule": frozenset({"kind"}),
+        "call_flow": frozenset({"company"}),
+        "inbound_campaign": frozenset({"company", "call_flow"}),
+        "parameters": frozenset({"company", "call_flow", "inbound_campaign"}),
+        "updates": frozenset({"company", "call_flow", "inbound_campaign", "parameters"}),
+    }
 
     def read_key(self, text: str, home: Home) -> str:
         """The number in E.164."""
@@ -170,9 +192,17 @@ class NumberRows(Kind[Number]):
             faults.append(("company", _RESERVED_BY_NOBODY()))
         if row.kind is NumberKind.POOL and row.company is not None:
             faults.append(("company", _POOL_OF_COMPANY()))
+        if row.kind is NumberKind.POOL and row.callback_rule is not CallbackRule.AS_IN_CAMPAIGN:
+            faults.append(("callback_rule", _RULE_OF_POOL()))
         if row.call_flow is not None and row.inbound_campaign is not None:
             faults.append(("inbound_campaign", _BOTH()))
         return msgspec.structs.replace(row, number=number)
+
+    def loadable(self, row: Number) -> Number:
+        """A pool number's callback rule has never been looked at."""
+        if row.kind is not NumberKind.POOL or row.callback_rule is CallbackRule.AS_IN_CAMPAIGN:
+            return row
+        return msgspec.structs.replace(row, callback_rule=CallbackRule.AS_IN_CAMPAIGN)
 
     def references(self, row: Number) -> Iterator[Reference]:
         """Its company, and what it is assigned to, now and later."""
@@ -206,8 +236,20 @@ class NumberRows(Kind[Number]):
                 continue
             region = known.home(row.company).region
             values[position], wrong = parameters.read_values(flow, assignment.parameters, region)
+            if row.company is not None and not region:  # the company has been told of
+                wrong = [each for each in wrong if each[1].code.slug not in NEEDS_HOME]
             faults.extend((f"{path}parameters.{field_name(name)}", fault) for name, fault in wrong)
         return _with_values(row, values)
+
+    def field_in_file(self, field: str, values: Mapping[str, Any], home: Home) -> str:
+        """Updates are kept in the order of their times: say which one of the list it is, and its time as written."""
+        found = _UPDATE.fullmatch(field)
+        if found is None:
+            return field
+        zone = _zone(home)
+        moments = [times.read_time(each["at"], zone) for each in values["updates"]]
+        place = moments.index(sorted(each for each in moments if isinstance(each, dt.datetime))[int(found[1]) - 1])
+        return f"updates[{place + 1}]{_label(values['updates'][place])}{found[2]}"
 
     def locks(
         self, before: Number | None, after: Number | None, get: Callable[[RowKind, str], Any]
@@ -220,7 +262,7 @@ class NumberRows(Kind[Number]):
             flow = get(RowKind.CALL_FLOW, old[0]) if old[0] is not None else None
             if old == new or flow is None or not flow.locked:
                 continue
-            yield "call_flow" if at is None else f"updates[{times.shown(at)}].call_flow", _LOCKED(flow=old[0])
+            yield f"{_path_of_moment(after, at)}call_flow", _LOCKED(flow=old[0])
             return
 
 
@@ -240,8 +282,28 @@ def assigned_at(number: Number, at: dt.datetime | None) -> tuple[str | None, str
 
 
 def _path(row: Number, position: int) -> str:
-    """Where an assignment stands: an update by its time, since a file may list updates in any order."""
-    return f"updates[{times.shown(row.updates[position - 1].at)}]." if position else ""
+    """Where an assignment stands: an update by its place in the order of their times, and its time."""
+    return f'updates[{position}] "{times.shown(row.updates[position - 1].at)}".' if position else ""
+
+
+def _path_of_moment(row: Number, at: dt.datetime | None) -> str:
+    """The same of what holds from a moment on; a row that lacks that update has only its time to name."""
+    if at is None:
+        return ""
+    moments = [update.at for update in row.updates]
+    return _path(row, moments.index(at) + 1) if at in moments else f'updates "{times.shown(at)}".'
+
+
+def _label(update: Any) -> str:
+    """The time of an update as it is written, behind its place."""
+    at = update.get("at") if isinstance(update, dict) else None
+    if isinstance(at, dt.datetime):
+        at = at.isoformat().replace("+00:00", "Z")
+    return f" {quote(at)}" if isinstance(at, str) else ""
+
+
+def _zone(home: Home) -> dt.tzinfo | None:
+    return None if home is NO_HOME else times.zone(home.timezone)
 
 
 def _check_campaign(row: Number, known: Known, field: str, campaign_id: str, faults: Faults) -> None:
@@ -283,7 +345,7 @@ def _read_updates(raw: Any, home: Home, faults: Faults) -> tuple[ScheduledUpdate
     if len(raw) > UPDATES_PER_NUMBER:
         faults.append(("updates", _TOO_MANY(count=len(raw), limit=UPDATES_PER_NUMBER)))
         return ()
-    zone = None if home is NO_HOME else times.zone(home.timezone)
+    zone = _zone(home)
     updates: dict[Any, ScheduledUpdate] = {}
     for place, each in enumerate(raw, start=1):
         path = f"updates[{place}]"
@@ -293,19 +355,20 @@ def _read_updates(raw: Any, home: Home, faults: Faults) -> tuple[ScheduledUpdate
         wrong: Faults = []
         update = converted(each, _RawUpdate, wrong)
         if update is None:
-            faults.extend((f"{path}.{field}", fault) for field, fault in wrong)
+            faults.extend((f"{path}{_label(each)}.{field}", fault) for field, fault in wrong)
             continue
         at = times.read_time(update.at, zone)
         if isinstance(at, Fault):
             faults.append((f"{path}.at", at))
             continue
+        if at in updates:
+            faults.append((f"{path}.at", _SAME_TIME(at=times.shown(at))))
+        path += _label(each)
         if update.call_flow is not None and update.inbound_campaign is not None:
             faults.append((path, _BOTH()))
         elif update.call_flow is None and update.inbound_campaign is None and update.parameters is None:
             faults.append((path, _EMPTY_UPDATE()))
         check_id(update.call_flow, f"{path}.call_flow", faults)
         check_id(update.inbound_campaign, f"{path}.inbound_campaign", faults)
-        if at in updates:
-            faults.append((f"{path}.at", _SAME_TIME(at=times.shown(at))))
         updates[at] = ScheduledUpdate(at, update.call_flow, update.inbound_campaign, update.parameters)
     return tuple(updates[at] for at in sorted(updates))

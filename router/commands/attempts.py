@@ -29,5 +29,7 @@ def attempts(arguments: argparse.Namespace) -> int:
     for each in found:
         name = printable(each.id)  # whoever told of it chose its bytes
         print(f"{each.at}  {each.outcome:<8}  {each.number:<16}  {each.subscriber:<16}  {each.campaign}  {name}")
-    print(f"{len(found)} attempt{'' if len(found) == 1 else 's'}")
+    read = f" that showed {wanted.number}" if wanted.number else ""
+    read += f" to {wanted.subscriber}" if wanted.subscriber else ""
+    print(f"{len(found)} attempt{'' if len(found) == 1 else 's'}{read}")
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import RawRow
+from dialplan.kinds.registry import KINDS, RowKind
 from router.commands.output import print_json, print_warnings
 from router.commands.running import Failure, with_store
 from router.config.settings import from_process
@@ -42,8 +43,12 @@ def check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"problems": [], "warnings": checked.warnings, "rows": checked.rows})
     else:
-        print("no problems: " + ", ".join(f"{count} {kind}" for kind, count in checked.rows.items()))
+        print("no problems: " + ", ".join(_counted(count, RowKind(kind)) for kind, count in checked.rows.items()))
     return 0
+
+
+def _counted(count: int, kind: RowKind) -> str:
+    return f"{count} {KINDS[kind].word if count == 1 else KINDS[kind].plural}"
 
 
 def load(arguments: argparse.Namespace) -> int:
@@ -142,4 +147,5 @@ def _refuse(refused: DataProblems, *, as_json: bool) -> None:
         for each in refused.problems:
             print(each, file=sys.stderr)
     count = len(refused.problems)
-    print(f"ringway: {count} problem{'s' if count > 1 else ''}; nothing was changed", file=sys.stderr)
+    more = f"; more may show once {'these are' if count > 1 else 'it is'} corrected" if refused.more else ""
+    print(f"ringway: {count} problem{'s' if count > 1 else ''}; nothing was changed{more}", file=sys.stderr)

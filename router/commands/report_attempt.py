@@ -58,5 +58,6 @@ def report_attempt(arguments: argparse.Namespace) -> int:
     if status == "REFUSED":
         raise NotTaken(f"{router} cannot read the report; it may be of another version: compare `ringway --version`")
     if not arguments.json:
-        print(f"taken by {host}:{port} as attempt {name}; see `ringway attempts` for what was written down")
+        print(f"{router} acknowledged it as attempt {name}")
+        print("one that it cannot use is logged as attempt_ignored; `ringway attempts` lists what is written down")
     return 0

@@ -3,12 +3,14 @@
 import ipaddress
 import os
 import pathlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_origin
 
 import msgspec
 
+from dialplan.dataset.convert import value_faults
 from dialplan.kinds.fields import Destination, check_destination, is_id
 from dialplan.numbering.numbers import Bare, is_region
 from dialplan.wording import printable, quote
@@ -25,6 +27,7 @@ PREFIX = "RINGWAY_"
 LIST_VARIABLE = f"{PREFIX}AMI"  # the one list of tables, which has no keys of its own
 PORT_MAX = 65_535
 HOURS_MAX = 24 * 366
+_KEYS = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+')  # of the path to a value, where a strange one is in quotes
 _SCHEMES = ("sqlite", "redis", "rediss", "redis+sentinel", "rediss+sentinel")
 _STORE_FILES = (
     *("password_file", "sentinel_password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"),
@@ -142,8 +145,8 @@ def load(path: pathlib.Path | None, environment: Mapping[str, str]) -> Settings:
     overlaid = _overlay(values, environment)
     try:
         settings = msgspec.convert(overlaid, Settings)
-    except msgspec.ValidationError as error:
-        raise SettingsError(_say(str(error), source, environment)) from None
+    except msgspec.ValidationError:
+        raise SettingsError(_say(overlaid, source, environment)) from None
     for keys, text in _faults(settings):
         raise SettingsError(f"{_source(keys, source, environment)}: {_dotted(keys)}: {text}")
     return settings
@@ -179,7 +182,9 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str
         try:
             target[keys[-1]] = _read(text, wanted)
         except (msgspec.ValidationError, msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise SettingsError(f"{name}: {quote(text)} does not fit {_dotted(keys)}: {error}") from None
+            faults = value_faults("", text, wanted) if isinstance(error, msgspec.ValidationError) else ()
+            why = next((fault.hint for _, fault in faults), error)
+            raise SettingsError(f"{name}: {quote(text)} does not fit {_dotted(keys)}: {why}") from None
     return result
 
 
@@ -204,15 +209,15 @@ def _dotted(keys: Sequence[str]) -> str:
     return f"[{'.'.join(keys[:-1])}] {keys[-1]}" if len(keys) > 1 else f"[{keys[0]}]"
 
 
-def _say(error: str, source: str, environment: Mapping[str, str]) -> str:
-    """The message of msgspec with the key as the file has it, and where it may have come from."""
-    text, _, path = error.partition(" - at `$")
-    keys = [key.partition("[")[0] for key in path.rstrip("`").split(".") if key]
-    if "unknown field" in text and "`" in text:
-        keys.append(text.split("`")[1])
+def _say(values: Mapping[str, Any], source: str, environment: Mapping[str, str]) -> str:
+    """The first value that is none of its setting's: the key as the file has it, and where it may have come from."""
+    path, fault = next(value_faults("", values, Settings))
+    keys = [key.partition("[")[0] for key in _KEYS.findall(path)]
+    text = fault.text
+    if fault.code.slug in ("unknown-field", "misspelt-field"):
         text = "there is no such setting"
     where = _dotted(keys) if keys else "the configuration"
-    return f"{_source(keys, source, environment)}: {where}: {text}; see config/ringway.toml"
+    return f"{_source(keys, source, environment)}: {where}: {text}; {fault.hint}; see config/ringway.toml"
 
 
 def _source(keys: Sequence[str], source: str, environment: Mapping[str, str]) -> str:

@@ -4,6 +4,8 @@ Reads files into raw rows, each with its place, and writes a whole set back out.
 """
 
 import csv
+import difflib
+import functools
 import io
 import itertools
 import json
@@ -17,7 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 import tomli_w
 
-from dialplan.dataset.problems import Fault, Place, Problem, problem
+from dialplan.dataset.problems import Fault, Place, Problem, field_name, problem
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import KINDS, Row, RowKind
 from dialplan.wording import Code, printable, quote
@@ -62,13 +64,13 @@ def read_files(
 
 
 class _FileError(Exception):
-    def __init__(self, fault: Fault, entry: str = "") -> None:
-        self.fault, self.entry = fault, entry
+    def __init__(self, fault: Fault, entry: str = "", field: str = "") -> None:
+        self.fault, self.entry, self.field = fault, entry, field
         super().__init__(fault.text)
 
     def at(self, name: str) -> Problem:
         """This as a problem of the file `name`."""
-        return problem(Place(_called(name), self.entry), "", self.fault)
+        return problem(Place(_called(name), self.entry), self.field, self.fault)
 
 
 _UNREADABLE = Code("file-unreadable", "{why}", "check the name and who may read it")
@@ -77,7 +79,7 @@ _TOO_LARGE = Code("file-too-large", "more than {limit} bytes", "load it in parts
 _NOT_UTF8 = Code("file-not-utf8", "byte {place} is not UTF-8", "save it as UTF-8")
 _JSON = Code("json-wrong", "{why} (line {line}, column {column})", "correct the JSON")
 _JSON_TOO_DEEP = Code("json-too-deep", "nested too deeply", "correct the JSON")
-_KEY_TWICE = Code("key-twice", "the key {key!q} stands twice in one entry", "keep one of them")
+_KEY_TWICE = Code("key-twice", "the key {key!q} stands twice", "keep one of them")
 _TOML = Code(
     "toml-wrong",
     "{why}",
@@ -87,19 +89,29 @@ _TOML_TOO_DEEP = Code("toml-too-deep", "nested too deeply", "correct the TOML")
 _HUGE_INTEGER = Code("integer-huge", "a number of thousands of digits", "put phone numbers and texts in quotes")
 _NO_SECTIONS = Code("no-sections", "it is not a table of sections", "its sections are {known}")
 _UNKNOWN_SECTION = Code("unknown-section", "the section {section!q} is not known", "known are {known}")
-_NOT_A_LIST = Code("section-not-list", "{section} is not a list of entries", "write [[{section}]] before each")
+_NOT_A_LIST = Code("section-not-list", "{section!q} is not a list of entries", "write [[{section}]] before each")
+_NOT_A_JSON_LIST = Code(
+    "json-section-not-list", "{section!q} is not a list of entries", 'write "{section}": [ {{ … }}, {{ … }} ]'
+)
 _NOT_A_TABLE = Code("entry-not-table", "it is not a table", "write its fields")
 _NO_NUMBERS = Code(
     "csv-without-numbers",
-    "its first line has no column number",
+    'its first line has no column "number"',
     "begin with a line of field names with commas between them, such as number,company",
 )
 _COLUMN_TWICE = Code("csv-column-twice", "its first line names a column twice", "keep one of them")
 _NO_PARAMETERS = Code(
-    "csv-parameters", "a cell cannot hold {column}", "give each value a column of its own, parameters.NAME"
+    "csv-parameters", "a cell cannot hold {column!q}", "give each value a column of its own, parameters.NAME"
 )
-_NO_LIST = Code("csv-list", "a cell cannot hold {column}", "write them in TOML or JSON")
-_CELLS = Code("csv-cells", "{cells} cells under {columns} columns", "put cells with commas in quotes")
+_NO_LIST = Code("csv-list", "a cell cannot hold {column!q}", "write them in TOML or JSON")
+_UNKNOWN_COLUMN = Code("csv-unknown-column", "the column {column!q} is not known", "known are {known}")
+_MISSPELT_COLUMN = Code("csv-misspelt-column", "the column {column!q} is not known", "did you mean {close!q}?")
+_MORE_CELLS = Code("csv-cells", "too many cells: {cells} under {columns} columns", "put cells with commas in quotes")
+_FEWER_CELLS = Code(
+    "csv-cells-missing",
+    "too few cells: {cells} under {columns} columns",
+    "write a comma for each cell, an empty one too",
+)
 _CSV = Code("csv-wrong", "{why}", "correct the CSV")
 _NO_ROWS = Code(
     "replace-by-nothing",
@@ -113,6 +125,7 @@ _CSV_ALONE = Code(
 )
 _NOT_IN_CSV = {"parameters": _NO_PARAMETERS, "updates": _NO_LIST}  # fields that are tables or lists
 _CSV_KIND = next(kind for kind in KINDS.values() if kind.in_csv)
+_CSV_COLUMNS = [name for name in _CSV_KIND.struct.__struct_fields__ if name not in _NOT_IN_CSV]
 
 
 def _called(name: str) -> str:
@@ -144,10 +157,11 @@ def _from_text(name: str, text: str, *, in_csv: bool) -> Iterator[RawRow | _File
     if in_csv:
         return _from_csv(name, text)
     if name.lower().endswith(".json") or text.lstrip().startswith("{"):
-        return _from_sections(name, _parse_json(text))
+        twice: list[_Twice] = []
+        return _from_sections(name, _parse_json(text, twice), _NOT_A_JSON_LIST, doubtful=twice)
     if (fault := end_mark.cut_off(text)) is not None:
         raise _FileError(fault)
-    return _from_sections(name, _parse_toml(text), text)
+    return _from_sections(name, _parse_toml(text), _NOT_A_LIST, toml=text)
 
 
 def _is_csv(text: str) -> bool:
@@ -156,9 +170,16 @@ def _is_csv(text: str) -> bool:
     return all(map(_HEADING.fullmatch, cells)) and "number" in [cell.strip().strip('"') for cell in cells]
 
 
-def _parse_json(text: str) -> Any:
+class _Twice(dict[str, Any]):
+    """A table of JSON in which a key stands twice."""
+
+    key = ""
+
+
+def _parse_json(text: str, twice: list[_Twice]) -> Any:
+    """The values; the tables in which a key stands twice go to `twice` as well."""
     try:
-        return json.loads(text, object_pairs_hook=_no_duplicates)
+        return json.loads(text, object_pairs_hook=functools.partial(_seen_once, seen_twice=twice))
     except json.JSONDecodeError as error:
         raise _FileError(_JSON(why=error.msg, line=error.lineno, column=error.colno)) from None
     except ValueError:
@@ -167,13 +188,36 @@ def _parse_json(text: str) -> Any:
         raise _FileError(_JSON_TOO_DEEP()) from None
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _seen_once(pairs: list[tuple[str, Any]], seen_twice: list[_Twice]) -> dict[str, Any]:
     result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _FileError(_KEY_TWICE(key=twice))
-    return result
+    if len(result) == len(pairs):
+        return result
+    keys = [key for key, _ in pairs]
+    twice = _Twice(result)
+    twice.key = next(key for key in keys if keys.count(key) > 1)
+    seen_twice.append(twice)
+    return twice
+
+
+def _wrong_keys(values: dict[str, Any], entry: str) -> list[_FileError]:
+    try:
+        return [_FileError(_KEY_TWICE(key=key), entry, path) for path, key in _keys_twice(values)]
+    except RecursionError:
+        return [_FileError(_JSON_TOO_DEEP(), entry)]
+
+
+def _keys_twice(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Where inside a value a key stands twice, and which one."""
+    if isinstance(value, _Twice):
+        yield path, value.key
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if not isinstance(each, dict | list):
+                continue
+            yield from _keys_twice(each, f"{path}.{field_name(name)}".lstrip("."))
+    elif isinstance(value, list):
+        for place, each in enumerate(value, start=1):
+            yield from _keys_twice(each, f"{path}[{place}]")
 
 
 def _parse_toml(text: str) -> Any:
@@ -187,11 +231,18 @@ def _parse_toml(text: str) -> Any:
         raise _FileError(_TOML_TOO_DEEP()) from None
 
 
-def _from_sections(name: str, data: Any, toml: str = "") -> Iterator[RawRow | _FileError]:
-    """The rows of a file with the sections companies, call_flows, campaigns and numbers; a dump's end counts them."""
+def _from_sections(
+    name: str, data: Any, not_a_list: Code, *, toml: str = "", doubtful: Sequence[_Twice] = ()
+) -> Iterator[RawRow | _FileError]:
+    """The rows of a file with the sections companies, call_flows, campaigns and numbers; a dump's end counts them.
+
+    `doubtful`: tables somewhere in it in which a key stands twice.
+    """
     known = ", ".join(RowKind)
     if not isinstance(data, dict):
         raise _FileError(_NO_SECTIONS(known=known))
+    if isinstance(data, _Twice):
+        raise _FileError(_KEY_TWICE(key=data.key))
     said = end_mark.said(toml, data)
     for fault in [said] if isinstance(said, Fault) else end_mark.missing(said, data):
         yield _FileError(fault)
@@ -202,7 +253,7 @@ def _from_sections(name: str, data: Any, toml: str = "") -> Iterator[RawRow | _F
             yield _FileError(_UNKNOWN_SECTION(section=section, known=known))
             continue
         if not isinstance(entries, list):
-            yield _FileError(_NOT_A_LIST(section=section))
+            yield _FileError(not_a_list(section=section))
             continue
         kind = RowKind(section)
         key = KINDS[kind].key
@@ -210,8 +261,11 @@ def _from_sections(name: str, data: Any, toml: str = "") -> Iterator[RawRow | _F
             if not isinstance(values, dict):
                 yield _FileError(_NOT_A_TABLE(), f"{section}[{position}]")
                 continue
-            label = f" {quote(values[key])}" if key in values else ""
-            yield RawRow(kind, Place(_called(name), f"{section}[{position}]{label}"), values)
+            entry = f"{section}[{position}]" + (f" {quote(values[key])}" if key in values else "")
+            wrong = _wrong_keys(values, entry) if doubtful else []
+            yield from wrong
+            if not wrong:
+                yield RawRow(kind, Place(_called(name), entry), values)
 
 
 def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
@@ -229,18 +283,30 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
         for column, code in _NOT_IN_CSV.items():
             if column in heading:
                 raise _FileError(code(column=column), "line 1")
+        unknown = [each for each in heading if each not in _CSV_COLUMNS and not each.startswith(_PARAMETER_COLUMN)]
+        if unknown:
+            yield from (_FileError(_unknown_column(each), "line 1") for each in unknown)
+            return
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             line = f"line {reader.line_num}"
             if len(cells) != len(heading):
-                yield _FileError(_CELLS(cells=len(cells), columns=len(heading)), line)
+                code = _MORE_CELLS if len(cells) > len(heading) else _FEWER_CELLS
+                yield _FileError(code(cells=len(cells), columns=len(heading)), line)
                 continue
             values = dict(zip(heading, cells, strict=True))
             place = Place(_called(name), f"{line} {quote(values['number'])}")
             yield RawRow(_CSV_KIND.name, place, _from_cells(values))
     except csv.Error as error:
         raise _FileError(_CSV(why=str(error)), f"line {reader.line_num}") from None
+
+
+def _unknown_column(column: str) -> Fault:
+    close = difflib.get_close_matches(column, _CSV_COLUMNS, n=1)
+    if close:
+        return _MISSPELT_COLUMN(column=column, close=close[0])
+    return _UNKNOWN_COLUMN(column=column, known=", ".join((*_CSV_COLUMNS, f"{_PARAMETER_COLUMN}NAME")))
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from dialplan.dataset.changes import Stored
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import KINDS, Row, RowKind
 from router.management import data_files
 from router.store.api import Store
 
@@ -26,4 +26,4 @@ def all_rows(stored: Stored) -> Iterator[tuple[RowKind, Row]]:
     """Every row with its kind, in the order of the kinds."""
     for kind in RowKind:
         for row in stored.rows(kind):
-            yield kind, row
+            yield kind, KINDS[kind].loadable(row)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earliest
+from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earliest, entitling_fault
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault
@@ -18,7 +18,7 @@ from dialplan.numbering.numbers import Unreadable, normalise
 from dialplan.routing.decide import Call, Decision, Waiting, begin
 from dialplan.routing.explain import ExplainedStep, Explanation
 from dialplan.routing.table import Patch, RoutingTable
-from dialplan.wording import Code
+from dialplan.wording import Code, Message
 from router.store.api import CallbackStore, Store, Use
 
 _CONSUMED_BY = Code("consumed-by", "call {call!q}, which began {began}")
@@ -86,8 +86,13 @@ def _anybody(_number: str, _subscriber: str) -> bool:
 def _called_back(waiting: Waiting, past: Past, table: RoutingTable, now: float, explanation: Explanation) -> Decision:
     """The decision after the callback rule, as a new call would get it."""
     campaigns = {each.campaign for each in past.history.attempts}
-    since = earliest(campaigns, table.campaigns, waiting.need.entry.company, now)
-    claim = claim_of(past.history, since, explanation, began=now)
+    company = waiting.need.entry.company
+    since = earliest(campaigns, table.campaigns, company, now)
+
+    def left_out(name: str) -> Message | None:
+        return entitling_fault(name, table.campaigns, company)
+
+    claim = claim_of(past.history, since, explanation, began=now, left_out=left_out)
     final = waiting.resume(claim, table)
     if claim.status is ClaimStatus.CONSUMED and claim.attempt is not None:
         attempt_at = claim.attempt.at

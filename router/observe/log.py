@@ -130,6 +130,8 @@ class _Console:
         lines = []
         for record in records:
             event = msgspec.structs.asdict(record)
+            if not record.attempt:  # no callback
+                del event["attempt"]
             event["timestamp"] = shown(record.timestamp, "milliseconds")
             lines.append(f"{self._renderer(None, '', _escape_controls(None, '', event))}\n")
         return "".join(lines).encode("utf-8", "backslashreplace")

@@ -63,7 +63,7 @@ company = "acme"
 call_flow = "menu"
 callback_rule = "{case.rule}"
 """
-    return text + f'\n[[numbers]]\nnumber = "{POOL}"\nkind = "pool"\ncallback_rule = "force-no"\n'
+    return text + f'\n[[numbers]]\nnumber = "{POOL}"\nkind = "pool"\n'
 
 
 FLOWS = [Flow("flow-menu"), *(Flow(f"campaign-{case.name}") for case in CASES)]

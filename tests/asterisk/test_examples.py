@@ -14,7 +14,7 @@ from tests.processes import DEMO_DATA
 
 pytestmark = pytest.mark.asterisk
 
-MENU = ("GREETING", "RING_SECONDS", "LANGUAGE")
+MENU = ("GREETING", "RING_SECONDS", "LANGUAGE", "AGENT")
 QUEUE = ("QUEUE", "MAX_WAIT_SECONDS", "OVERFLOW_NUMBER")
 # Writes down each call as it leaves a flow: the flows themselves stay the shipped ones.
 LEAVING = (
@@ -69,7 +69,7 @@ def test_the_menu_asks_for_a_choice(exchange: Exchange) -> None:
     assert exchange.watch("02079460000", asked, "the menu asks").answered
     call = left(exchange)
     assert call.context == "flow-main-menu"
-    values = dict(zip(MENU, ("Good morning, Acme", "20", "en"), strict=True))
+    values = dict(zip(MENU, ("Good morning, Acme", "20", "en", ""), strict=True))
     expected = routed(
         exchange, destination("flow-main-menu", "main-menu"), number="+442079460000", company="acme", params=values
     )

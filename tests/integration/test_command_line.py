@@ -65,7 +65,7 @@ def test_wrong_usage_is_status_2(words: list[str]) -> None:
     ("section", "parts"),
     [
         ({"agi": {"prot": 1}}, ["ringway.toml", "[agi] prot", "no such setting"]),
-        ({"agi": {"port": "4573"}}, ["ringway.toml", "[agi] port", "int"]),
+        ({"agi": {"port": "4573"}}, ["ringway.toml", "[agi] port", "a whole number"]),
         ({"store": {"url": "mysql://x"}}, ["[store] url", "redis"]),
         ({"store": {"url": "sqlite:///"}}, ["names no file"]),
         ({"store": {"url": "sqlite:///proc/no/ringway.db"}}, ["/proc/no/ringway.db", "see that the folder is there"]),

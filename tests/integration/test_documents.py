@@ -9,14 +9,18 @@ import tomllib
 import msgspec
 import pytest
 
+from dialplan.campaigns.attempts import Outcome
+from dialplan.campaigns.caller_ids import CallerIdReason
 from dialplan.dataset.changes import NothingStored, prepare
 from dialplan.dataset.problems import Place
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.parameter import Parameter
 from dialplan.kinds.registry import KINDS, RowKind
+from dialplan.routing.steps import REASONS
+from router.agi.server import CAUSES
 from router.config.settings import Settings
 from router.observe.log import CallRecord
-from router.observe.metrics import Metrics
+from router.observe.metrics import CALLBACK_OUTCOMES, DROP_CAUSES, Metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -75,6 +79,40 @@ def test_every_metric_stands_in_operations_and_no_other() -> None:
     assert set(re.findall(r"^\| `(ringway_\w+)`", page, re.MULTILINE)) == names
 
 
+def tables_of(page: str, after: str) -> list[set[str]]:
+    """The words in code spans of the first column of each table below a heading."""
+    text = text_of(page)
+    below = text[text.index(f"\n## {after}\n") :]
+    below = below[: below.find("\n## ", 1) if "\n## " in below[1:] else None]
+    tables = re.findall(r"(?:^\|.*\n)+", below, re.MULTILINE)
+    return [
+        {word for row in table.splitlines() for word in re.findall(r"`([\w -]+)`", row.split("|")[1])}
+        for table in tables
+    ]
+
+
+def test_every_label_value_is_explained_in_operations() -> None:
+    assert [set(Outcome), set(CALLBACK_OUTCOMES), set(CAUSES), set(DROP_CAUSES)] == tables_of(
+        "docs/operations.md", "Metrics"
+    )[1:]
+
+
+def test_every_reason_of_a_route_stands_in_the_data_model_with_the_lines_that_route_prints() -> None:
+    reasons, printed = tables_of("docs/data-model.md", "Reasons")
+    assert reasons == set(REASONS)
+    told = set[str]()
+    for path in [*(ROOT / "dialplan").rglob("*.py"), ROOT / "router/management/explain.py"]:
+        told |= set(re.findall(r"(?:tell|\.step)\(\s*\"([a-z ]+)\",", path.read_text()))
+    assert printed == told
+
+
+def test_every_reason_that_the_dialplan_sets_or_hears_stands_on_its_page() -> None:
+    page, dialplan = text_of("deploy/asterisk/README.md"), text_of("deploy/asterisk/extensions_ringway.conf")
+    words = {str(reason) for reason in CallerIdReason}
+    words |= set(re.findall(r"(?:ROUTE|SHOW)_REASON=([a-z-]+)", dialplan))
+    assert {word for word in words if not re.search(rf"^\| `{word}` \|", page, re.MULTILINE)} == set()
+
+
 def test_every_alert_stands_in_operations() -> None:
     alerts = set(re.findall(r"alert: (\w+)", text_of("config/prometheus/ringway.rules.yml")))
     assert alerts == set(re.findall(r"^\| `(Ringway\w+)`", text_of("docs/operations.md"), re.MULTILINE))
@@ -107,7 +145,9 @@ def test_every_log_event_stands_in_operations_and_no_other() -> None:
 
 def test_every_setting_stands_in_the_commented_configuration() -> None:
     page = text_of("config/ringway.toml")
-    sections = {field.encode_name for field in msgspec.structs.fields(Settings)}
+    sections = {field.encode_name for field in msgspec.structs.fields(Settings)} - {
+        "admin"
+    }  # nothing listens there yet
     assert {name for name in sections if f"[{name}]" not in page and f"[[{name}]]" not in page} == set()
 
 

@@ -112,6 +112,9 @@ def test_a_newcomer_starts_the_router_and_asks_it(
     for command in _commands():
         if command in _LONG:
             continue
+        if setting := re.fullmatch(r"export (\w+)=(\S+)", command):  # for the rest of the newcomer's shell
+            environment[setting[1]] = setting[2]
+            continue
         done = subprocess.run(
             ["sh", "-ec", command], cwd=clone, env=environment, capture_output=True, text=True, check=False
         )
@@ -120,6 +123,7 @@ def test_a_newcomer_starts_the_router_and_asks_it(
     assert 'ROUTE_STATUS = "OK"' in said
     assert 'ROUTE_CONTEXT = "flow-main-menu"' in said
     assert "table_numbers" in said
+    assert "\n1 attempt\n" in said
     assert "=> flow-closed,s,1" in said, "the Christmas update holds at that time"
 
 

@@ -39,7 +39,7 @@ def test_a_missed_call_that_was_reported_is_listed_and_called_back_once(router: 
     assert router.ask(SHOWN, subscriber)["ROUTE_REASON"] == "assigned"
     done = report(router, subscriber)
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(f"taken by 127.0.0.1:{router.agi_port} as attempt report-")
+    assert done.out.startswith(f"the router at 127.0.0.1:{router.agi_port} acknowledged it as attempt report-")
     (attempt,) = listed(router, subscriber)
     assert attempt["id"] in done.out
     assert (attempt["campaign"], attempt["outcome"]) == (CAMPAIGN, "missed")
@@ -70,10 +70,12 @@ def test_each_outcome_is_judged_as_its_name_says(router: Router) -> None:
 
 
 def test_an_attempt_that_the_router_ignores_is_taken_and_not_listed(router: Router) -> None:
-    done = ringway("report-attempt", "nobodys", "07700900470", SHOWN, config=router.config)
-    assert done.status == 0
-    assert listed(router, "07700900470") == []
-    assert router.wait_for("attempt_ignored", campaign="nobodys")
+    for campaign in ("nobodys", "spring-offer"):  # unknown, and inbound
+        done = ringway("report-attempt", campaign, "07700900470", SHOWN, config=router.config)
+        assert done.status == 0
+        assert "one that it cannot use is logged as attempt_ignored" in done.out
+        assert listed(router, "07700900470") == []
+        assert router.wait_for("attempt_ignored", campaign=campaign)
 
 
 def test_a_word_that_is_no_outcome_is_wrong_usage(router: Router) -> None:

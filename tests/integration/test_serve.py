@@ -97,7 +97,7 @@ def test_a_start_that_fails_says_why_whichever_streams_it_was_given(tmp_path: pa
 
 def test_a_port_that_wants_a_right_is_not_said_to_be_in_use(tmp_path: pathlib.Path) -> None:
     if shutil.which("setpriv") is None or os.getuid() != 0:
-        pytest.skip("only root may give up the right to listen on port 80, with setpriv")
+        pytest.skip("only root may give up what port 80 wants, with setpriv")
     if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
         pytest.skip("this machine lets anybody listen on port 80")
     prefix = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]

@@ -10,6 +10,7 @@ THIS = pathlib.Path(__file__).resolve().relative_to(ROOT)
 TOLD_IN = {"CHANGELOG.md", str(THIS)}
 COINED = re.compile(
     r"the house\b|turned down|made anew|kept answer|safe answer|taken back|\bwitness|\buse[sd]? up\b"
+    r"|turn_failed|\bkept answers\b|\bthe mend\b|\bthe right to\b|used rights"
     r"|number to show|\bhimself\b|\bsighting|\btakeover\b|mission page|\bthe contract\b|\(contract|architecture\.md\b"
     r"|\b[SZC][1-8]\b",
 )

@@ -24,7 +24,12 @@ def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
             for field, flow_id in _chosen(before if isinstance(before, Number) else None, row):
                 flow = data.get(RowKind.CALL_FLOW, flow_id)
                 if flow is not None and flow.locked:
-                    yield Finding(data.place(RowKind.NUMBER, key), field, _CHOSEN(flow=flow_id), refuses=False)
+                    yield Finding(
+                        data.place(RowKind.NUMBER, key),
+                        data.field(RowKind.NUMBER, key, field),
+                        _CHOSEN(flow=flow_id),
+                        refuses=False,
+                    )
 
 
 def _chosen(before: Number | None, after: Number) -> Iterator[tuple[str, str]]:

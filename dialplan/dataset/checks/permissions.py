@@ -16,6 +16,11 @@ from dialplan.wording import Code
 
 _NOT_ITS_OWN = Code("of-another-company", "it does not belong to company {company!q}", ASK_OWNER)
 _OWNER_ADDS = Code("added-by-owner", "only the platform owner adds or removes these", ASK_OWNER)
+_REMOVED_BY_REPLACE = Code(
+    "removed-by-replace",
+    "it would be removed, since the files lack it: {why}",
+    "add it to the files, or load them without --replace",
+)
 _OWNERS_FIELD = Code("owners-field", "only the platform owner changes it", ASK_OWNER)
 
 
@@ -25,8 +30,10 @@ def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
         return
     for kind, rows in changes.rows.items():
         for key, after in rows.items():
+            lacking = after is None and key not in data.removed[kind]
             for field, fault in forbidden(data.company, data.stored.get(kind, key), after, data.stored.get):
-                yield Finding(data.place(kind, key), field, fault)
+                told = _REMOVED_BY_REPLACE(why=fault) if lacking else fault
+                yield Finding(data.place(kind, key), data.field(kind, key, field), told)
 
 
 def forbidden(

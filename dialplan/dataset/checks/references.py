@@ -17,9 +17,14 @@ def check(data: Data) -> Iterator[Finding]:
             key = key_of(row)
             if faults:
                 place = data.place(name, key)
-                yield from (Finding(place, field, fault) for field, fault in faults)
+                yield from (Finding(place, data.field(name, key, field), fault) for field, fault in faults)
             if not same(fitted, row):
                 data.put[name][key] = fitted
+        for part in data.parts[name]:
+            faults = []
+            kind.fitted(part.row, data, faults)
+            for field, fault in kind.by_themselves(faults, part.bad):
+                yield Finding(part.raw.place, data.field_in_file(part.raw, field), fault)
 
 
 def _touched(data: Data, kind: Kind[Row]) -> Iterator[Row]:

@@ -262,7 +262,7 @@ def named(address: Address) -> Iterator[None]:
     ) as error:
         kind = UnansweredError if isinstance(error, _UNANSWERED) else StoreError
         # Of a command that it does not know, such as AUTH, a server tells the arguments as well.
-        text = str(error).partition(", with args beginning with")[0].strip()
+        text = str(error).partition(", with args beginning with")[0].strip().rstrip(".")
         hint = _mend(error, tls=address.tls)
         raise kind(f"store {address.shown}: {text or type(error).__name__}{_done(error)}; {hint}") from error
 

@@ -128,7 +128,10 @@ class SqliteCallbackStore:
         with reached(self.path):
             there = self.path.exists()
         if not there:
-            raise NoStoreError(f"store {self.path}: there is none; no router has watched a campaign's calls here yet")
+            hint = "name the store that the router has, with -c FILE or RINGWAY_STORE__URL"
+            raise NoStoreError(
+                f"store {self.path}: there is none; no router has watched a campaign's calls here yet, or {hint}"
+            )
         await self._connection.run(lambda _: None)
 
     async def close(self) -> None:

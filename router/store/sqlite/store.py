@@ -121,7 +121,10 @@ class SqliteStore:
         with reached(self.path):
             there = self.path.exists()
         if not there:
-            raise StoreError(f"store {self.path}: there is none; load data into it first, with ringway load FILE")
+            hint = "or name the store that you have, with -c FILE or RINGWAY_STORE__URL"
+            raise StoreError(
+                f"store {self.path}: there is none; load data into it first, with ringway load FILE, {hint}"
+            )
         await self._writing.run(lambda _: None)
 
     async def close(self) -> None:

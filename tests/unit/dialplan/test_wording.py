@@ -33,7 +33,8 @@ def test_a_sentence_takes_its_arguments_as_they_may_be_shown(
         ("\ud800", r'"\ud800"'),
         ("Привет", '"Привет"'),
         (17, '"17"'),
-        (None, '"None"'),
+        (None, '"null"'),
+        (True, '"true"'),
     ],
 )
 def test_a_quoted_value_stays_on_its_line(value: object, shown: str) -> None:
@@ -46,7 +47,17 @@ def test_a_quoted_value_has_bounds() -> None:
 
 
 def test_what_python_itself_cannot_print_is_named_by_its_type() -> None:
-    assert quote(1 << 100_000) == '"a very large int"'
+    assert quote(1 << 100_000) == '"a very large number"'
+    assert quote([1 << 100_000]) == '"a very large list"'
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert quote(deep) == '"a very large list"'
+
+
+def test_a_list_and_a_table_are_shown_as_data_files_have_them() -> None:
+    assert quote(["a", True]) == r'"[\"a\",true]"'
+    assert quote({"a": None}) == r'"{\"a\":null}"'
 
 
 def test_printable_text_is_left_alone() -> None:

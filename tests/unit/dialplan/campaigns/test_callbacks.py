@@ -9,6 +9,7 @@ from dialplan.campaigns.callbacks import (
     claim_of,
     consumed_until,
     earliest,
+    entitling_fault,
 )
 from dialplan.wording import Message
 from tests.samples import campaign, company, flow, number
@@ -31,7 +32,7 @@ TABLE = table_of(
     number("02079460002", call_flow="menu", callback_rule="force-no"),
     number("02079460003"),
     number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
-    number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
+    number("+442079460005", kind="pool", company=None),
 )
 OURS, POOLED = "acme", None
 
@@ -168,14 +169,34 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
         )
     )
     words = Words()
-    claim_of(history, earliest(TABLE.campaigns, TABLE.campaigns, OURS, NOW), words, began=NOW)
+    since = earliest(TABLE.campaigns, TABLE.campaigns, OURS, NOW)
+    claim_of(history, since, words, began=NOW, left_out=lambda name: entitling_fault(name, TABLE.campaigns, OURS))
     assert words.told == [
         ("z", "it ended after this call had begun"),
         ("a", "it never reached the subscriber"),
-        ("b", 'campaign "over" is not an active one of the number\'s company'),
+        ("b", 'campaign "over" is not active'),
         ("c", ""),
         ("d", "a newer attempt replaces it"),
         ("e", "it was answered"),
         ("f", "a later attempt was answered"),
         ("g", 'the callback window of campaign "short" is over'),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "why"),
+    [
+        ("win-back", OURS, None),
+        ("theirs", POOLED, None),
+        ("over", OURS, 'campaign "over" is not active'),
+        ("over", POOLED, 'campaign "over" is not active'),
+        ("offer", OURS, 'campaign "offer" is inbound, and calls nobody'),
+        ("offer", POOLED, 'campaign "offer" is inbound, and calls nobody'),
+        ("theirs", OURS, 'campaign "theirs" is of company "globex", and the number is not'),
+        ("nobodys", POOLED, 'campaign "nobodys" is not stored'),
+    ],
+)
+def test_why_a_campaign_entitles_nobody_is_said_by_what_it_is(name: str, owner: str | None, why: str | None) -> None:
+    fault = entitling_fault(name, TABLE.campaigns, owner)
+    assert (fault.text if fault is not None else None) == why
+    assert (name in earliest([name], TABLE.campaigns, owner, NOW)) is (why is None)

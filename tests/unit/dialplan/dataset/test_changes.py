@@ -1,10 +1,11 @@
+import datetime as dt
 from typing import Any
 
 import msgspec
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, prepare
-from dialplan.dataset.problems import Place, problem
+from dialplan.dataset.problems import DataProblems, Place, Problem, problem
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number
@@ -135,17 +136,17 @@ def test_a_new_entry_may_lean_on_what_is_stored() -> None:
         ),
         (
             campaign("new", direction="outbound", caller_ids=["02079460000", "+442079460000", "02079460009"]),
-            "caller_ids",
+            "caller_ids[3]",
             'there is no number "+442079460009"',
         ),
         (
             campaign("new", direction="outbound", caller_ids=["+447700900100"]),
-            "caller_ids",
+            "caller_ids[1]",
             '+447700900100 is not reserved by company "acme"',
         ),
         (
             campaign("new", company="globex", direction="outbound", caller_ids=["+442079460000"]),
-            "caller_ids",
+            "caller_ids[1]",
             '+442079460000 is not reserved by company "globex"',
         ),
     ],
@@ -193,25 +194,60 @@ def test_a_required_value_is_missed_on_the_number_and_on_its_update() -> None:
     entries = [company(), flow("menu", company="acme", parameters=[NEEDED]), flow("queue")]
     assert fields(refused(*entries, number(call_flow="menu"))) == ["parameters.NEEDED"]
     later = number(call_flow="queue", updates=[{"at": JULY, "call_flow": "menu"}])
-    assert fields(refused(*entries, later)) == ["updates[2026-07-01T00:00:00Z].parameters.NEEDED"]
+    assert fields(refused(*entries, later)) == ['updates[1] "2026-07-01T00:00:00Z".parameters.NEEDED']
 
 
-def test_a_bad_update_is_named_by_its_time_because_files_may_list_them_in_any_order() -> None:
-    updates = [{"at": AUGUST, "call_flow": "no"}, {"at": JULY, "call_flow": "queue"}]
+def test_a_bad_update_is_named_by_its_place_in_the_file_and_by_its_time_as_written_there() -> None:
+    updates: list[dict[str, Any]]
+    updates = [{"at": "2026-08-01T00:00:00", "call_flow": "no"}, {"at": JULY, "call_flow": "queue"}]
     assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
-        "updates[2026-08-01T00:00:00Z].call_flow"
+        'updates[1] "2026-08-01T00:00:00".call_flow'
+    ]
+    updates = [{"at": dt.datetime(2026, 8, 1), "call_flow": "queue"}, {"at": JULY, "call_flow": "no"}]  # noqa: DTZ001
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        'updates[2] "2026-07-01T00:00:00Z".call_flow'
+    ]
+
+
+def test_an_update_has_the_same_place_whatever_is_wrong_with_it() -> None:
+    updates: list[dict[str, Any]] = [
+        {"at": "2026-08-01T01:00:00+01:00", "call_flow": "queue", "parameters": {"NO": 1}},
+        {"at": "2026-07-01T01:00:00+01:00", "call_flow": "Queue"},
+    ]
+    assert fields(refused(company(), flow("queue"), number(updates=updates[1:]))) == [
+        'updates[1] "2026-07-01T01:00:00+01:00".call_flow'
+    ]
+    updates[1]["call_flow"] = "queue"
+    assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
+        'updates[1] "2026-08-01T01:00:00+01:00".parameters.NO'
+    ]
+
+
+def test_an_update_that_is_stored_is_named_by_its_place_in_time() -> None:
+    updates = [{"at": AUGUST, "call_flow": "menu"}, {"at": JULY, "call_flow": "queue"}]
+    store = held(company(), flow("queue"), flow("menu"), number(updates=updates))
+    assert fields(refused(flow("menu", parameters=[NEEDED]), stored=store)) == [
+        'updates[2] "2026-08-01T00:00:00Z".parameters.NEEDED'
     ]
 
 
 def test_updates_within_one_second_are_told_apart() -> None:
     updates = [{"at": "2026-07-01T00:00:00.25Z", "call_flow": "queue"}, {"at": JULY, "call_flow": "no"}]
     assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
-        "updates[2026-07-01T00:00:00Z].call_flow"
+        'updates[2] "2026-07-01T00:00:00Z".call_flow'
     ]
     updates[0]["call_flow"], updates[1]["call_flow"] = "no", "queue"
     assert fields(refused(company(), flow("queue"), number(updates=updates))) == [
-        "updates[2026-07-01T00:00:00.250000Z].call_flow"
+        'updates[1] "2026-07-01T00:00:00.25Z".call_flow'
     ]
+
+
+def test_a_caller_id_is_named_by_its_place_in_the_file() -> None:
+    listed = ["02079460000", "+442079460000", "02079460009"]
+    (found,) = refused(campaign("new", direction="outbound", caller_ids=listed), stored=held(*a_set()))
+    assert (found.field, found.hint) == ("caller_ids[3]", "add it or correct the number")
+    (found,) = refused(number("+442079460000", company="globex"), stored=held(*a_set()))
+    assert (found.file, found.field) == ("stored", "caller_ids[1]")
 
 
 def test_values_of_an_update_are_typed_and_inherited_ones_stay_with_whom_they_are_from() -> None:
@@ -257,6 +293,95 @@ def test_an_entry_that_could_not_be_read_is_not_called_missing_besides() -> None
     assert fields(problems) == ["colour"] * 4
 
 
+def told(problems: list[Problem]) -> list[tuple[str, str]]:
+    """Each problem's entry and field."""
+    return [(each.entry, each.field) for each in problems]
+
+
+def test_what_else_is_wrong_with_an_entry_of_a_wrong_type_is_told_in_the_same_run() -> None:
+    wrong: dict[str, Any] = {"name": 5}
+    problems = refused(
+        company("No Id", region="UK", timezone="Mars", default_flow="nobodys", **wrong),
+        flow("menu", company="nobody", destination={"context": "a b"}, **wrong),
+        campaign("offer", company="nobody", callback_window_hours=0, destination={"context": "a b"}, **wrong),
+        company(),
+        flow("queue", company="acme", **wrong),
+        campaign("ring", direction="sideways", caller_ids=["02079460000"]),
+        number(call_flow="queue", inbound_campaign="offer", description=5),
+        number("02079460001", company="nobody", desciption="x"),
+        number("nobody", call_flow="nobodys", status="off"),
+    )
+    assert set(told(problems)) == {
+        *(("companies[1]", field) for field in ("id", "region", "timezone", "name")),
+        *(("call_flows[2]", field) for field in ("name", "company", "destination.context")),
+        *(("campaigns[3]", field) for field in ("name", "company", "callback_window_hours", "destination.context")),
+        ("call_flows[5]", "name"),
+        ("campaigns[6]", "direction"),
+        *(("numbers[7]", field) for field in ("description", "inbound_campaign")),
+        *(("numbers[8]", field) for field in ("desciption", "company")),
+        *(("numbers[9]", field) for field in ("number", "status", "call_flow")),
+    }
+    assert len(problems) == len(set(told(problems)))
+
+
+@pytest.mark.parametrize(
+    ("bad", "others"),
+    [
+        (company(region="UK"), [number(updates=[{"at": "2026-07-01T00:00:00", "parameters": {}}])]),
+        (company(region="UK"), [flow("menu", company="acme", parameters=[{"name": "P", "type": "number"}])]),
+        (company(region=5, timezone=5), [campaign("new", direction="outbound", caller_ids=["02079460000"])]),
+        (flow("menu", name=5), [company(), number(call_flow="menu", parameters={"A": 1})]),
+        (campaign("offer", direction="sideways"), [company(), number(inbound_campaign="offer")]),
+        (campaign("offer", direction="in", accept_incoming=True, caller_ids=["02079460000"]), [company(), number()]),
+        (number(company=5, call_flow="theirs"), [company(), company("globex"), flow("theirs", company="globex")]),
+        (number(call_flow=5, parameters={"A": 1}), [company()]),
+        (number("+447700900100", kind="pol"), [company()]),
+        ((RowKind.NUMBER, {"number": "+447700900100", "kind": "pol", "callback_rule": "force-no"}), []),
+        ((RowKind.NUMBER, {"number": "02079460000", "compny": "acme"}), [company()]),
+        (number(call_flow="menu", parameters=5), [company(), flow("menu", parameters=[NEEDED])]),
+        (number(updates=5), [company()]),
+    ],
+)
+def test_what_comes_of_another_fault_is_not_told_besides(bad: Entry, others: list[Entry]) -> None:
+    problems = refused(bad, *others)
+    assert {each.entry for each in problems} == {f"{bad[0]}[1]"}
+    assert {each.field for each in problems} <= {field for field, value in bad[1].items() if value != "acme"} | {
+        "compny"
+    }
+
+
+def test_where_a_whole_file_could_not_be_read_what_may_stand_there_is_not_called_missing() -> None:
+    unread = problem(Place("other.toml", ""), "", Code("unread", "it is unreadable", "mend it")())
+    problems = refused(
+        number(updates=[{"at": "2026-07-01T00:00:00", "call_flow": "menu"}]),
+        campaign("offer"),
+        flow("menu", company="acme", colour="red"),
+        before=[unread],
+    )
+    assert fields(problems) == ["", "colour"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "options", "more"),
+    [
+        ([company(region="UK"), number("+442079460000")], {}, False),
+        ([company(region="UK"), number()], {}, True),
+        ([company(), flow("menu", name=5), number(call_flow="menu")], {}, True),
+        ([company(), flow("menu", name=5), number()], {}, False),
+        ([company(), flow("menu", parameters=[{"name": 5, "type": "text"}, {"name": "a", "type": "text"}])], {}, True),
+        ([company(), number(call_flow="no")], {}, False),
+        ([company(), number(call_flow="no")], {"as_company": "acme"}, True),
+        ([company(), number()], {"as_company": "ghost"}, True),
+    ],
+)
+def test_it_is_said_whether_more_may_show_when_these_are_corrected(
+    entries: list[Entry], options: dict[str, Any], more: bool
+) -> None:
+    with pytest.raises(DataProblems) as caught:
+        prepare(raw(*entries), NothingStored(), **options)
+    assert caught.value.more is more
+
+
 def test_the_country_of_a_company_that_could_not_be_read_still_reads_its_numbers() -> None:
     # Nine digits after the 0: a British number, and none in the United States.
     assert fields(refused(company(colour="red"), number("0120412345"))) == ["colour"]
@@ -280,7 +405,7 @@ def test_problems_found_before_come_first() -> None:
         (flow("menu", company="globex"), 'numbers "+442079460000"', "call_flow"),
         (flow("closed", company="acme", parameters=[NEEDED]), 'companies "acme"', "default_flow"),
         (campaign("offer", direction="outbound"), 'numbers "+442079460001"', "inbound_campaign"),
-        (number("+442079460000", company="globex"), 'campaigns "ring"', "caller_ids"),
+        (number("+442079460000", company="globex"), 'campaigns "ring"', "caller_ids[1]"),
     ],
 )
 def test_a_stored_entry_that_would_dangle_is_named(entry: Entry, stored_entry: str, field: str) -> None:
@@ -350,6 +475,17 @@ def test_an_admin_removes_nothing_of_others_by_replacing_the_set() -> None:
         ("stored", 'companies "globex"'),
         ("stored", 'call_flows "queue"'),
     }
+    (found,) = [each for each in problems if each.entry == 'companies "globex"']
+    assert found.text == ('it would be removed, since the files lack it: it does not belong to company "acme"')
+    assert found.hint == "add it to the files, or load them without --replace"
+
+
+@pytest.mark.parametrize("name", ["ghost", "No Id\ud800"])
+def test_an_admin_of_a_company_that_is_not_there_is_told_that_first(name: str) -> None:
+    first, second = refused(company(region="UK"), stored=locked_set(), as_company=name)
+    assert first.text == "there is no such company"
+    assert second.field == "region"
+    assert len(refused(stored=locked_set(), as_company=name)) == 1
 
 
 def test_entries_that_change_nothing_are_nobodys_business() -> None:

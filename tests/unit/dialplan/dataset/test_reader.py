@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 from typing import Any
 
 import pytest
@@ -13,12 +14,21 @@ from dialplan.kinds.number import Number, ScheduledUpdate
 from dialplan.kinds.registry import Row, RowKind
 from tests.samples import Entry, campaign, company, fields, flow, number
 
+
+def repr_of(value: object) -> str:
+    """A short name for a value of a parametrized test."""
+    return type(value).__name__
+
+
 HOMES = {"acme": Home("GB", "Europe/London"), "globex": Home("US", "America/New_York")}
 
 
 def read(entry: Entry) -> Row | list[Problem]:
-    kind, values = entry
-    return read_row(RawRow(kind, Place("set.toml", "entry"), values), HOMES.get)
+    raw = RawRow(entry[0], Place("set.toml", "entry"), entry[1])
+    reading = read_row(raw, HOMES.get)
+    if reading.bad or reading.row is None:
+        return reading.problems(raw.place)
+    return reading.row
 
 
 def problems(entry: Entry) -> list[Problem]:
@@ -93,10 +103,19 @@ def test_a_number_is_read_in_its_companys_country(text: str, owner: str, e164: s
     assert good(number(text, company=owner)).number == e164
 
 
-def test_a_national_number_without_a_known_company_is_refused_with_a_mend() -> None:
-    (found,) = problems(number(company="nobody"))
-    assert "no company" in found.text
+def test_a_national_number_without_a_company_is_refused_with_a_hint() -> None:
+    (found,) = problems((RowKind.NUMBER, {"number": "02079460000", "kind": "pool"}))
+    assert "no company tells its country" in found.text
     assert found.hint == "write it with +"
+
+
+def test_of_a_company_that_is_not_there_is_told_and_not_of_what_it_would_have_read() -> None:
+    updates = [{"at": "2026-12-24T17:00:00", "call_flow": "xmas"}]
+    (found,) = problems(number(company="nobody", updates=updates))
+    assert (found.field, found.text) == ("company", 'there is no company "nobody"')
+    assert found.hint == "add it or correct the id"
+    (found,) = problems(flow("menu", company="nobody", parameters=[{"name": "A", "type": "number", "default": "020"}]))
+    assert (found.field, found.text) == ("company", 'there is no company "nobody"')
     assert good(number("+442079460000", company="nobody")).number == "+442079460000"
 
 
@@ -114,10 +133,18 @@ def test_a_reserved_number_has_a_company_and_a_pool_number_has_none() -> None:
     assert good(entry).company is None
 
 
+def test_only_a_reserved_number_has_a_callback_rule() -> None:
+    pool: dict[str, Any] = {"number": "+447700900100", "kind": "pool"}
+    for rule in ("force-yes", "force-no"):
+        (found,) = problems((RowKind.NUMBER, pool | {"callback_rule": rule}))
+        assert (found.field, found.hint) == ("callback_rule", "take it out")
+    good((RowKind.NUMBER, pool | {"callback_rule": "as-in-campaign"}))  # what holds without one
+
+
 def test_a_number_goes_to_a_flow_or_to_a_campaign_and_not_to_both() -> None:
     assert fields(problems(number(call_flow="a", inbound_campaign="b"))) == ["inbound_campaign"]
     update = {"at": "2026-12-24T17:00:00Z", "call_flow": "a", "inbound_campaign": "b"}
-    assert fields(problems(number(updates=[update]))) == ["updates[1]"]
+    assert fields(problems(number(updates=[update]))) == ['updates[1] "2026-12-24T17:00:00Z"']
 
 
 def test_updates_are_put_in_the_order_of_their_times() -> None:
@@ -144,14 +171,14 @@ def test_a_local_time_on_a_number_without_a_company_is_nobodys_time() -> None:
         ("soon", "updates"),
         ({"at": "2026-12-24T17:00:00Z"}, "updates"),
         (["soon"], "updates[1]"),
-        ([{"at": "2026-12-24T17:00:00Z"}], "updates[1]"),
+        ([{"at": "2026-12-24T17:00:00Z"}], 'updates[1] "2026-12-24T17:00:00Z"'),
         ([{"call_flow": "a"}], "updates[1].at"),
         ([{"at": "soon", "call_flow": "a"}], "updates[1].at"),
         ([{"at": "2026-03-29T01:30:00", "call_flow": "a"}], "updates[1].at"),
-        ([{"at": "2026-12-24T17:00:00Z", "flow": "a"}], "updates[1].flow"),
-        ([{"at": "2026-12-24T17:00:00Z", "call_flow": 5}], "updates[1].call_flow"),
-        ([{"at": "2026-12-24T17:00:00Z", "parameters": {"A": 1.5}}], "updates[1].parameters.A"),
-        ([{"at": "2026-12-24T17:00:00Z", "parameters": 5}], "updates[1].parameters"),
+        ([{"at": "2026-12-24T17:00:00Z", "flow": "a"}], 'updates[1] "2026-12-24T17:00:00Z".flow'),
+        ([{"at": "2026-12-24T17:00:00Z", "call_flow": 5}], 'updates[1] "2026-12-24T17:00:00Z".call_flow'),
+        ([{"at": "2026-12-24T17:00:00Z", "parameters": {"A": 1.5}}], 'updates[1] "2026-12-24T17:00:00Z".parameters.A'),
+        ([{"at": "2026-12-24T17:00:00Z", "parameters": 5}], 'updates[1] "2026-12-24T17:00:00Z".parameters'),
         (
             [{"at": "2026-12-24T17:00:00Z", "call_flow": "a"}, {"at": "2026-12-24T18:00:00+01:00", "call_flow": "b"}],
             "updates[2].at",
@@ -216,6 +243,26 @@ def test_every_field_of_a_wrong_type_is_told_in_one_go() -> None:
 def test_a_wrong_type_is_told_where_it_stands_with_what_to_write_there(entry: Entry, told: dict[str, str]) -> None:
     found = problems(entry)
     assert {each.field: each.hint for each in found if each.text != "is missing"} == told
+
+
+@pytest.mark.parametrize("value", [None, True, 5, 1.5, [], {}, dt.date(2026, 1, 1), 1 << 100_000, "x"], ids=repr_of)
+@pytest.mark.parametrize("field", ["number", "name", "updates", "parameters", "kind", "call_flow"])
+def test_no_message_about_a_type_speaks_python(field: str, value: Any) -> None:
+    found = read(number(**{field: value}))
+    for each in found if isinstance(found, list) else []:
+        assert not re.search(
+            r"`|\b(int|str|bool|None|enum|array|object|Expected|Invalid)\b", f"{each.text} {each.hint}"
+        )
+
+
+def test_what_is_written_there_is_called_by_its_kind() -> None:
+    entry = number(name=5, city=[], description=None, callback_rule=True)
+    assert {each.field: each.text for each in problems(entry)} == {
+        "name": "it is a whole number, not text",
+        "city": "it is a list, not text",
+        "description": "it is null, not text",
+        "callback_rule": '"true" is not one of its values',
+    }
 
 
 def test_a_word_outside_its_set_is_answered_with_the_set() -> None:

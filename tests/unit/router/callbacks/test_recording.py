@@ -61,6 +61,7 @@ async def test_a_source_that_hears_that_it_is_written_may_send_the_callback(here
     [
         (report(campaign="nobodys"), "no such campaign is stored"),
         (report(campaign="x" * 5_000), "no such campaign is stored"),
+        (report(campaign="offer"), "the campaign is an inbound one, which calls nobody"),
         (report(number="desk"), "the number shown cannot be read"),
         (report(subscriber="anonymous"), "the subscriber's number cannot be read"),
         (report(number="02079460555"), "the number shown is neither the pool's nor the campaign's company's"),

@@ -91,7 +91,13 @@ def test_a_number_and_a_subscriber_narrow_the_list(heard: Run, words: list[str],
 
 def test_nothing_found_is_no_failure(heard: Run) -> None:
     done = heard("attempts", "--number", "02079460999")
-    assert (done.status, done.out, done.err) == (0, "0 attempts\n", "")
+    assert (done.status, done.out, done.err) == (0, "0 attempts that showed +442079460999\n", "")
+
+
+def test_the_list_says_how_the_numbers_were_read(heard: Run) -> None:
+    out = heard("attempts", "--number", "020 7946 0000", "--subscriber", "07700900123").out
+    assert out.splitlines()[-1] == f"1 attempt that showed {OUR} to {ANNA}"
+    assert heard("attempts", "--subscriber", "07700900456").out.splitlines()[-1] == f"1 attempt to {BORIS}"
 
 
 def test_no_more_are_listed_than_wanted(heard: Run) -> None:
@@ -125,6 +131,7 @@ def test_where_no_router_has_run_it_says_so_and_makes_no_store(run: Run, tmp_pat
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     path = tmp_path / "ringway-callbacks.db"
     assert f"store {path}: there is none; no router has watched a campaign's calls here yet" in done.err
+    assert "name the store that the router has, with -c FILE or RINGWAY_STORE__URL" in done.err
     assert not path.exists()
 
 

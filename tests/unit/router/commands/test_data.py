@@ -51,7 +51,7 @@ def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib
     before = sorted(tmp_path.iterdir())
     done = run("check", DEMO_DATA)
     assert (done.status, done.err) == (0, "")
-    assert done.out == "no problems: 2 companies, 4 call_flows, 3 campaigns, 6 numbers\n"
+    assert done.out == "no problems: 2 companies, 4 call flows, 3 campaigns, 6 numbers\n"
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -75,6 +75,19 @@ def test_check_refuses_with_every_problem(run: Run, monkeypatch: pytest.MonkeyPa
     )
     assert second.startswith('standard input: numbers[1] "+442079460000": callback_rule: "always" is not')
     assert last == "ringway: 2 problems; nothing was changed"
+
+
+def test_what_could_not_be_checked_yet_is_said_at_the_end(run: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "numbers.csv").write_text("number,company\n02079460000,acme\n")
+    (tmp_path / "companies.toml").write_text("[[companies]\n")
+    done = run("check", tmp_path / "companies.toml", tmp_path / "numbers.csv")
+    assert len(done.err.splitlines()) == 2
+    assert done.err.endswith("ringway: 1 problem; nothing was changed; more may show once it is corrected\n")
+
+
+def test_one_is_counted_as_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped(monkeypatch, TINY)
+    assert run("check", "-").out == "no problems: 1 company, 0 call flows, 0 campaigns, 0 numbers\n"
 
 
 def test_one_problem_is_not_called_problems(run: Run, tmp_path: pathlib.Path) -> None:
@@ -231,6 +244,7 @@ def test_a_store_that_is_not_there_is_said_and_not_made(run: Run) -> None:
         done = run("dump")
         assert (done.status, done.out) == (1, "")
         assert "there is none; load data into it first" in done.err
+        assert "or name the store that you have, with -c FILE or RINGWAY_STORE__URL" in done.err
 
 
 def test_a_dump_of_nothing_has_no_rows_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +290,7 @@ def test_warnings_are_told_and_change_nothing_else(
     assert (done.status, done.err) == (0, DOUBTFUL_LINE)
     assert done.out in (
         "15 rows changed, version 1\n",
-        "no problems: 2 companies, 4 call_flows, 3 campaigns, 6 numbers\n",
+        "no problems: 2 companies, 4 call flows, 3 campaigns, 6 numbers\n",
     )
     done = run(command, DEMO_DATA, "--json")
     assert (done.status, done.err) == (0, DOUBTFUL_LINE)

@@ -62,7 +62,8 @@ def test_what_is_reported_is_what_the_dialplan_would_say(run: Run, router: Route
     assert before - 0.001 <= report.at <= time.time()
     assert (done.status, done.err) == (0, "")
     assert done.out == (
-        f"taken by {router.address} as attempt {report.id}; see `ringway attempts` for what was written down\n"
+        f"the router at {router.address} acknowledged it as attempt {report.id}\n"
+        "one that it cannot use is logged as attempt_ignored; `ringway attempts` lists what is written down\n"
     )
 
 

@@ -80,6 +80,18 @@ def test_a_time_that_cannot_be_told_is_refused_with_the_hint(demo: Run, did: str
     assert done.err.count("\n") == 1
 
 
+def test_a_truth_value_is_shown_as_data_files_have_it(demo: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "vip.toml").write_text(
+        '[[call_flows]]\nid = "vip"\nname = "VIP"\ndestination = { context = "vip" }\n'
+        'parameters = [{ name = "VIP", type = "boolean" }]\n'
+        '[[numbers]]\nnumber = "02079460009"\ncompany = "acme"\ncall_flow = "vip"\nparameters = { VIP = true }\n'
+    )
+    assert demo("load", tmp_path / "vip.toml").status == 0
+    out = demo("route", "02079460009").out
+    assert 'call flow "vip" with VIP="true"' in out
+    assert 'PARAM_VIP = "1"' in out
+
+
 def test_another_region_reads_the_number_in_another_country(demo: Run) -> None:
     assert demo("route", "02025550143", "--region", "us", "--json").json()["number"] == "+12025550143"
     refused = demo("route", "02025550143", "--region", "USA")
@@ -160,8 +172,8 @@ def test_a_callback_goes_to_the_campaign_and_every_attempt_says_why_or_why_not(
         ("gives the entitlement", "new"),
         ("rejected", "old: a newer attempt replaces it"),
         ("rejected", "failed: it never reached the subscriber"),
-        ("rejected", 'gone: campaign "nobodys" is not an active one of the number\'s company'),
-        ("rejected", 'theirs: campaign "survey" is not an active one of the number\'s company'),
+        ("rejected", 'gone: campaign "nobodys" is not stored'),
+        ("rejected", 'theirs: campaign "survey" is of company "globex", and the number is not'),
         ("rejected", 'expired: the callback window of campaign "win-back" is over'),
     ]
     assert told(found, "callback") == [("taken", 'campaign "win-back": campaign-win-back,s,1')]

@@ -108,7 +108,8 @@ def test_several_files_are_one_set_in_their_order(tmp_path: pathlib.Path) -> Non
         ("a = 1\na = 2", "a.toml", "", "overwrite"),
         ("x = " + "9" * 5000, "a.toml", "", "thousands of digits"),
         ("{", "a.json", "", "line 1, column 2"),
-        ('{"numbers": [{"name": "a", "name": "b"}]}', "a.json", "", '"name" stands twice'),
+        ('{"numbers": [{"name": "a", "name": "b"}]}', "a.json", "numbers[1]", '"name" stands twice'),
+        ('{"numbers": [], "numbers": []}', "a.json", "", '"numbers" stands twice'),
         ('{"numbers": [' + "9" * 5000 + "]}", "a.json", "", "thousands of digits"),
         ("[" * 100_000, "a.json", "", "deeply"),
         ("a = " + "[" * 100_000, "a.toml", "", "deeply"),
@@ -119,13 +120,13 @@ def test_several_files_are_one_set_in_their_order(tmp_path: pathlib.Path) -> Non
         ("[numbers]\nnumber = '020'", "a.toml", "", "not a list"),
         ('{"numbers": [5]}', "a.json", "numbers[1]", "not a table"),
         (b"\xff\xfe", "a.toml", "", "byte 0 is not UTF-8"),
-        ("", "a.csv", "line 1", "no column number"),
-        ("name\nx\n", "a.csv", "line 1", "no column number"),
+        ("", "a.csv", "line 1", 'no column "number"'),
+        ("name\nx\n", "a.csv", "line 1", 'no column "number"'),
         ("number,number\n1,2\n", "a.csv", "line 1", "twice"),
         ('number\n"020\n', "a.csv", "line 2", "unexpected end"),
-        ("number,parameters,parameters.X\n020,a,b\n", "a.csv", "line 1", "a cell cannot hold parameters"),
-        ("number,updates\n020,x\n", "a.csv", "line 1", "a cell cannot hold updates"),
-        ("number,name\n020\n", "a.csv", "line 2", "1 cells under 2 columns"),
+        ("number,parameters,parameters.X\n020,a,b\n", "a.csv", "line 1", 'a cell cannot hold "parameters"'),
+        ("number,updates\n020,x\n", "a.csv", "line 1", 'a cell cannot hold "updates"'),
+        ("number,name\n020\n", "a.csv", "line 2", "too few cells: 1 under 2 columns"),
         ("number\n" + "0" * 200_000, "a.csv", "line 2", "limit"),
     ],
 )
@@ -137,6 +138,47 @@ def test_what_cannot_be_rows_is_told_with_its_place(
     (problem,) = problems
     assert problem.entry == entry
     assert text in problem.text
+
+
+def test_a_key_that_stands_twice_is_told_where_it_stands(read: Reader) -> None:
+    rows, problems = read(
+        '{"numbers": [{"number": "020", "parameters": {"A": 1, "A": 2}, "updates": [{}, {"at": 1, "at": 2}]},'
+        ' {"number": "021"}]}',
+        "a.json",
+    )
+    assert [row.values["number"] for row in rows] == ["021"]
+    assert [(each.entry, each.field, each.arguments["key"]) for each in problems] == [
+        ('numbers[1] "020"', "parameters", "A"),
+        ('numbers[1] "020"', "updates[2]", "at"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.toml", "numbers = 5", "write [[numbers]] before each"),
+        ("a.json", '{"numbers": {}}', 'write "numbers": [ { … }, { … } ]'),
+    ],
+)
+def test_how_to_write_a_list_is_said_as_the_file_has_it(read: Reader, name: str, content: str, hint: str) -> None:
+    _, (problem,) = read(content, name)
+    assert problem.hint == hint
+
+
+def test_a_column_that_csv_does_not_have_is_told_once_with_those_that_it_has(read: Reader) -> None:
+    rows, (misspelt, unknown) = read("number,desciption,colour\n020,a,b\n021,a,b\n", "a.csv")
+    assert rows == []
+    assert (misspelt.entry, misspelt.text) == ("line 1", 'the column "desciption" is not known')
+    assert misspelt.hint == 'did you mean "description"?'
+    known = unknown.hint.removeprefix("known are ").split(", ")
+    assert "parameters.NAME" in known
+    assert not {"parameters", "updates"} & set(known)
+
+
+def test_too_few_cells_and_too_many_have_each_a_hint_of_their_own(read: Reader) -> None:
+    _, (few, many) = read("number,name,city\n020,x\n021,x,y,z\n", "a.csv")
+    assert (few.text, few.hint) == ("too few cells: 2 under 3 columns", "write a comma for each cell, an empty one too")
+    assert (many.text, many.hint) == ("too many cells: 4 under 3 columns", "put cells with commas in quotes")
 
 
 def test_one_bad_entry_does_not_hide_the_others(read: Reader) -> None:

@@ -13,6 +13,8 @@ from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
 from dialplan.dataset.problems import DataProblems, Place, problem
 from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import CallbackRule, Number, NumberKind
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call
 from dialplan.wording import Code
@@ -113,6 +115,21 @@ async def test_a_dump_is_handed_over_in_pieces(store: SqliteStore) -> None:
     assert len(pieces) > 5
     found = json.loads("".join(pieces))
     assert [len(found[kind]) for kind in ("companies", "call_flows", "campaigns", "numbers")] == [1, 1, 1, 2]
+
+
+async def test_a_pool_number_that_was_stored_with_a_rule_is_dumped_so_that_it_loads(store: SqliteStore) -> None:
+    pooled = Number("+447700900100", kind=NumberKind.POOL, callback_rule=CallbackRule.FORCE_NO)
+    await store.commit(lambda _: ChangeSet({RowKind.NUMBER: {pooled.number: pooled}}))
+    held: list[object] = []
+    await store.view(lambda stored: held.append(stored.get(RowKind.NUMBER, pooled.number)))
+    assert held == [pooled]
+    pieces: list[str] = []
+    await dump(store, pieces.append, as_json=True)
+    dumped = json.loads("".join(pieces))
+    (entry,) = [each for each in dumped["numbers"] if each.get("kind") == "pool"]
+    assert entry == {"number": "+447700900100", "kind": "pool"}
+    rows = raw(*((kind, values) for kind in RowKind for values in dumped.get(kind, ())))
+    assert (await loading.load(store, rows, replace=True)).changed == 1
 
 
 # --- explain --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from hypothesis import given
@@ -173,6 +174,9 @@ def test_the_console_shows_a_call_in_words() -> None:
     for part in ("2026-11-22T03:04:05.678Z", "call", "dialled=02079460000", "reason=assigned", "duration_ms=0.231"):
         assert part in line
     assert "\x1b" not in line  # colours are for terminals
+    assert "attempt" not in line
+    (line,) = Written("console").lines(msgspec.structs.replace(record(), attempt="1.1"))
+    assert "attempt=1.1" in line
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.number import CallbackRule
+from dialplan.kinds.number import CallbackRule, Number, NumberKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Kind, Waiting, begin
 from dialplan.routing.explain import Explanation
@@ -25,7 +25,7 @@ TABLE = table_of(
     number("02079460002", call_flow="menu", callback_rule="force-no"),
     number("02079460003"),
     number("02079460004", call_flow="menu", status="disabled", callback_rule="force-yes"),
-    number("+442079460005", kind="pool", company=None, callback_rule="force-no"),
+    stored=[Number("+442079460005", kind=NumberKind.POOL, callback_rule=CallbackRule.FORCE_NO)],
 )
 
 

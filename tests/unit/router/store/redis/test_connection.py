@@ -43,6 +43,8 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
     ("error", "text"),
     [
         (redis.exceptions.ConnectionError("Error 111 connecting"), "Error 111 connecting; is it running, and there?"),
+        (redis.exceptions.ConnectionError("Connection refused."), "Connection refused; is it running, and there?"),
+        (redis.exceptions.ResponseError("ERR unknown."), "ERR unknown; nothing was changed"),
         (redis.exceptions.TimeoutError("no answer within 5 s"), "no answer within 5 s; is it running, and there?"),
         (redis.exceptions.ConnectionError(), "ConnectionError; is it running, and there?"),
         (redis.exceptions.OutOfMemoryError("command not allowed"), "raise its maxmemory, or move others out of it"),
@@ -59,15 +61,15 @@ async def test_the_database_of_an_address_is_used(redis_server: RedisServer, lin
         (redis.exceptions.ResponseError("ERR unknown"), "ERR unknown; nothing was changed"),
         (
             redis.exceptions.ResponseError("WRONGTYPE Operation script: 5a, on @user_script:9."),
-            "@user_script:9.; a part of it may be done already; see what its keys and its log say",
+            "@user_script:9; a part of it may be done already; see what its keys and its log say",
         ),
         (
             redis.exceptions.OutOfMemoryError("command not allowed script: 5a, on @user_script:9."),
-            "@user_script:9.; raise its maxmemory",
+            "@user_script:9; raise its maxmemory",
         ),
         (
             redis.exceptions.ResponseError("NOREPLICAS Not enough script: 5a, on @user_script:9."),
-            "@user_script:9.; see to its disk and its replicas; nothing was changed",
+            "@user_script:9; see to its disk and its replicas; nothing was changed",
         ),
         (redis.exceptions.ConnectionError("Error 24 connecting to h:1. Too many open files."), "ulimit -n"),
         (redis.exceptions.ConnectionError("max number of clients reached"), "raise its maxclients"),
