@@ -32,7 +32,7 @@ from enum import StrEnum
 from typing import Final
 
 from dialplan.numbering.parsing import MAX_TEXT, Unreadable, digits_of
-from dialplan.numbering.plans import CODE_DIGITS, Numbering, Plan, numbering
+from dialplan.numbering.plans import CODE_DIGITS, Heads, Numbering, Plan, numbering
 
 __all__ = ["Bare", "Unreadable", "is_region", "national", "normalise"]
 
@@ -63,7 +63,12 @@ def normalise(text: str, region: str, bare: Bare) -> str | Unreadable:
             return digits
         text = digits
     if text[0] == "+":
-        return _abroad(text[1:], world)
+        code = world.codes.get(text[1 : 1 + CODE_DIGITS])
+        if code is not None:
+            significant = text[1 + code.size :]
+            if significant.startswith(code.heads.get(len(significant), _NOTHING)):
+                return text
+        return _after_plus(text[1:], world.plans.get(region), world)
     plan = world.plans.get(region)
     if plan is None:
         return _without_region(text, bare, world)
@@ -102,18 +107,46 @@ def _fits_abroad(digits: str, world: Numbering) -> str | None:
     return None if rewritten is None else "+" + code.digits + rewritten
 
 
+def _corrected(digits: str, world: Numbering) -> str | None:
+    """The same with what no plan of today has: a 0 that nobody dials in that country, and superseded forms."""
+    fitting = _fits_abroad(digits, world)
+    code = world.codes.get(digits[:CODE_DIGITS])
+    if fitting is not None or code is None:
+        return fitting
+    significant = digits[code.size :]
+    if significant.startswith("0") and significant.startswith(_after_one_zero(significant, code.main_heads), 1):
+        return "+" + code.digits + significant[1:]
+    renewed = code.superseded.rewritten(significant, code.main_heads)
+    return None if renewed is None else "+" + code.digits + renewed
+
+
+def _after_one_zero(digits: str, heads: Heads) -> tuple[str, ...]:
+    """How what follows the 0 in front has to begin. A number that begins with 0 gets no second one."""
+    return heads.get(len(digits) - 1, _NOTHING) if digits[1:2] != "0" else _NOTHING
+
+
+def _after_plus(digits: str, plan: Plan | None, world: Numbering) -> str | Unreadable:
+    """Read what stands after a + and does not fit as it stands."""
+    fitting = _corrected(digits, world)
+    if fitting is None:
+        return _abroad(digits, world)
+    if plan is not None and plan.own.rewritten(digits, plan.within) is not None:
+        return Unreadable.KEPT_PREFIX
+    return fitting
+
+
 def _abroad(digits: str, world: Numbering) -> str | Unreadable:
     """Read `digits` as calling code and a number that fits, or else has a possible length."""
-    fitting = _fits_abroad(digits, world)
+    fitting = _corrected(digits, world)
     if fitting is not None:
         return fitting
     code = world.codes.get(digits[:CODE_DIGITS])
     if code is None:
         return Unreadable.TOO_SHORT if len(digits) < CODE_DIGITS else Unreadable.UNKNOWN_COUNTRY_CODE
     significant = digits[code.size :]
-    if code.trunk_zero and significant.startswith("0"):
+    if significant.startswith("0") and not significant.startswith(code.zeros):
         significant = significant[1:]
-        if significant.startswith("0"):
+        if significant.startswith("0") or not code.trunk_zero:
             return _length_reason(significant, code.lengths)
         return _abroad(code.digits + significant, world)
     if len(significant) in code.lengths:
@@ -123,6 +156,10 @@ def _abroad(digits: str, world: Numbering) -> str | Unreadable:
 
 def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | None:
     """Rule 2 of the order: the first reading of `digits` (ASCII, not empty) that fits its plan."""
+    if plan.unusual:
+        known = _unusual(digits, plan, bare, world)
+        if known is not None:
+            return known
     for size in plan.idd_sizes:
         if digits[:size] in plan.idd:
             abroad = _fits_abroad(digits[size:], world)
@@ -131,28 +168,58 @@ def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Non
     significant = plan.own.rewritten(digits, plan.within)
     if significant is None:
         if digits[0] == "0":
-            significant = _after_zero(digits, plan)
-        elif bare == Bare.E164:
+            return _after_zero(digits, plan, world)
+        if bare == Bare.E164:
             return _fits_abroad(digits, world)
-        elif bare == Bare.NATIONAL:
-            significant = plan.other.rewritten(digits, plan.heads)
-            if significant is None and digits.startswith(plan.heads.get(len(digits), _NOTHING)):
-                significant = digits
-            if significant is None and digits.startswith(plan.code.digits):
-                return _fits_abroad(digits, world)
-    return None if significant is None else "+" + plan.code.digits + significant
+        return _bare_national(digits, plan, world) if bare == Bare.NATIONAL else None
+    return "+" + plan.code.digits + significant
 
 
-def _after_zero(digits: str, plan: Plan) -> str | None:
-    """Rules 2c and 2d: the significant number that a leading 0 begins, or stands in front of."""
+def _unusual(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | None:
+    """Rules 2a and 2b."""
+    if plan.home and digits.startswith("00" + plan.code.digits):
+        home = _corrected(digits[2:], world)
+        if home is not None:
+            significant = home[1 + plan.code.size :]
+            return home if significant.startswith(plan.home.get(len(significant), _NOTHING)) else None
+    if plan.shared is None or (digits[0] != "0" and bare != Bare.NATIONAL):
+        return None
+    significant = digits.removeprefix("0")
+    code = plan.shared.owner(significant)
+    return None if code is None else _fits_abroad(code + significant, world)
+
+
+def _bare_national(digits: str, plan: Plan, world: Numbering) -> str | None:
+    """Rule 2h under NATIONAL."""
+    if digits.startswith(plan.code.digits):
+        abroad = _corrected(digits, world)
+        if abroad is not None:
+            significant = abroad[1 + plan.code.size :]
+            assignable = digits.startswith(plan.like_code.get(len(digits), _NOTHING))
+            if not assignable or significant.startswith(plan.mobiles.get(len(significant), _NOTHING)):
+                return abroad
+    local = plan.other.rewritten(digits, plan.heads)
+    if local is None:
+        fits = digits.startswith(plan.heads.get(len(digits), _NOTHING))
+        local = digits if fits else plan.code.superseded.rewritten(digits, plan.heads)
+    return None if local is None else "+" + plan.code.digits + local
+
+
+def _after_zero(digits: str, plan: Plan, world: Numbering) -> str | None:
+    """Rules 2e to 2g: the significant number that a leading 0 begins or stands in front of, or 00 for abroad."""
+    own = "+" + plan.code.digits
+    double = digits.startswith("00")
     if plan.leading_zero:
-        heads = plan.bold_heads if _abroad_readings(digits, plan) else plan.within
+        abroad = bool(_abroad_readings(digits, plan))
+        heads = plan.bold_heads if abroad else plan.double_zeros if double else plan.within
         if digits.startswith(heads.get(len(digits), _NOTHING)):
-            return digits
-    # A number that begins with 0 gets no second one, so that two zeros are never this form.
-    if digits[1:2] != "0" and digits.startswith(plan.within.get(len(digits) - 1, _NOTHING), 1):
-        return digits[1:]
-    return None
+            return own + digits
+    if not double:
+        return own + digits[1:] if digits.startswith(_after_one_zero(digits, plan.within), 1) else None
+    found = _corrected(digits[2:], world)
+    if found is None and plan.leading_zero and not abroad and digits.startswith(plan.within.get(len(digits), _NOTHING)):
+        return own + digits
+    return found
 
 
 def _abroad_readings(digits: str, plan: Plan) -> list[str]:

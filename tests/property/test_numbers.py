@@ -34,6 +34,9 @@ written = st.one_of(
 )
 
 separators = st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2011", "\u200e", "\u2060", "~"])
+# Behind as many digits as a number may have, `/`, `~` and `.` list numbers, or were a spreadsheet's: then it is refused.
+late_separators = separators.filter(lambda sign: sign not in list("./~"))
+AREA_DIGITS: Final = 5
 scripts = st.sampled_from(["0", "\u0660", "\u06f0", "\u0966", "\uff10", "\U0001d7d8"])
 wrappings = st.sampled_from(
     ["{}", " {} ", "tel:{}", "TEL:{};isub=1", "sip:{}@192.0.2.1;user=phone", "<sips:{}@trunk.example>;tag=7"]
@@ -130,7 +133,12 @@ def test_how_a_number_is_written_makes_no_difference(found: tuple[str, str], dat
     region, number = found
     plain = data.draw(st.sampled_from([number, national(number, region)]))
     zero = ord(data.draw(scripts))
-    spread = "".join(data.draw(separators) + (chr(zero + int(sign)) if sign.isdigit() else sign) for sign in plain)
+    spread = ""
+    for place, sign in enumerate(plain):
+        if not spread.endswith("+8"):  # 8 by itself is no calling code, but a national prefix
+            spread += data.draw(separators if place <= AREA_DIGITS and place < len(plain) - 2 else late_separators)
+        spread += sign
+    spread = "".join(chr(zero + int(sign)) if sign.isascii() and sign.isdigit() else sign for sign in spread)
     assert normalise(data.draw(wrappings).format(spread), region, data.draw(modes)) == number
 
 

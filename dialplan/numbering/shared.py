@@ -1,0 +1,72 @@
+"""National plans over several calling codes: `0696…` in France is a number of Martinique, +596."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from dialplan.numbering import patterns
+from dialplan.numbering.metadata import calling_code, metadata_of, shapes_of
+from dialplan.numbering.patterns import Shape
+
+# The regions of each such plan, the main one first. France's overseas departments and Saint-Pierre-et-Miquelon have
+# blocks of its plan (Arcep, plan national de numérotation, 2.3).
+REGIONS: Final = (("FR", "GP", "BL", "MF", "GF", "MQ", "RE", "YT", "PM"),)
+_SIZE: Final = 9
+# A block is told by three digits, and by more where numbers of two calling codes begin with these.
+_BLOCK_DIGITS: Final = 3
+# 08 and 09, special rates and VoIP, are no blocks: each of the calling codes has them.
+_WITHOUT_BLOCKS: Final = ("8", "9")
+
+
+class SharedPlan(NamedTuple):
+    """One plan, and which calling code its numbers have."""
+
+    blocks: Mapping[str, str]
+    """How significant numbers of the other calling codes begin, and which code that is."""
+    sizes: tuple[int, ...]
+    """The lengths of those beginnings."""
+    main: str
+
+    def owner(self, significant: str) -> str | None:
+        """The calling code of a significant number; None where the plan does not say."""
+        if len(significant) != _SIZE or significant.startswith(_WITHOUT_BLOCKS):
+            return None
+        for size in self.sizes:
+            code = self.blocks.get(significant[:size])
+            if code is not None:
+                return code
+        return self.main
+
+
+def shared_plans() -> dict[str, SharedPlan]:
+    """The plan of each region that has one in common with others."""
+    return {region: plan for regions in REGIONS for plan in (_prepared(regions),) for region in regions}
+
+
+def _prepared(regions: tuple[str, ...]) -> SharedPlan:
+    """The fixed and mobile numbers of all regions but the main one tell the blocks."""
+    numbers = {
+        (str(code), shape)
+        for region in regions[1:]
+        for code in (calling_code(region),)
+        for shape in shapes_of(metadata_of(code, region), "fixed_line", "mobile")
+        if len(shape) == _SIZE
+    }
+    blocks = dict(_blocks(numbers, ""))
+    sizes = tuple(sorted({len(block) for block in blocks}, reverse=True))
+    return SharedPlan(blocks, sizes, str(calling_code(regions[0])))
+
+
+def _blocks(numbers: Iterable[tuple[str, Shape]], before: str) -> Iterator[tuple[str, str]]:
+    """Each shortest beginning that numbers of one calling code alone have, and that code."""
+    by_beginning: dict[str, set[tuple[str, Shape]]] = {}
+    size = len(before) + 1 if before else _BLOCK_DIGITS
+    for code, shape in numbers:
+        for end in patterns.literals(shape[len(before) : size]):
+            if not (before + end).startswith(_WITHOUT_BLOCKS):
+                by_beginning.setdefault(before + end, set()).add((code, shape))
+    for beginning, group in by_beginning.items():
+        codes = {code for code, _ in group}
+        if len(codes) == 1:
+            yield beginning, codes.pop()
+        elif size < _SIZE:  # else two of them have the same number
+            yield from _blocks(group, beginning)
