@@ -5,10 +5,12 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from dialplan.dataset.parameters import number_fault
 from dialplan.dataset.problems import Fault, Faults, Place, Problem, problem
 from dialplan.dataset.reader import RawRow, read_row
-from dialplan.kinds.fields import NO_HOME, Home, is_id
+from dialplan.kinds.fields import NATIONAL_OF_NOBODY, NO_HOME, Home, is_id
 from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
+from dialplan.numbering.numbers import Unreadable
 from dialplan.wording import Code, quote
 
 _TWICE = Code("row-twice", "{key!q} stands already at {first}", "keep one")
@@ -17,6 +19,10 @@ _ANOTHERS_FLOW = Code(
 )
 _NOT_THERE = Code("nothing-to-remove", "there is no such {word}", "correct the id, or leave it out")
 _PUT_AND_REMOVED = Code("put-and-removed", "it is removed and given at once", "do one of them")
+
+
+# What is wrong with a national number whose country nobody tells.
+_WITHOUT_COUNTRY = frozenset({NATIONAL_OF_NOBODY.slug, number_fault("", Unreadable.UNKNOWN_REGION).code.slug})
 
 
 class Stored(Protocol):
@@ -101,7 +107,7 @@ class Data:
     def _read(self, raw: RawRow) -> None:
         row = read_row(raw, self._home_of)
         if isinstance(row, list):
-            self.problems.extend(row)
+            self.problems.extend(self._with_company_named(raw, row))
             self._remember_unread(raw)
             return
         key = key_of(row)
@@ -111,6 +117,16 @@ class Data:
             return
         self.put[raw.kind][key] = row
         self._places[raw.kind, key] = raw.place
+
+    def _with_company_named(self, raw: RawRow, problems: list[Problem]) -> list[Problem]:
+        """Where national numbers cannot be read since the company is not there, it is that what is wrong."""
+        others = [each for each in problems if each.code not in _WITHOUT_COUNTRY]
+        company = raw.values.get("company")
+        if len(others) == len(problems) or not isinstance(company, str) or not is_id(company):
+            return problems
+        faults: Faults = []
+        self.find(RowKind.COMPANY, company, "company", faults)
+        return [*(problem(raw.place, field, fault) for field, fault in faults), *others] if faults else problems
 
     def _remember_unread(self, raw: RawRow) -> None:
         kind = KINDS[raw.kind]

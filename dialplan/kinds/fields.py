@@ -42,7 +42,7 @@ _NOT_AN_EXTENSION = Code(
     "not-an-extension", "{value!q} is not an extension", "use letters, digits and _ . * # + -, at most {limit}"
 )
 _NOT_A_PRIORITY = Code("not-a-priority", "{value!q} is not a priority", "use 1 to {limit}")
-_NATIONAL = Code(
+NATIONAL_OF_NOBODY = Code(
     "national-number-of-nobody", "{value!q} is national, and no company tells its country", "write it with +"
 )
 
@@ -111,7 +111,7 @@ def read_number(text: str, home: Home, field: str, faults: Faults) -> str:
     if not isinstance(number, numbers.Unreadable):
         return number
     if number is numbers.Unreadable.UNKNOWN_REGION:
-        faults.append((field, _NATIONAL(value=text)))
+        faults.append((field, NATIONAL_OF_NOBODY(value=text)))
     else:
         faults.append((field, number_fault(text, number)))
     return ""

@@ -3,16 +3,25 @@
 The order in which digits are read, for a region (its *plan*) and the trunk's setting for bare digits:
 
 1. `+…`: calling code and significant number. What stands between them by habit (`+44 (0)20 …`) is dropped
-   where the number does not fit its plan as it stands but fits it without; so never in Italy.
+   where the number does not fit its plan as it stands but fits it without; so never in Italy. A 0 is dropped
+   so in every country, a superseded form (`+52 1 …`, see `dialplan.numbering.superseded`) becomes the one of
+   today, and where no number of the country begins with 0, what does not fit without it is none. What the
+   region dials at home (`8 800 …` in Russia) is refused behind a + where it would need any of that.
 2. Without a `+`, the first of these that *fits*, that is, begins and counts as the plan's numbers do:
-   a. an international prefix of the region (`00`, `011`, `8~10`, …) and an international number;
-   b. a national prefix of the region (`0`, `06`, `8`, `1`, a carrier's `0…`) and a significant number, the
+   a. where the region dials abroad otherwise: `00`, its own calling code and a number of its own that may
+      be assigned, though `00` and the next digits mean something there (`0066 2…` in Thailand);
+   b. a national number of a plan over several calling codes (`0696…` in France is of Martinique, +596);
+   c. an international prefix of the region (`00`, `011`, `8~10`, …) and an international number;
+   d. a national prefix of the region (`0`, `06`, `8`, `1`, a carrier's `0…`) and a significant number, the
       longest prefix first;
-   c. a significant number that begins with 0 itself (Italy), unless what marks it is no more than an
-      international prefix;
-   d. `0` and a significant number, whatever the country's own trunk prefix is;
-   e. bare digits, by the setting. NATIONAL takes local forms (`2921234` in Bermuda), a significant
-      number, and the region's own calling code before one; E164 takes what would do after a `+`.
+   e. a significant number that begins with 0 itself (Italy), unless what marks it is no more than an
+      international prefix; with 00, one that may be assigned;
+   f. `0` and a significant number, whatever the country's own trunk prefix is;
+   g. `00` and an international number, whatever the region dials abroad with;
+   h. bare digits, by the setting. NATIONAL takes the region's own calling code where a mobile number follows
+      it or where these digits are no national number that may be assigned (`4915123456789` and
+      `4921123456` in DE: the latter is Emden's), local forms (`2921234` in Bermuda) and a significant number;
+      E164 takes what would do after a `+`.
 3. Where none fits, the number may be of a range that the metadata does not know. Then a possible length
    will do, in the order: `+…` or an international prefix, bare E.164, the plain national prefix, bare
    national digits.
@@ -24,7 +33,8 @@ readings of `1 212 555 0123` are one number; but a trunk there that sends ten di
 bare E.164 makes Egypt of `202 555 0123`. Carrier selection that begins otherwise (`12593` in China) is read
 as such by NATIONAL only: elsewhere it would swallow bare numbers from abroad.
 
-A digit string is checked against the plan's lengths, never for being assigned. Reading does dictionary and
+A digit string is checked against the plan's lengths; whether a number may be assigned (whether it is of some kind:
+fixed, mobile, toll-free, …) only tells two readings from one another. Reading does dictionary and
 string work alone: no expression is matched here, see `dialplan.numbering.plans`.
 """
 

@@ -191,8 +191,6 @@ def _plan(metadata: PhoneMetadata, code: Code, regions: Sequence[str], shared: S
         for literal in patterns.literals(shape)
     )
     longest = MAX_DIGITS - code.size
-    mobiles: list[Shape] = []
-    assignable: list[Shape] = []
     numbers = shapes(metadata)
     # All kinds of numbers are many, and few regions have readings that are to be told from one another by them.
     like_code, mobiles, double_zeros, home = _readings_by_kind(metadata, numbers, idd, code, regions)

@@ -8,6 +8,7 @@ ENVIRONMENT_MAX_LINES = 200  # a real one has 22, and one more for each argument
 REPLY_MAX_BYTES = ENVIRONMENT_MAX_BYTES  # what follows a forged end of the environment is as long as that may be
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
+CALLER_LOG_MAX_CHARS = 64  # nor of a caller's own number that cannot be read
 
 # --- FastAGI, to the wire -----------------------------------------------------------------------------------------
 COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191

@@ -26,7 +26,9 @@ STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
 _LONG_ROW = {"": "x" * 200}
 _ROWS_AT_ONCE = 1_000  # of a dump: some 30 ms of work
-_HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
+_HEADING = re.compile(r'\s*"?\s*\w+(\.\w+)*\s*"?\s*')  # a cell of the first line of CSV
+_DELIMITERS = ",;\t"  # what spreadsheets put between cells, by their language
+_DELIMITER_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)  # some say first which it is
 
 
 def read_files(names: Sequence[str], standard_input: BinaryIO | None = None) -> tuple[list[RawRow], list[Problem]]:
@@ -79,14 +81,14 @@ _NOT_A_TABLE = Code("entry-not-table", "it is not a table", "write its fields")
 _NO_NUMBERS = Code(
     "csv-without-numbers",
     "its first line has no column number",
-    "begin with a line of field names with commas between them, such as number,company",
+    "begin with a line of field names with commas, semicolons or tabs between them, such as number,company",
 )
 _COLUMN_TWICE = Code("csv-column-twice", "its first line names a column twice", "keep one of them")
 _NO_PARAMETERS = Code(
     "csv-parameters", "a cell cannot hold {column}", "give each value a column of its own, parameters.NAME"
 )
 _NO_LIST = Code("csv-list", "a cell cannot hold {column}", "write them in TOML or JSON")
-_CELLS = Code("csv-cells", "{cells} cells under {columns} columns", "put cells with commas in quotes")
+_CELLS = Code("csv-cells", "{cells} cells under {columns} columns", "put cells that hold {delimiter!q} in quotes")
 _CSV = Code("csv-wrong", "{why}", "correct the CSV")
 _NOT_IN_CSV = {"parameters": _NO_PARAMETERS, "updates": _NO_LIST}  # fields that are tables or lists
 _CSV_KIND = next(kind for kind in KINDS.values() if kind.in_csv)
@@ -123,9 +125,29 @@ def _read_file(name: str, standard_input: BinaryIO | None) -> Iterator[RawRow | 
 
 
 def _is_csv(text: str) -> bool:
-    """Tell CSV by its heading: words with commas, one of them `number`, begin neither TOML nor JSON."""
-    cells = text.partition("\n")[0].rstrip("\r").split(",")
-    return all(map(_HEADING.fullmatch, cells)) and "number" in [cell.strip().strip('"') for cell in cells]
+    """Tell CSV by its heading: words with commas and the like, one of them `number`, begin neither TOML nor JSON."""
+    _, delimiter, text = _delimited(text)
+    cells = text.partition("\n")[0].split(delimiter)
+    return all(not cell.strip() or _HEADING.fullmatch(cell) for cell in cells) and "number" in map(
+        _field, (cell.strip().strip('"') for cell in cells)
+    )
+
+
+def _delimited(text: str) -> tuple[int, str, str]:
+    """How many lines stand before CSV's heading, what is between its cells, and the text from the heading on."""
+    said = _DELIMITER_LINE.match(text)
+    if said is not None:
+        return 1, said[1], text[said.end() :]
+    heading = text.partition("\n")[0]
+    return 0, max(_DELIMITERS, key=heading.count), text
+
+
+def _field(cell: str) -> str:
+    """The field that a cell of the heading names, in capitals or not."""
+    name = cell.strip().lower()
+    if name.startswith(_PARAMETER_COLUMN):
+        return _PARAMETER_COLUMN + name.removeprefix(_PARAMETER_COLUMN).upper()
+    return name
 
 
 def _parse_json(text: str) -> Any:
@@ -140,8 +162,9 @@ def _parse_json(text: str) -> Any:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
+    """An entry. What is null there is left out."""
+    result = {key: value for key, value in pairs if value is not None}
+    if len(dict(pairs)) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise _FileError(_KEY_TWICE(key=twice))
@@ -186,9 +209,11 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
 
     `parameters.NAME` columns value parameters; an empty cell is an absent field. Updates need TOML or JSON.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    before, delimiter, text = _delimited(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        heading = [cell.strip() for cell in next(reader, [])]
+        # A column without a name does no harm as long as its cells are empty, as behind a delimiter at each line's end.
+        heading = [_field(cell) or f"column {place}" for place, cell in enumerate(next(reader, []), start=1)]
         if "number" not in heading:
             raise _FileError(_NO_NUMBERS(), "line 1")
         if len(set(heading)) != len(heading):
@@ -199,26 +224,27 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            line = f"line {reader.line_num}"
+            line = f"line {before + reader.line_num}"
             if len(cells) != len(heading):
-                yield _FileError(_CELLS(cells=len(cells), columns=len(heading)), line)
+                yield _FileError(_CELLS(cells=len(cells), columns=len(heading), delimiter=delimiter), line)
                 continue
             values = dict(zip(heading, cells, strict=True))
             place = Place(_called(name), f"{line} {quote(values['number'])}")
             yield RawRow(_CSV_KIND.name, place, _from_cells(values))
     except csv.Error as error:
-        raise _FileError(_CSV(why=str(error)), f"line {reader.line_num}") from None
+        raise _FileError(_CSV(why=str(error)), f"line {before + reader.line_num}") from None
 
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for column, cell in cells.items():
-        if cell == "":
+    for column, written in cells.items():
+        cell = written.strip()
+        if not cell:
             continue
         if column.startswith(_PARAMETER_COLUMN):
             values.setdefault("parameters", {})[column.removeprefix(_PARAMETER_COLUMN)] = cell
         else:
-            values[column] = cell.strip()
+            values[column] = cell
     return values
 
 
