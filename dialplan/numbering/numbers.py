@@ -137,12 +137,10 @@ def _after_one_zero(digits: str, heads: Heads) -> tuple[str, ...]:
 
 def _after_plus(digits: str, plan: Plan | None, world: Numbering) -> str | Unreadable:
     """Read what stands after a + and does not fit as it stands."""
-    fitting = _corrected(digits, world)
-    if fitting is None:
-        return _abroad(digits, world)
-    if plan is not None and plan.own.rewritten(digits, plan.within) is not None:
+    read = _abroad(digits, world)
+    if read != "+" + digits and plan is not None and plan.own.rewritten(digits, plan.within) is not None:
         return Unreadable.KEPT_PREFIX
-    return fitting
+    return read
 
 
 def _abroad(digits: str, world: Numbering) -> str | Unreadable:
@@ -196,7 +194,11 @@ def _unusual(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | Non
         return None
     significant = digits.removeprefix("0")
     code = plan.shared.owner(significant)
-    return None if code is None else _fits_abroad(code + significant, world)
+    if code is None:
+        return None
+    # The block of Saint-Pierre-et-Miquelon is its calling code: its numbers have six digits, 0508 before them.
+    within = _fits_abroad(code + significant, world)
+    return _fits_abroad(significant, world) if within is None and significant.startswith(code) else within
 
 
 def _bare_national(digits: str, plan: Plan, world: Numbering) -> str | None:
@@ -205,7 +207,8 @@ def _bare_national(digits: str, plan: Plan, world: Numbering) -> str | None:
         abroad = _corrected(digits, world)
         if abroad is not None:
             significant = abroad[1 + plan.code.size :]
-            assignable = digits.startswith(plan.like_code.get(len(digits), _NOTHING))
+            known = digits.startswith(plan.like_code.get(len(digits), _NOTHING))
+            assignable = known and digits.startswith(plan.heads.get(len(digits), _NOTHING))
             if not assignable or significant.startswith(plan.mobiles.get(len(significant), _NOTHING)):
                 return abroad
     local = plan.other.rewritten(digits, plan.heads)

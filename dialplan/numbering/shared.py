@@ -43,7 +43,7 @@ def shared_plans() -> dict[str, SharedPlan]:
 
 
 def _prepared(regions: tuple[str, ...]) -> SharedPlan:
-    """The fixed and mobile numbers of all regions but the main one tell the blocks."""
+    """Each calling code but the main one is a block, and its regions' fixed and mobile numbers tell the others."""
     numbers = {
         (str(code), shape)
         for region in regions[1:]
@@ -51,7 +51,8 @@ def _prepared(regions: tuple[str, ...]) -> SharedPlan:
         for shape in shapes_of(metadata_of(code, region), "fixed_line", "mobile")
         if len(shape) == _SIZE
     }
-    blocks = dict(_blocks(numbers, ""))
+    codes = {str(calling_code(region)) for region in regions[1:]}
+    blocks = {code: code for code in codes} | dict(_blocks(numbers, ""))
     sizes = tuple(sorted({len(block) for block in blocks}, reverse=True))
     return SharedPlan(blocks, sizes, str(calling_code(regions[0])))
 

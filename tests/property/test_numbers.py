@@ -22,7 +22,26 @@ modes = st.sampled_from(Bare)
 # Texts that look like numbers, up to a point: the parts that mean something, in any order.
 parts = st.sampled_from(
     [
-        *["+", "00", "011", "8~10", "0", "06", "8", "1", "44", "39", "(0)", "7", "20 7946 0000", "312 345 6789"],
+        *[
+            "+",
+            "00",
+            "011",
+            "8~10",
+            "0",
+            "06",
+            "8",
+            "1",
+            "44",
+            "39",
+            "(0)",
+            "521",
+            "590",
+            "+8",
+            "229",
+            "7",
+            "20 7946 0000",
+            "312 345 6789",
+        ],
         *["tel:", "sip:", "<", ">", "@host", ";user=phone", ";phone-context=+44", "%", "\r\n", "\x00", " ", "-"],
         *["\u0664", "\uff0b", "\u200e", "\u00a0", "\ud800", "anonymous", "x"],
     ]
