@@ -43,6 +43,7 @@ from typing import Final
 
 from dialplan.numbering.parsing import MAX_TEXT, Unreadable, digits_of
 from dialplan.numbering.plans import CODE_DIGITS, Heads, Numbering, Plan, numbering
+from dialplan.numbering.shared import SharedPlan
 
 __all__ = ["Bare", "Unreadable", "is_region", "national", "normalise"]
 
@@ -67,18 +68,19 @@ def normalise(text: str, region: str, bare: Bare) -> str | Unreadable:
         return Unreadable.TOO_LONG
     world = numbering()
     # Nearly all that trunks send is plain digits or + and digits, and needs no look at each character.
-    if not text.isascii() or not text.removeprefix("+").isdigit():
-        digits = digits_of(text)
-        if isinstance(digits, Unreadable):
-            return digits
-        text = digits
-    if text[0] == "+":
-        code = world.codes.get(text[1 : 1 + CODE_DIGITS])
-        if code is not None:
-            significant = text[1 + code.size :]
-            if significant.startswith(code.heads.get(len(significant), _NOTHING)):
-                return text
-        return _after_plus(text[1:], world.plans.get(region), world)
+    if not text.isdigit() or not text.isascii():
+        if not text.isascii() or not text.removeprefix("+").isdigit():
+            digits = digits_of(text)
+            if isinstance(digits, Unreadable):
+                return digits
+            text = digits
+        if text[0] == "+":
+            code = world.codes.get(text[1 : 1 + CODE_DIGITS])
+            if code is not None:
+                significant = text[1 + code.size :]
+                if significant.startswith(code.heads.get(len(significant), _NOTHING)):
+                    return text
+            return _after_plus(text[1:], world.plans.get(region), world)
     plan = world.plans.get(region)
     if plan is None:
         return _without_region(text, bare, world)
@@ -164,58 +166,70 @@ def _abroad(digits: str, world: Numbering) -> str | Unreadable:
 
 def _fitting(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | None:
     """Rule 2 of the order: the first reading of `digits` (ASCII, not empty) that fits its plan."""
-    if plan.unusual:
-        known = _unusual(digits, plan, bare, world)
-        if known is not None:
-            return known
+    if digits.startswith(plan.marks):
+        marked = _marked(digits, plan, world)
+        if marked is not None:
+            return marked
+    significant = plan.own.rewritten(digits, plan.within)
+    if significant is None:
+        if digits[0] == "0":
+            return _after_zero(digits, plan, world)
+        if bare is Bare.E164:
+            return _fits_abroad(digits, world)
+        if bare is not Bare.NATIONAL:
+            return None
+        if digits.startswith(plan.bare_marks):
+            marked = _marked_bare(digits, plan, world)
+            if marked is not None:
+                return marked
+        significant = plan.other.rewritten(digits, plan.heads)
+        if significant is None:
+            if digits.startswith(plan.heads.get(len(digits), _NOTHING)):
+                return "+" + plan.code.digits + digits
+            significant = plan.code.superseded.rewritten(digits, plan.heads)
+    return None if significant is None else "+" + plan.code.digits + significant
+
+
+def _marked(digits: str, plan: Plan, world: Numbering) -> str | None:
+    """Rules 2a to 2c."""
+    if plan.home and digits.startswith("00" + plan.code.digits):
+        home = _corrected(digits[2:], world)
+        if home is not None:
+            significant = home[1 + plan.code.size :]
+            if significant.startswith(plan.home.get(len(significant), _NOTHING)):
+                return home
+    if plan.shared is not None:
+        other = _of_shared_plan(digits.removeprefix("0"), plan.shared, world)
+        if other is not None:
+            return other
     for size in plan.idd_sizes:
         if digits[:size] in plan.idd:
             abroad = _fits_abroad(digits[size:], world)
             if abroad is not None:
                 return abroad
-    significant = plan.own.rewritten(digits, plan.within)
-    if significant is None:
-        if digits[0] == "0":
-            return _after_zero(digits, plan, world)
-        if bare == Bare.E164:
-            return _fits_abroad(digits, world)
-        return _bare_national(digits, plan, world) if bare == Bare.NATIONAL else None
-    return "+" + plan.code.digits + significant
+    return None
 
 
-def _unusual(digits: str, plan: Plan, bare: Bare, world: Numbering) -> str | None:
-    """Rules 2a and 2b."""
-    if plan.home and digits.startswith("00" + plan.code.digits):
-        home = _corrected(digits[2:], world)
-        if home is not None:
-            significant = home[1 + plan.code.size :]
-            return home if significant.startswith(plan.home.get(len(significant), _NOTHING)) else None
-    if plan.shared is None or (digits[0] != "0" and bare != Bare.NATIONAL):
-        return None
-    significant = digits.removeprefix("0")
-    code = plan.shared.owner(significant)
-    if code is None:
-        return None
-    # The block of Saint-Pierre-et-Miquelon is its calling code: its numbers have six digits, 0508 before them.
-    within = _fits_abroad(code + significant, world)
-    return _fits_abroad(significant, world) if within is None and significant.startswith(code) else within
-
-
-def _bare_national(digits: str, plan: Plan, world: Numbering) -> str | None:
-    """Rule 2h under NATIONAL."""
-    if digits.startswith(plan.code.digits):
-        abroad = _corrected(digits, world)
-        if abroad is not None:
-            significant = abroad[1 + plan.code.size :]
-            known = digits.startswith(plan.like_code.get(len(digits), _NOTHING))
-            assignable = known and digits.startswith(plan.heads.get(len(digits), _NOTHING))
-            if not assignable or significant.startswith(plan.mobiles.get(len(significant), _NOTHING)):
-                return abroad
-    local = plan.other.rewritten(digits, plan.heads)
-    if local is None:
+def _marked_bare(digits: str, plan: Plan, world: Numbering) -> str | None:
+    """Rule 2h under NATIONAL, where digits begin with the region's calling code or as those of a shared plan."""
+    if plan.shared is not None:
+        other = _of_shared_plan(digits, plan.shared, world)
+        if other is not None:
+            return other
+    abroad = _corrected(digits, world) if digits.startswith(plan.code.digits) else None
+    if abroad is not None:
+        significant = abroad[1 + plan.code.size :]
         fits = digits.startswith(plan.heads.get(len(digits), _NOTHING))
-        local = digits if fits else plan.code.superseded.rewritten(digits, plan.heads)
-    return None if local is None else "+" + plan.code.digits + local
+        assignable = fits and digits.startswith(plan.like_code.get(len(digits), _NOTHING))
+        if assignable and not significant.startswith(plan.mobiles.get(len(significant), _NOTHING)):
+            return None
+    return abroad
+
+
+def _of_shared_plan(significant: str, shared: SharedPlan, world: Numbering) -> str | None:
+    """A national number of a plan over several calling codes."""
+    digits = shared.international(significant)
+    return None if digits is None else _fits_abroad(digits, world)
 
 
 def _after_zero(digits: str, plan: Plan, world: Numbering) -> str | None:

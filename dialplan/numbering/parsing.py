@@ -104,9 +104,13 @@ class _Shaping(dict[int, str | None]):
 
 
 # The digits and the plainest form of each separator.
-_SHAPE: Final = _Shaping({ord(sign): plain for sign, plain in _SEPARATORS.items()} | {ord(_FULLWIDTH_PLUS): _PLUS})
+_SHAPE: Final = _Shaping(
+    {ord(sign): plain for sign, plain in _SEPARATORS.items()}
+    | {ord(sign): sign for sign in "0123456789+ -"}
+    | {ord(_FULLWIDTH_PLUS): _PLUS}
+)
 # Takes the separators out of a shape.
-_FOLDING: Final = {ord(sign): None for sign in (*_SEPARATORS.values(), _SPACE, _DASH)}
+_FOLDING: Final = {ord(sign): None for sign in _SEPARATORS.values()} | {ord(_SPACE): None, ord(_DASH): None}
 _WITHOUT_SPACES: Final = {ord(sign): None for sign in " ()"}
 
 
@@ -183,13 +187,13 @@ def _read(text: str) -> str | Unreadable:
         return Unreadable.EMPTY
     if not (digits.isascii() and digits.isdigit()):
         return Unreadable.LETTERS if any(map(str.isalpha, digits)) else Unreadable.SYMBOL
-    if _is_decimal(shape):
+    if "." in shape and _is_decimal(shape):
         return Unreadable.DECIMAL
-    if _are_several(shape.translate(_WITHOUT_SPACES)):
+    if any(mark in shape for mark in "./~") and _are_several(shape.translate(_WITHOUT_SPACES)):
         return Unreadable.SEVERAL
-    if _keeps_prefix(shape):
-        return Unreadable.KEPT_PREFIX
-    return _PLUS + folded if _marks_code(shape) else folded
+    if folded.startswith(_PLUS):
+        return Unreadable.KEPT_PREFIX if _keeps_prefix(shape) else folded
+    return _PLUS + folded if "(" in shape and _marks_code(shape) else folded
 
 
 def _is_decimal(shape: str) -> bool:
@@ -219,8 +223,6 @@ def _are_several(packed: str) -> bool:
 
 def _keeps_prefix(shape: str) -> bool:
     """Whether a + stands in front of a national prefix that is a group by itself: `+8 800 555 35 35`."""
-    if not shape.lstrip(" (").startswith(_PLUS):
-        return False
     after = shape.lstrip(" (+")
     return after.startswith(_KEPT_PREFIX) and not after[1:2].isdigit()
 

@@ -91,6 +91,8 @@ class Plan:
     """How the region's own numbers begin, by length."""
     within: Heads
     """How those begin that its people dial as national: all of the calling code, at the lengths above."""
+    marks: tuple[str, ...]
+    """How digits begin that may have an international prefix, or be of a shared plan."""
     idd_sizes: tuple[int, ...]
     idd: frozenset[str]
     """International prefixes (`00`, `011`, `810`, …), each with any carrier selection it needs."""
@@ -104,8 +106,8 @@ class Plan:
     """Whether numbers of the calling code may begin with 0 themselves, as in Italy."""
     bold_heads: Heads
     """Beginnings that say more than the international prefix they start with, as `00800` in Bulgaria."""
-    unusual: bool
-    """Whether one of the next two is there."""
+    bare_marks: tuple[str, ...]
+    """How bare national digits begin that may have the calling code in front, or be of a shared plan."""
     shared: SharedPlan | None
     """The plan that the region has in common with regions of other calling codes."""
     home: Heads
@@ -194,12 +196,15 @@ def _plan(metadata: PhoneMetadata, code: Code, regions: Sequence[str], shared: S
     numbers = shapes(metadata)
     # All kinds of numbers are many, and few regions have readings that are to be told from one another by them.
     like_code, mobiles, double_zeros, home = _readings_by_kind(metadata, numbers, idd, code, regions)
+    idd_marks = (_common(idd), *([_DOUBLE_ZERO] if home else []))
+    others = shared.others(code.digits) if shared is not None else []
     return Plan(
         region=region,
         code=code,
         lengths=lengths,
         heads=patterns.heads(numbers, longest),
         within=_at(lengths, code.heads),
+        marks=tuple(dict.fromkeys((*idd_marks, *("0" + other for other in others)))),
         idd_sizes=tuple(sorted({len(literal) for literal in idd}, reverse=True)),
         idd=idd,
         own=Prefixes.of(
@@ -209,7 +214,7 @@ def _plan(metadata: PhoneMetadata, code: Code, regions: Sequence[str], shared: S
         plain=tuple(dict.fromkeys((national, "0"))),
         leading_zero=_may_begin_with_zero(code.heads),
         bold_heads=_beyond(idd, code.heads),
-        unusual=shared is not None or bool(home),
+        bare_marks=(code.digits, *others),
         shared=shared,
         home=patterns.heads(home, longest),
         double_zeros=patterns.heads(double_zeros, longest),
@@ -255,6 +260,12 @@ def _beginning(found: Iterable[Shape], digits: str) -> Iterator[Shape]:
 
 def _may_begin_with_zero(heads: Heads) -> bool:
     return any(head[:1] in ("", "0") for group in heads.values() for head in group)
+
+
+def _common(idd: frozenset[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(idd), max(idd)  # in the order of the alphabet the others are between these
+    return next(first[:size] for size in range(len(first), -1, -1) if last.startswith(first[:size]))
 
 
 def _beyond(idd: frozenset[str], heads: Heads) -> Heads:

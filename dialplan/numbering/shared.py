@@ -24,6 +24,8 @@ class SharedPlan(NamedTuple):
     """How significant numbers of the other calling codes begin, and which code that is."""
     sizes: tuple[int, ...]
     """The lengths of those beginnings."""
+    whole: frozenset[str]
+    """Those blocks that are the calling code itself: what follows is the number (0508 and six digits: +508)."""
     main: str
 
     def owner(self, significant: str) -> str | None:
@@ -35,6 +37,38 @@ class SharedPlan(NamedTuple):
             if code is not None:
                 return code
         return self.main
+
+    def international(self, significant: str) -> str | None:
+        """The digits of E.164 of a significant number; None where the plan does not say."""
+        code = self.owner(significant)
+        if code is None:
+            return None
+        return significant if code in self.whole and significant.startswith(code) else code + significant
+
+    def others(self, code: str) -> list[str]:
+        """How the numbers begin that are not, or not all, of that calling code: as few beginnings as tell it."""
+        beginnings = [
+            str(each)
+            for each in range(10 ** (_BLOCK_DIGITS - 1), 10**_BLOCK_DIGITS)
+            if str(each) in self.whole or self._owner_of(str(each)) != code
+        ]
+        return _shortest([each for each in beginnings if not each.startswith(_WITHOUT_BLOCKS)])
+
+    def _owner_of(self, beginning: str) -> str | None:
+        """Which calling code all numbers have that begin so; None where there are several."""
+        if any(block.startswith(beginning) and block != beginning for block in self.blocks):
+            return None
+        return self.blocks.get(beginning, self.main)
+
+
+def _shortest(beginnings: list[str]) -> list[str]:
+    """The same with ten that differ in their last digit alone as one, in the order of the alphabet."""
+    for size in range(_BLOCK_DIGITS, 1, -1):
+        for head in dict.fromkeys(each[: size - 1] for each in beginnings if len(each) == size):
+            ten = [f"{head}{digit}" for digit in range(10)]
+            if set(ten) <= set(beginnings):
+                beginnings = sorted({*beginnings, head} - set(ten))
+    return beginnings
 
 
 def shared_plans() -> dict[str, SharedPlan]:
@@ -51,10 +85,11 @@ def _prepared(regions: tuple[str, ...]) -> SharedPlan:
         for shape in shapes_of(metadata_of(code, region), "fixed_line", "mobile")
         if len(shape) == _SIZE
     }
-    codes = {str(calling_code(region)) for region in regions[1:]}
-    blocks = {code: code for code in codes} | dict(_blocks(numbers, ""))
+    told = dict(_blocks(numbers, ""))
+    whole = frozenset(str(calling_code(region)) for region in regions[1:]) - told.keys()
+    blocks = told | {code: code for code in whole}
     sizes = tuple(sorted({len(block) for block in blocks}, reverse=True))
-    return SharedPlan(blocks, sizes, str(calling_code(regions[0])))
+    return SharedPlan(blocks, sizes, whole, str(calling_code(regions[0])))
 
 
 def _blocks(numbers: Iterable[tuple[str, Shape]], before: str) -> Iterator[tuple[str, str]]:
