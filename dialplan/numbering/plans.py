@@ -5,16 +5,19 @@ number needs dictionary lookups and `str.startswith` alone. All regions and all 
 a country (+800, +870, …) among them, are prepared together, in about a tenth of a second.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import and_
 from typing import Final, NamedTuple
 
 import phonenumbers
-from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
+from phonenumbers.phonemetadata import PhoneMetadata
 
-from dialplan.numbering import patterns
+from dialplan.numbering import patterns, superseded
+from dialplan.numbering.metadata import KINDS, general, metadata_of, rewrites, shapes, shapes_of
 from dialplan.numbering.patterns import Rewrite, Shape
+from dialplan.numbering.shared import SharedPlan, shared_plans
 
 # E.164, section 6.2.1: calling code and national significant number together.
 MAX_DIGITS: Final = 15
@@ -23,6 +26,9 @@ CODE_DIGITS: Final = 3
 
 Heads = Mapping[int, tuple[str, ...]]
 _NOTHING: Final[tuple[str, ...]] = ()
+# What most of the world dials abroad with, and what carriers send where a country dials something else.
+_DOUBLE_ZERO: Final = "00"
+_NO_REWRITES: Final[tuple[Rewrite, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,10 @@ class Prefixes:
 
     def rewritten(self, digits: str, heads: Heads) -> str | None:
         """The first rewriting of `digits` that fits `heads`, or None."""
+        table, length = self.table, len(digits)
         for size in self.sizes:
-            for _, instead, low, high in self.table.get(digits[:size], ()):
-                if low <= len(digits) - size <= high:
+            for _, instead, low, high in table.get(digits[:size], _NO_REWRITES):
+                if low <= length - size <= high:
                     number = instead + digits[size:]
                     if number.startswith(heads.get(len(number), _NOTHING)):
                         return number
@@ -64,8 +71,12 @@ class Code:
     """The same, at the lengths of the main region: 310 1234, in Canada alone, is no sign of a prefix."""
     prefixes: Prefixes
     """What people write between the calling code and the number, as in `+44 (0)20`: the main region's."""
+    superseded: Prefixes
+    """Forms of its numbers that the plan has given up."""
     trunk_zero: bool
     """Whether a 0 there is a trunk prefix: it is one somewhere, and no number of the code begins with it."""
+    zeros: tuple[str, ...]
+    """How numbers of the code begin, by two digits, that begin with 0 themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,8 @@ class Plan:
     """How the region's own numbers begin, by length."""
     within: Heads
     """How those begin that its people dial as national: all of the calling code, at the lengths above."""
+    marks: tuple[str, ...]
+    """How digits begin that may have an international prefix, or be of a shared plan."""
     idd_sizes: tuple[int, ...]
     idd: frozenset[str]
     """International prefixes (`00`, `011`, `810`, …), each with any carrier selection it needs."""
@@ -93,6 +106,18 @@ class Plan:
     """Whether numbers of the calling code may begin with 0 themselves, as in Italy."""
     bold_heads: Heads
     """Beginnings that say more than the international prefix they start with, as `00800` in Bulgaria."""
+    bare_marks: tuple[str, ...]
+    """How bare national digits begin that may have the calling code in front, or be of a shared plan."""
+    shared: SharedPlan | None
+    """The plan that the region has in common with regions of other calling codes."""
+    home: Heads
+    """How assignable numbers of the region begin, where 00 and its calling code may be read as something else, too."""
+    double_zeros: Heads
+    """How those begin that begin with 00 themselves."""
+    like_code: Heads
+    """How those begin that begin with the calling code, where they may be read as that code and a number, too."""
+    mobiles: Heads
+    """How mobile numbers of the calling code begin, where there are such."""
 
 
 class Numbering(NamedTuple):
@@ -115,15 +140,16 @@ def numbering() -> Numbering:
     Raises `dialplan.numbering.patterns.PatternError` where the metadata has a pattern of an unknown kind.
     """
     by_code = {
-        number: _code(str(number), [_metadata(number, region) for region in regions])
+        number: _code(str(number), [metadata_of(number, region) for region in regions])
         for number, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
     }
+    shared = shared_plans()
     made: dict[str, Plan] = {}
     for number, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
         for region in regions:
             # "001" stands for the whole world: a calling code without a country, so without a plan.
             if region != phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
-                made[region] = _plan(_metadata(number, region), by_code[number])
+                made[region] = _plan(metadata_of(number, region), by_code[number], regions, shared.get(region))
     codes: dict[str, Code] = {}
     for code in by_code.values():
         free = CODE_DIGITS - code.size
@@ -132,41 +158,17 @@ def numbering() -> Numbering:
     return Numbering(made, codes)
 
 
-def _metadata(code: int, region: str) -> PhoneMetadata:
-    found = PhoneMetadata.metadata_for_region_or_calling_code(code, region)
-    if found is None:
-        raise LookupError(f"phonenumbers names region {region} (+{code}) but has no metadata for it")
-    return found
-
-
-def _general(metadata: PhoneMetadata) -> PhoneNumberDesc:
-    if metadata.general_desc is None:
-        raise LookupError(f"phonenumbers does not describe the numbers of {metadata.id}")
-    return metadata.general_desc
-
-
-def _shapes(metadata: PhoneMetadata) -> list[Shape]:
-    """The shapes of the region's numbers. Patterns may match lengths that are said not to be possible."""
-    found = patterns.shapes(_general(metadata).national_number_pattern or "")
-    return [shape for shape in found if len(shape) in _general(metadata).possible_length]
-
-
-def _rewrites(metadata: PhoneMetadata) -> list[Rewrite]:
-    pattern = metadata.national_prefix_for_parsing
-    return patterns.rewrites(pattern, metadata.national_prefix_transform_rule) if pattern else []
-
-
 def _lengths(metadata: PhoneMetadata, code: str) -> frozenset[int]:
     longest = MAX_DIGITS - len(code)
-    return frozenset(length for length in _general(metadata).possible_length if 0 < length <= longest)
+    return frozenset(length for length in general(metadata).possible_length if 0 < length <= longest)
 
 
 def _code(digits: str, regions: list[PhoneMetadata]) -> Code:
     """The calling code `digits`; the first of `regions` is the main one, as in the metadata's own order."""
-    found = [shape for metadata in regions for shape in _shapes(metadata)]
+    found = [shape for metadata in regions for shape in shapes(metadata)]
     heads = patterns.heads(found, MAX_DIGITS - len(digits))
     lengths = _lengths(regions[0], digits)
-    main = Prefixes.of(_rewrites(regions[0]))
+    main = Prefixes.of(rewrites(regions[0]))
     return Code(
         digits=digits,
         size=len(digits),
@@ -174,12 +176,15 @@ def _code(digits: str, regions: list[PhoneMetadata]) -> Code:
         heads=heads,
         main_heads=_at(lengths, heads),
         prefixes=main,
+        superseded=Prefixes.of(superseded.NUMBERS.get(str(regions[0].id), ())),
         trunk_zero="0" in main.table and not _may_begin_with_zero(heads),
+        zeros=tuple(sorted({zero for shape in _beginning(found, "0") for zero in patterns.literals((1, *shape[1:2]))})),
     )
 
 
-def _plan(metadata: PhoneMetadata, code: Code) -> Plan:
-    found = _rewrites(metadata)
+def _plan(metadata: PhoneMetadata, code: Code, regions: Sequence[str], shared: SharedPlan | None) -> Plan:
+    region = str(metadata.id)
+    found = rewrites(metadata)
     national = metadata.national_prefix or "0"
     lengths = _lengths(metadata, code.digits) | code.lengths
     idd = frozenset(
@@ -187,19 +192,34 @@ def _plan(metadata: PhoneMetadata, code: Code) -> Plan:
         for shape in patterns.shapes(metadata.international_prefix or "")
         for literal in patterns.literals(shape)
     )
+    longest = MAX_DIGITS - code.size
+    numbers = shapes(metadata)
+    # All kinds of numbers are many, and few regions have readings that are to be told from one another by them.
+    like_code, mobiles, double_zeros, home = _readings_by_kind(metadata, numbers, idd, code, regions)
+    idd_marks = (_common(idd), *([_DOUBLE_ZERO] if home else []))
+    others = shared.others(code.digits) if shared is not None else []
     return Plan(
-        region=str(metadata.id),
+        region=region,
         code=code,
         lengths=lengths,
-        heads=patterns.heads(_shapes(metadata), MAX_DIGITS - code.size),
+        heads=patterns.heads(numbers, longest),
         within=_at(lengths, code.heads),
+        marks=tuple(dict.fromkeys((*idd_marks, *("0" + other for other in others)))),
         idd_sizes=tuple(sorted({len(literal) for literal in idd}, reverse=True)),
         idd=idd,
-        own=Prefixes.of(rewrite for rewrite in found if _marks_national(rewrite, national)),
-        other=Prefixes.of(rewrite for rewrite in found if not _marks_national(rewrite, national)),
+        own=Prefixes.of(
+            [each for each in found if _marks_national(each, national)] + [*superseded.DIALLED.get(region, ())]
+        ),
+        other=Prefixes.of([each for each in found if not _marks_national(each, national)]),
         plain=tuple(dict.fromkeys((national, "0"))),
         leading_zero=_may_begin_with_zero(code.heads),
         bold_heads=_beyond(idd, code.heads),
+        bare_marks=(code.digits, *others),
+        shared=shared,
+        home=patterns.heads(home, longest),
+        double_zeros=patterns.heads(double_zeros, longest),
+        like_code=patterns.heads(like_code, longest),
+        mobiles=patterns.heads(mobiles, longest),
     )
 
 
@@ -209,8 +229,43 @@ def _marks_national(rewrite: Rewrite, national: str) -> bool:
     return alone or rewrite.prefix.startswith(("0", national))
 
 
+def _readings_by_kind(
+    metadata: PhoneMetadata, numbers: list[Shape], idd: frozenset[str], code: Code, regions: Sequence[str]
+) -> tuple[list[Shape], list[Shape], list[Shape], list[Shape]]:
+    """The fields `like_code`, `mobiles`, `double_zeros` and `home` of a plan, as shapes."""
+    between = {0, 1, *code.prefixes.sizes}  # what people write between calling code and number
+    doubtful = {
+        len(shape)
+        for shape in _beginning(numbers, code.digits)
+        if any(len(shape) - code.size - size in code.heads for size in between)
+    }
+    abroad = _DOUBLE_ZERO + code.digits
+    doubled = any(_beginning(numbers, _DOUBLE_ZERO))
+    at_home = _DOUBLE_ZERO not in idd and (
+        any(_beginning(numbers, abroad)) or any(abroad.startswith(each) or each.startswith(abroad) for each in idd)
+    )
+    assignable = shapes_of(metadata, *KINDS) if doubtful or doubled or at_home else []
+    like_code = [shape for shape in _beginning(assignable, code.digits) if len(shape) in doubtful]
+    mobiles = [
+        shape for each in regions if like_code for shape in shapes_of(metadata_of(int(code.digits), each), "mobile")
+    ]
+    return like_code, mobiles, list(_beginning(assignable, _DOUBLE_ZERO)), assignable if at_home else []
+
+
+def _beginning(found: Iterable[Shape], digits: str) -> Iterator[Shape]:
+    """Those of the shapes that may begin with `digits`."""
+    masks = [1 << int(digit) for digit in digits]
+    return (shape for shape in found if len(shape) >= len(masks) and all(map(and_, shape, masks)))
+
+
 def _may_begin_with_zero(heads: Heads) -> bool:
     return any(head[:1] in ("", "0") for group in heads.values() for head in group)
+
+
+def _common(idd: frozenset[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(idd), max(idd)  # in the order of the alphabet the others are between these
+    return next(first[:size] for size in range(len(first), -1, -1) if last.startswith(first[:size]))
 
 
 def _beyond(idd: frozenset[str], heads: Heads) -> Heads:

@@ -154,7 +154,8 @@ def untrusted(default: Destination, version: int) -> Decision:
 def _tell(trace: Trace, call: Call, caller: str, number: str) -> None:
     """How the two numbers were read."""
     if isinstance(caller, Unreadable):
-        trace.step("caller", "unreadable", _UNREADABLE(written=call.caller, reason=caller.text))
+        outcome = "withheld" if caller is Unreadable.WITHHELD else "unreadable"
+        trace.step("caller", outcome, _UNREADABLE(written=call.caller, reason=caller.text))
     elif caller:
         trace.step("caller", caller, _READ_FROM(written=call.caller))
     else:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import structlog
 
+from dialplan.numbering.parsing import is_withheld
 from router.agi.messages import AgiError, AgiReply, AgiRequest, Refused
 from router.agi.session import AgiSession, State
 from router.agi.verbs.dispatcher import UnknownVerbError
@@ -25,6 +26,7 @@ from router.config.limits import (
     ACCOUNT_SECONDS,
     AGI_BACKLOG,
     AGI_MAX_CONNECTIONS,
+    CALLER_LOG_MAX_CHARS,
     DIALLED_LOG_MAX_CHARS,
     LAST_WORDS_SECONDS,
     PEER_CACHE_MAX,
@@ -263,6 +265,7 @@ class AgiServer:
                     decision.version,
                     round(duration * 1000, 3),
                     response.attempt,
+                    msgspec.UNSET if decision.caller else _caller_sent(response.call.caller, masked=masked),
                 )
             )
 
@@ -282,6 +285,13 @@ class AgiServer:
         host = str(peer[0] if isinstance(peer, tuple) else peer or "")
         say = self.log.info if cause in _NO_WARNING else self.log.warning
         self._say_rejected((cause, host), say, cause=cause, peer=host, **details)
+
+
+def _caller_sent(text: str, *, masked: bool) -> str | msgspec.UnsetType:
+    """What came as the caller's number, for the log: nothing where that was withheld."""
+    if is_withheld(text):
+        return msgspec.UNSET
+    return mask(text) if masked else text[:CALLER_LOG_MAX_CHARS]
 
 
 class AgiConnection(asyncio.Protocol):

@@ -10,6 +10,7 @@ USAGE_MAX_BYTES = 4096  # of a command in a reply; the one of EXEC has under 1,0
 AGI_HANGUPS_MAX = 3  # Asterisk tells of a hangup twice at most; without a bound a caller could pad a forged reply so
 UNIQUE_ID_LOG_MAX_CHARS = 150  # AST_MAX_UNIQUEID
 DIALLED_LOG_MAX_CHARS = 64  # callers choose the dialled text: no more of it than this in a log line
+CALLER_LOG_MAX_CHARS = 64  # nor of a caller's own number that cannot be read
 
 # --- FastAGI, to the wire -----------------------------------------------------------------------------------------
 COMMAND_MAX_BYTES = 2047  # res_agi.c before 22.6 runs what is over as a new command; 22.6 and newer take 8,191

@@ -30,7 +30,10 @@ STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
 _LONG_ROW = {"": "x" * 200}
 _ROWS_AT_ONCE = 1_000  # of a dump: some 30 ms of work
-_HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
+_HEADING = re.compile(r'\s*"?\s*\w+(\.\w+)*\s*"?\s*')  # a cell of the first line of CSV
+_DELIMITERS = ",;\t"  # what spreadsheets put between cells, by their language
+_NAMELESS = "column {}"
+_DELIMITER_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)  # some say first which it is
 
 
 def read_files(
@@ -97,7 +100,7 @@ _NOT_A_TABLE = Code("entry-not-table", "it is not a table", "write its fields")
 _NO_NUMBERS = Code(
     "csv-without-numbers",
     'its first line has no column "number"',
-    "begin with a line of field names with commas between them, such as number,company",
+    "begin with a line of field names with commas, semicolons or tabs between them, such as number,company",
 )
 _COLUMN_TWICE = Code("csv-column-twice", "its first line names a column twice", "keep one of them")
 _NO_PARAMETERS = Code(
@@ -106,11 +109,13 @@ _NO_PARAMETERS = Code(
 _NO_LIST = Code("csv-list", "a cell cannot hold {column!q}", "write them in TOML or JSON")
 _UNKNOWN_COLUMN = Code("csv-unknown-column", "the column {column!q} is not known", "known are {known}")
 _MISSPELT_COLUMN = Code("csv-misspelt-column", "the column {column!q} is not known", "did you mean {close!q}?")
-_MORE_CELLS = Code("csv-cells", "too many cells: {cells} under {columns} columns", "put cells with commas in quotes")
+_MORE_CELLS = Code(
+    "csv-cells", "too many cells: {cells} under {columns} columns", "put cells that hold {delimiter!q} in quotes"
+)
 _FEWER_CELLS = Code(
     "csv-cells-missing",
     "too few cells: {cells} under {columns} columns",
-    "write a comma for each cell, an empty one too",
+    "write a {delimiter!q} for each cell, an empty one too",
 )
 _CSV = Code("csv-wrong", "{why}", "correct the CSV")
 _NO_ROWS = Code(
@@ -165,9 +170,29 @@ def _from_text(name: str, text: str, *, in_csv: bool) -> Iterator[RawRow | _File
 
 
 def _is_csv(text: str) -> bool:
-    """Tell CSV by its heading: words with commas, one of them `number`, begin neither TOML nor JSON."""
-    cells = text.partition("\n")[0].rstrip("\r").split(",")
-    return all(map(_HEADING.fullmatch, cells)) and "number" in [cell.strip().strip('"') for cell in cells]
+    """Tell CSV by its heading: words with commas and the like, one of them `number`, begin neither TOML nor JSON."""
+    _, delimiter, text = _delimited(text)
+    cells = text.partition("\n")[0].split(delimiter)
+    return all(not cell.strip() or _HEADING.fullmatch(cell) for cell in cells) and "number" in map(
+        _field, (cell.strip().strip('"') for cell in cells)
+    )
+
+
+def _delimited(text: str) -> tuple[int, str, str]:
+    """How many lines stand before CSV's heading, what is between its cells, and the text from the heading on."""
+    said = _DELIMITER_LINE.match(text)
+    if said is not None:
+        return 1, said[1], text[said.end() :]
+    heading = text.partition("\n")[0]
+    return 0, max(_DELIMITERS, key=heading.count), text
+
+
+def _field(cell: str) -> str:
+    """The field that a cell of the heading names, in capitals or not."""
+    name = cell.strip().lower()
+    if name.startswith(_PARAMETER_COLUMN):
+        return _PARAMETER_COLUMN + name.removeprefix(_PARAMETER_COLUMN).upper()
+    return name
 
 
 class _Twice(dict[str, Any]):
@@ -189,8 +214,9 @@ def _parse_json(text: str, twice: list[_Twice]) -> Any:
 
 
 def _seen_once(pairs: list[tuple[str, Any]], seen_twice: list[_Twice]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) == len(pairs):
+    """An entry. What is null there is left out."""
+    result = {key: value for key, value in pairs if value is not None}
+    if len(result) == len(pairs) or len(dict(pairs)) == len(pairs):
         return result
     keys = [key for key, _ in pairs]
     twice = _Twice(result)
@@ -273,9 +299,12 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
 
     `parameters.NAME` columns value parameters; an empty cell is an absent field. Updates need TOML or JSON.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    before, delimiter, text = _delimited(text)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
-        heading = [cell.strip() for cell in next(reader, [])]
+        # A column without a name does no harm as long as its cells are empty, as behind a delimiter at each line's end.
+        cells = next(reader, [])
+        heading = [_field(cell) or _NAMELESS.format(place) for place, cell in enumerate(cells, start=1)]
         if "number" not in heading:
             raise _FileError(_NO_NUMBERS(), "line 1")
         if len(set(heading)) != len(heading):
@@ -283,23 +312,24 @@ def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
         for column, code in _NOT_IN_CSV.items():
             if column in heading:
                 raise _FileError(code(column=column), "line 1")
-        unknown = [each for each in heading if each not in _CSV_COLUMNS and not each.startswith(_PARAMETER_COLUMN)]
+        named = filter(None, map(_field, cells))
+        unknown = [each for each in named if each not in _CSV_COLUMNS and not each.startswith(_PARAMETER_COLUMN)]
         if unknown:
             yield from (_FileError(_unknown_column(each), "line 1") for each in unknown)
             return
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
-            line = f"line {reader.line_num}"
+            line = f"line {before + reader.line_num}"
             if len(cells) != len(heading):
                 code = _MORE_CELLS if len(cells) > len(heading) else _FEWER_CELLS
-                yield _FileError(code(cells=len(cells), columns=len(heading)), line)
+                yield _FileError(code(cells=len(cells), columns=len(heading), delimiter=delimiter), line)
                 continue
             values = dict(zip(heading, cells, strict=True))
             place = Place(_called(name), f"{line} {quote(values['number'])}")
             yield RawRow(_CSV_KIND.name, place, _from_cells(values))
     except csv.Error as error:
-        raise _FileError(_CSV(why=str(error)), f"line {reader.line_num}") from None
+        raise _FileError(_CSV(why=str(error)), f"line {before + reader.line_num}") from None
 
 
 def _unknown_column(column: str) -> Fault:
@@ -311,13 +341,14 @@ def _unknown_column(column: str) -> Fault:
 
 def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for column, cell in cells.items():
-        if cell == "":
+    for column, written in cells.items():
+        cell = written.strip()
+        if not cell:
             continue
         if column.startswith(_PARAMETER_COLUMN):
             values.setdefault("parameters", {})[column.removeprefix(_PARAMETER_COLUMN)] = cell
         else:
-            values[column] = cell.strip()
+            values[column] = cell
     return values
 
 

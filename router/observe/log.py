@@ -42,6 +42,7 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False):
     version: int
     duration_ms: float
     attempt: str = ""  # the id of the attempt whose callback this is
+    caller_sent: str | msgspec.UnsetType = msgspec.UNSET  # what came as the caller and cannot be read; else left out
     level: str = "info"
     event: str = "call"
 
@@ -132,6 +133,8 @@ class _Console:
             event = msgspec.structs.asdict(record)
             if not record.attempt:  # no callback
                 del event["attempt"]
+            if record.caller_sent is msgspec.UNSET:
+                del event["caller_sent"]
             event["timestamp"] = shown(record.timestamp, "milliseconds")
             lines.append(f"{self._renderer(None, '', _escape_controls(None, '', event))}\n")
         return "".join(lines).encode("utf-8", "backslashreplace")

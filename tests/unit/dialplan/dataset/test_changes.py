@@ -86,6 +86,31 @@ def test_replace_does_not_lean_on_what_it_removes() -> None:
     assert [each.text for each in problems] == ['there is no call flow "menu"']
 
 
+NUMBER_PARAMETER = [{"name": "A", "type": "number", "default": "02079460000"}]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        number("02079460009", company="acmee"),
+        number("02079460009", company="acmee", city="x" * 500),
+        campaign("ring", company="acmee", direction="outbound", caller_ids=["02079460000", "02079460001"]),
+        flow("new", company="acmee", parameters=NUMBER_PARAMETER),
+    ],
+)
+def test_a_misspelt_company_is_named_where_it_leaves_a_national_number_without_a_country(entry: Entry) -> None:
+    problems = refused(entry, stored=held(*a_set()))
+    assert [(each.field, each.text) for each in problems if each.field != "city"] == [
+        ("company", 'there is no company "acmee"')
+    ]
+    assert len(problems) == 1 + ("city" in entry[1])
+
+
+def test_a_company_that_cannot_be_read_is_not_called_missing() -> None:
+    problems = refused(company(region="XX"), number("02079460009"))
+    assert [each.field for each in problems] == ["region"]
+
+
 def test_a_new_entry_may_lean_on_what_is_stored() -> None:
     changes = prepare(raw(number("02079460009", call_flow="menu")), held(*a_set()))
     assert changed(changes) == {"numbers": ["+442079460009"]}

@@ -135,6 +135,116 @@ def test_a_trunk_prefix_after_the_calling_code_is_dropped(text: str, number: str
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+48 (0) 22 512 12 34", "+48225121234"),
+        ("+36 (0) 1 234 5678", "+3612345678"),
+        ("+352 (0) 621 123 456", "+352621123456"),
+        ("+372 (0) 6123456", "+3726123456"),
+        ("+1 (0) 212 555 0123", "+12125550123"),
+        ("00 48 (0) 22 512 12 34", "+48225121234"),
+        ("tel:0225121234;phone-context=+48", "+48225121234"),
+        ("+48 (0) 00 512 12 34", Unreadable.IMPOSSIBLE),  # no number of Poland begins with 0
+        ("+48 (0)(0) 22 512 12 34", Unreadable.IMPOSSIBLE),
+        ("+81 (0) 1 1111", Unreadable.TOO_SHORT),  # nor one of Japan with a single one
+        ("+390612345678", "+390612345678"),
+        ("+39 (0) 6 1234 5678", "+390612345678"),
+    ],
+)
+def test_a_zero_that_nobody_dials_is_dropped_where_the_rest_fits(text: str, number: str) -> None:
+    assert [normalise(text, "GB", bare) for bare in MODES] == [number] * 3
+
+
+@pytest.mark.parametrize(
+    ("region", "text", "number"),
+    [
+        ("BR", "005511961234567", "+5511961234567"),
+        ("JP", "0081312345678", "+81312345678"),
+        ("JP", "00442079460000", LONDON),
+        ("ID", "0062218350123", "+62218350123"),
+        ("TH", "006621234567", "+6621234567"),
+        ("US", "00442079460000", LONDON),
+        ("US", "00 44 (0)20 7946 0000", LONDON),
+        ("RU", "00442079460000", LONDON),
+        ("TH", "001 44 20 7946 0000", LONDON),
+        ("TH", "006 62 218350123", "+62218350123"),  # no number of Thailand has so many digits
+        ("TH", "001800 123 4567", "+660018001234567"),  # free of charge within Thailand
+        ("JP", "0077 7123456", "+8100777123456"),  # free of charge within Japan
+        ("BR", "00 55 51 912345678", "+5551912345678"),
+        ("US", "0044 7946", Unreadable.TOO_SHORT),
+    ],
+)
+@pytest.mark.parametrize("bare", MODES)
+def test_double_zero_is_read_where_the_country_dials_something_else(
+    region: str, text: str, number: str, bare: Bare
+) -> None:
+    assert normalise(text, region, bare) == number
+
+
+@pytest.mark.parametrize(
+    ("region", "text", "number"),
+    [
+        ("FR", "0696000000", "+596696000000"),
+        ("FR", "0590123456", "+590590123456"),
+        ("FR", "0508 43 01 23", "+508430123"),
+        ("FR", "06 12 34 56 78", "+33612345678"),
+        ("FR", "0800 123 456", "+33800123456"),
+        ("MQ", "06 12 34 56 78", "+33612345678"),
+        ("MQ", "0596 12 34 56", "+596596123456"),
+        ("RE", "0639 01 23 45", "+262639012345"),
+        ("GP", "0800 123 456", "+590800123456"),
+        ("PM", "043 01 23", "+508430123"),
+        ("FR", "+33 696000000", "+33696000000"),  # who says which calling code it is is believed
+    ],
+)
+@pytest.mark.parametrize("bare", MODES)
+def test_a_plan_over_several_calling_codes_tells_which_one(region: str, text: str, number: str, bare: Bare) -> None:
+    assert normalise(text, region, bare) == number
+
+
+@pytest.mark.parametrize(
+    ("region", "text", "number"),
+    [
+        ("DE", "49(0)345279580", "+49345279580"),
+        ("DE", "4915123456789", "+4915123456789"),
+        ("DE", "49015123456789", "+4915123456789"),
+        ("DE", "4930123456", "+4930123456"),
+        ("DE", "4921123456", "+494921123456"),  # Emden
+        ("ID", "62812345678", "+62812345678"),
+        ("PL", "480225121234", "+48225121234"),
+        ("GB", "442079460000", LONDON),
+    ],
+)
+def test_the_own_calling_code_under_national(region: str, text: str, number: str) -> None:
+    assert normalise(text, region, Bare.NATIONAL) == number
+
+
+@pytest.mark.parametrize(
+    ("region", "text", "read"),
+    [
+        ("RU", "+8 800 555 35 35", Unreadable.KEPT_PREFIX),
+        ("GB", "+8 800 555 35 35", Unreadable.KEPT_PREFIX),
+        ("GB", "+8 (495) 123-45-67", Unreadable.KEPT_PREFIX),
+        ("RU", "+8~10 44 20 7946 0000", Unreadable.KEPT_PREFIX),
+        ("RU", "+88005553535", Unreadable.KEPT_PREFIX),
+        ("KZ", "+88005553535", Unreadable.KEPT_PREFIX),
+        ("BD", "+88005553535", "+8805553535"),
+        ("RU", "+8801712345678", "+8801712345678"),
+        ("RU", "+84951234567", "+84951234567"),  # as it stands a number of Vietnam
+    ],
+)
+@pytest.mark.parametrize("bare", MODES)
+def test_a_national_prefix_behind_a_plus_is_refused(region: str, text: str, read: str, bare: Bare) -> None:
+    assert normalise(text, region, bare) == read
+
+
+@pytest.mark.parametrize("region", ["MX", "GB", "US"])
+def test_a_superseded_form_is_the_number_of_today_wherever_it_comes_from(region: str) -> None:
+    for text in ("+5215512345678", "+52 1 55 1234 5678", "sip:+5215512345678@h"):
+        assert {normalise(text, region, bare) for bare in MODES} == {"+525512345678"}
+
+
+@pytest.mark.parametrize(
     ("region", "text", "e164", "as_national", "refused"),
     [
         ("GB", "442079460000", LONDON, LONDON, Unreadable.BARE_NUMBER),
@@ -187,6 +297,10 @@ def test_a_caller_who_hides_is_withheld(text: str) -> None:
         ("++442079460000", Unreadable.SYMBOL),
         ("44+2079460000", Unreadable.SYMBOL),
         ("%30207946000", Unreadable.SYMBOL),
+        ("02079460100;02079460101", Unreadable.SEVERAL),
+        ("02079460100-10/-11", Unreadable.SEVERAL),
+        ("02079460100;x=y", Unreadable.PARAMETER),
+        ("+442079460000.0", Unreadable.DECIMAL),
         ("\u00b2079460000", Unreadable.SYMBOL),
         ("02079460000\r\nEXEC", Unreadable.CONTROL),
         ("02079460000\n", Unreadable.CONTROL),

@@ -8,6 +8,7 @@ import pytest
 from phonenumbers.phonemetadata import PhoneMetadata
 
 from dialplan.numbering.plans import CODE_DIGITS, MAX_DIGITS, Plan, numbering, plans
+from dialplan.numbering.shared import REGIONS as SHARED
 
 
 def metadata_of(region: str) -> PhoneMetadata:
@@ -109,6 +110,22 @@ def test_a_trunk_zero_is_dropped_only_where_no_number_begins_with_it() -> None:
     assert not plans()["IT"].code.trunk_zero
     assert not plans()["US"].code.trunk_zero
     assert not plans()["JP"].code.trunk_zero
+
+
+def test_two_zeros_are_looked_at_closely_only_where_they_may_be_two_things() -> None:
+    assert {region for region, plan in plans().items() if plan.home} >= {"BR", "CO", "ID", "JP", "KR", "SG", "TH"}
+    assert not any(plan.home for plan in plans().values() if "00" in plan.idd)
+    assert {region for region, plan in plans().items() if len(plan.marks) > 2} == set(SHARED[0])
+    assert all(plan.marks == ("00",) for plan in plans().values() if plan.idd == {"00"} and plan.shared is None)
+    assert {region for region, plan in plans().items() if len(plan.bare_marks) > 1} == set(SHARED[0])
+    assert max(len(plan.marks) for plan in plans().values()) < 60
+
+
+def test_kinds_of_numbers_are_looked_at_only_where_the_own_calling_code_may_begin_a_national_number() -> None:
+    few = {region for region, plan in plans().items() if plan.like_code}
+    assert {"DE", "ID", "FI", "AT"} <= few
+    assert len(few) < 40
+    assert {region for region, plan in plans().items() if plan.mobiles} <= few
 
 
 def test_what_a_call_has_to_look_through_stays_small() -> None:

@@ -115,7 +115,8 @@ def test_why_a_number_could_not_be_read_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("caller", "outcome"), [("", "withheld"), ("02079461234", "+442079461234"), ("nobody", "unreadable")]
+    ("caller", "outcome"),
+    [("", "withheld"), ("02079461234", "+442079461234"), ("nobody", "unreadable"), ("anonymous", "withheld")],
 )
 def test_the_caller_is_told_first(caller: str, outcome: str) -> None:
     first = explained("02079460000", caller)[0]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.fastagi import environment, environment_lines, executed
@@ -151,6 +152,41 @@ async def test_the_callers_number_is_masked_in_the_record_where_that_is_set(mask
         assert call.variables["ROUTE_CALLER"] == "+447700900123"
         (record,) = await served.recorded(1)
         assert record.caller == caller
+
+
+@pytest.mark.parametrize(
+    ("caller", "sent"),
+    [
+        ("0800-FLOWERS", "0800-FLOWERS"),
+        ("sip:1@h,sip:2@h", "sip:1@h,sip:2@h"),
+        ("12\x1b[2J", "12\x1b[2J"),  # the log escapes it
+        ("c" * 5000, "c" * 64),
+        *[(text, None) for text in ("", "anonymous", "unknown", '"Anonymous" <sip:anonymous@anonymous.invalid>')],
+        ("07700900123", None),
+    ],
+)
+async def test_the_record_shows_a_caller_that_cannot_be_read_and_nothing_of_a_withheld_one(
+    caller: str, sent: str | None
+) -> None:
+    async with serving() as served:
+        said = (await served.dial("02079460000", callerid=caller)).variables
+        (record,) = await served.recorded(1)
+    assert said["ROUTE_CALLER"] == record.caller == ("" if caller != "07700900123" else "+447700900123")
+    assert record.caller_sent == (msgspec.UNSET if sent is None else sent)
+
+
+async def test_what_came_as_the_caller_is_masked_too_where_that_is_set() -> None:
+    async with serving(mask_callers=True) as served:
+        await served.dial("02079460000", callerid="Anna 07700900123")
+        (record,) = await served.recorded(1)
+    assert record.caller_sent == "…23"
+
+
+async def test_a_caller_that_may_not_be_shown_is_not_in_the_record() -> None:
+    async with serving() as served:
+        await served.dial("02079460000", callerid="FLOWERS", callingpres="32")
+        (record,) = await served.recorded(1)
+    assert record.caller_sent is msgspec.UNSET
 
 
 async def test_the_log_of_a_failure_holds_no_more_of_a_strangers_text_than_its_bounds() -> None:

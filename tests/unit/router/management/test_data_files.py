@@ -81,7 +81,66 @@ def test_csv_on_standard_input_is_told_by_its_heading(content: str) -> None:
     assert rows[0].place.entry == 'line 2 "020"'
 
 
-@pytest.mark.parametrize("content", ["number;company\n020;acme\n", "name,company\nx,acme\n", "[{}]"])
+SAME_CELLS = [
+    "number,company,name\n020,acme,Front; desk\n",
+    "number;company;name\n020;acme;Front; desk\n".replace("Front; desk", '"Front; desk"'),
+    "number\tcompany\tname\n020\tacme\tFront; desk\n",
+    "NUMBER;Company; Name \n020; acme ;'Front; desk'\n".replace("'", '"'),
+    'sep=;\n"Number";"COMPANY";"name"\n"020";"acme";"Front; desk"\n',
+    "\ufeffsep=\t\r\nnumber\tcompany\tname\r\n020\tacme\tFront; desk\r\n",
+    "number,company,name,,\n020,acme,Front; desk,,\n",
+    "number,company,city,name\n020,acme,\u00a0 ,Front; desk\n",
+]
+
+
+@pytest.mark.parametrize("content", SAME_CELLS)
+def test_csv_is_read_as_spreadsheets_write_it(read: Reader, content: str) -> None:
+    for found, problems in (read(content, "a.csv"), files.read_files(["-"], io.BytesIO(content.encode()))):
+        assert problems == []
+        (row,) = found
+        assert row.values == {"number": "020", "company": "acme", "name": "Front; desk"}
+        assert row.place.entry == f'line {content.count(chr(10))} "020"'
+
+
+def test_a_parameters_heading_and_cells_are_read_as_its_name_and_value(read: Reader) -> None:
+    rows, problems = read("Number;PARAMETERS.language;parameters.TEXT;parameters.X\n020; en ; \t;\u3000\n", "a.csv")
+    assert problems == []
+    assert [row.values for row in rows] == [{"number": "020", "parameters": {"LANGUAGE": "en"}}]
+
+
+@pytest.mark.parametrize("heading", ["number;Number", "number;parameters.A;Parameters.a"])
+def test_a_column_that_is_there_twice_but_for_its_capitals_is_refused(read: Reader, heading: str) -> None:
+    rows, (problem,) = read(f"{heading}\n", "a.csv")
+    assert rows == []
+    assert "twice" in problem.text
+
+
+def test_a_cell_without_a_heading_is_not_lost(read: Reader) -> None:
+    rows, _ = read("number,,\n020,,x\n", "a.csv")
+    assert [row.values for row in rows] == [{"number": "020", "column 3": "x"}]
+
+
+@pytest.mark.parametrize(("delimiter", "shown"), [(",", '","'), (";", '";"'), ("\t", '"\\t"')])
+def test_a_line_with_too_many_cells_says_what_to_put_in_quotes(read: Reader, delimiter: str, shown: str) -> None:
+    _, (problem,) = read(f"number{delimiter}name\n020{delimiter}a{delimiter}b\n", "a.csv")
+    assert problem.hint == f"put cells that hold {shown} in quotes"
+
+
+def test_null_is_an_absent_field_wherever_it_stands(read: Reader) -> None:
+    wanted = {"number": "020", "parameters": {"A": "x"}, "updates": [{"at": "2026-12-24T17:00:00"}]}
+    nothing = dict.fromkeys(
+        ("kind", "company", "line_type", "city", "name", "description", "status", "call_flow", "callback_rule")
+    )
+    update = {"at": "2026-12-24T17:00:00", "call_flow": None, "parameters": None}
+    given = wanted | nothing | {"parameters": {"A": "x", "B": None}, "updates": [update]}
+    rows, problems = read(json.dumps({"numbers": [given], "companies": None}), "a.json")
+    assert problems == []
+    assert [row.values for row in rows] == [wanted]
+    _, (problem,) = read('{"numbers": [{"number": null, "number": "020"}]}', "a.json")
+    assert "stands twice" in problem.text
+
+
+@pytest.mark.parametrize("content", ["number|company\n020|acme\n", "name,company\nx,acme\n", "[{}]"])
 def test_what_no_form_has_is_told_with_how_each_begins(content: str) -> None:
     rows, (problem,) = files.read_files(["-"], io.BytesIO(content.encode()))
     assert rows == []
@@ -177,8 +236,8 @@ def test_a_column_that_csv_does_not_have_is_told_once_with_those_that_it_has(rea
 
 def test_too_few_cells_and_too_many_have_each_a_hint_of_their_own(read: Reader) -> None:
     _, (few, many) = read("number,name,city\n020,x\n021,x,y,z\n", "a.csv")
-    assert (few.text, few.hint) == ("too few cells: 2 under 3 columns", "write a comma for each cell, an empty one too")
-    assert (many.text, many.hint) == ("too many cells: 4 under 3 columns", "put cells with commas in quotes")
+    assert (few.text, few.hint) == ("too few cells: 2 under 3 columns", 'write a "," for each cell, an empty one too')
+    assert (many.text, many.hint) == ("too many cells: 4 under 3 columns", 'put cells that hold "," in quotes')
 
 
 def test_one_bad_entry_does_not_hide_the_others(read: Reader) -> None:
@@ -214,7 +273,7 @@ def test_csv_names_the_line_and_the_number(read: Reader) -> None:
 def test_csv_cells_become_fields_and_parameters(read: Reader) -> None:
     text = 'number, name ,parameters.GREETING,parameters.COUNT,city\n 020 , Front desk ," Hello, you ",5,\n'
     ((_, found),) = values(read(text, "a.CSV")[0])
-    assert found == {"number": "020", "name": "Front desk", "parameters": {"GREETING": " Hello, you ", "COUNT": "5"}}
+    assert found == {"number": "020", "name": "Front desk", "parameters": {"GREETING": "Hello, you", "COUNT": "5"}}
 
 
 # --- writing --------------------------------------------------------------------------------------------------------

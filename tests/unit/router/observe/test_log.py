@@ -57,6 +57,14 @@ def record(**fields: Any) -> CallRecord:
     return CallRecord(**(values | fields))
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_came_as_a_caller_is_in_the_line_only_where_it_cannot_be_read(form: Format) -> None:
+    plain, sent = Written(form).lines(record(), record(caller="", caller_sent="0800-FLOWERS\x1b[2J"))
+    assert "caller_sent" not in plain
+    assert "0800-FLOWERS" in sent.partition("caller_sent")[2]
+    assert "\x1b" not in sent
+
+
 class Written:
     """A writer on a stream in memory, or on the one that is given."""
 
