@@ -147,6 +147,7 @@ def _add_data(commands: _Commands) -> None:
     sub = commands.add("load", data.load, "validate data files, then apply all of them or nothing", _REPLACES)
     sub.add_argument("files", nargs="+", metavar="FILE", help="TOML, JSON, or CSV for numbers; - is standard input")
     sub.add_argument("--replace", action="store_true", help="the files are the whole data set: remove what they lack")
+    sub.add_argument("--yes", action="store_true", help="with --replace: more than half of a kind may go")
     sub.add_argument(
         "--as-company", metavar="ID", help="check besides that the admin of that company may change all of it"
     )

@@ -54,11 +54,13 @@ class NothingStored:
 class ChangeSet(msgspec.Struct):
     """What a commit changes: by kind, each key with its new row, or with None where the row is removed.
 
-    `warnings` are for whoever makes the change; they change nothing.
+    `warnings` are for whoever makes the change; they change nothing. `replaced`: where the rows are all that there is
+    afterwards, how many there were of each kind.
     """
 
     rows: dict[RowKind, dict[str, Row | None]]
     warnings: tuple[Problem, ...] = ()
+    replaced: dict[RowKind, int] = {}
 
     def __len__(self) -> int:
         """How many rows change."""
@@ -167,6 +169,7 @@ class Data:
     def changes(self) -> ChangeSet:
         """What has to change in the store, and no more than that."""
         rows: dict[RowKind, dict[str, Row | None]] = {}
+        replaced: dict[RowKind, int] = {}
         for kind, put in self.put.items():
             old = {key_of(row): row for row in self.stored.rows(kind)} if self.replaces else {}
             changed: dict[str, Row | None] = {
@@ -175,10 +178,12 @@ class Data:
                 if not same(old.get(key) if self.replaces else self.stored.get(kind, key), row)
             }
             changed.update({key: None for key in old if key not in put})
+            if self.replaces:
+                replaced[kind] = len(old)
             changed.update(self.removed[kind])
             if changed:
                 rows[kind] = changed
-        return ChangeSet(rows)
+        return ChangeSet(rows, replaced=replaced)
 
     # --- the rows as they will be, see dialplan.kinds.kind.Known ---
 

@@ -23,6 +23,10 @@ class Interrupted(Failure):
     """A load was broken off; the text says what has become of it."""
 
 
+class NotSure(Failure):
+    """A replacement would remove more than half of a kind; the text says how much, and how it is meant to be said."""
+
+
 class NoRoom(Failure):
     """A dump found no place to wait in until it is printed; the text says where it was looked for."""
 
@@ -45,26 +49,39 @@ def check(arguments: argparse.Namespace) -> int:
 def load(arguments: argparse.Namespace) -> int:
     """Validate files against what is stored too, then apply all of it or nothing."""
     try:
-        rows, problems = _read(arguments.files)
+        rows, problems = _read(arguments.files, whole=arguments.replace)
         done = with_store(
             stores_of(from_process(arguments.config).store).rows,
             lambda store: loading.load(
-                store, rows, before=problems, replace=arguments.replace, as_company=arguments.as_company
+                store,
+                rows,
+                before=problems,
+                replace=arguments.replace,
+                as_company=arguments.as_company,
+                sure=arguments.yes,
+                tell=_tell,
             ),
             make=True,
         )
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1
+    except loading.NotSureError as error:
+        raise NotSure(str(error)) from error
     except KeyboardInterrupt:
         raise Interrupted("interrupted; nothing was changed") from None
     _say_done(done, as_json=arguments.json)
     return 0
 
 
-def _read(names: Sequence[str]) -> tuple[list[RawRow], list[Problem]]:
+def _read(names: Sequence[str], *, whole: bool = False) -> tuple[list[RawRow], list[Problem]]:
     # Standard input may have been closed by whoever started us.
-    return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None)
+    return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None, whole=whole)
+
+
+def _tell(going: list[loading.Going]) -> None:
+    """Say what a replacement removes, on standard error: the other may be read by a program."""
+    print(f"--replace removes {', '.join(map(str, going))}", file=sys.stderr, flush=True)
 
 
 def _say_done(done: loading.Loaded, *, as_json: bool) -> None:

@@ -115,6 +115,8 @@ def _state(text: str) -> dict[str, object]:
                 state["callbacks_store"] = "up" if sample.value else "DOWN"
             elif name == "store_up":
                 state["store"] = f"{sample.labels['store']}, {'up' if sample.value else 'DOWN'}"
+            elif name == "store_unfit" and sample.value:
+                state["store_unfit"] = sample.labels["cause"]
             elif name == "ami_connected":
                 state[f"ami {sample.labels['asterisk']}"] = "connected" if sample.value else "DOWN"
             elif name == "decisions_total":

@@ -51,7 +51,7 @@ OUTBOX_MAX = 200_000  # attempts kept here, some 110 MB: hours of a busy dialler
 
 # --- Redis --------------------------------------------------------------------------------------------------------
 REDIS_CONNECT_SECONDS = 1.0  # on a network of one's own a connection takes a millisecond
-REDIS_COMMAND_SECONDS = 5.0  # for one command or script; the longest writes 2,000 rows in some 4 ms
+REDIS_COMMAND_SECONDS = 5.0  # for one command or script; the longest writes 2,000 rows in some 10 ms
 REDIS_FILES_SECONDS = 2.0  # to read the password or the certificates: a mount that hangs takes for ever
 REDIS_PASSWORD_MAX_BYTES = 4096  # a line of redis.conf has less
 REDIS_CONNECTIONS_MAX = 16  # of one router; a callback uses one for about a millisecond
@@ -59,6 +59,9 @@ REDIS_LOCK_SECONDS = 15.0  # a writer that died holds up the next one so long; a
 REDIS_LOCK_LOOK_SECONDS = 0.005  # how often a writer looks whether it is its turn
 REDIS_GETS_MAX = 2_000  # single rows that a check asks for; beyond, all of their kind are fetched (4 s for a million)
 REDIS_STAGED_SECONDS = 600.0  # what a writer that died had sent ahead is let go after that
+REDIS_REFUSED_SECONDS = (
+    60.0  # a full reading that did not add up is tried again so late: it takes 5 s for a million rows
+)
 REDIS_LOG_ROWS_MAX = 100_000  # changed rows kept for readers; who is further behind compares in full
 REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them

@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import KINDS, Row, RowKind
 from dialplan.wording import Code, printable, quote
 from router.config.limits import DATA_FILE_MAX_BYTES
+from router.management import end_mark
 
 STANDARD_INPUT = "-"
 _PARAMETER_COLUMN = "parameters."
@@ -29,22 +31,33 @@ _ROWS_AT_ONCE = 1_000  # of a dump: some 30 ms of work
 _HEADING = re.compile(r'[ \t]*"?\w+(\.\w+)*"?[ \t]*')  # a cell of the first line of CSV
 
 
-def read_files(names: Sequence[str], standard_input: BinaryIO | None = None) -> tuple[list[RawRow], list[Problem]]:
+def read_files(
+    names: Sequence[str], standard_input: BinaryIO | None = None, *, whole: bool = False
+) -> tuple[list[RawRow], list[Problem]]:
     """The rows of all files, in their order, and what could not be made rows of.
 
-    The file "-" is `standard_input`, where that is there.
+    The file "-" is `standard_input`, where that is there. `whole`: the files are to be the whole set; what cannot be
+    that is a problem too.
     """
     rows: list[RawRow] = []
     problems: list[Problem] = []
+    in_csv = []
     for name in names:
+        before = len(rows), len(problems)
         try:
-            for each in _read_file(name, standard_input):
+            text = _text_of(name, standard_input)
+            in_csv.append(name.lower().endswith(".csv") or _is_csv(text))
+            for each in _from_text(name, text, in_csv=in_csv[-1]):
                 if isinstance(each, _FileError):
                     problems.append(each.at(name))
                 else:
                     rows.append(each)
         except _FileError as error:
             problems.append(error.at(name))
+        if whole and before == (len(rows), len(problems)):
+            problems.append(_FileError(_NO_ROWS()).at(name))
+    if whole and len(in_csv) == len(names) and all(in_csv):
+        problems.append(_FileError(_CSV_ALONE()).at(names[0]))
     return rows, problems
 
 
@@ -88,6 +101,16 @@ _NO_PARAMETERS = Code(
 _NO_LIST = Code("csv-list", "a cell cannot hold {column}", "write them in TOML or JSON")
 _CELLS = Code("csv-cells", "{cells} cells under {columns} columns", "put cells with commas in quotes")
 _CSV = Code("csv-wrong", "{why}", "correct the CSV")
+_NO_ROWS = Code(
+    "replace-by-nothing",
+    "there is nothing in it, and --replace removes what is not given",
+    "see where its rows are, or leave it out",
+)
+_CSV_ALONE = Code(
+    "replace-by-csv",
+    "CSV has numbers alone, and --replace removes what is not given",
+    "name the files with the companies, call flows and campaigns too, or leave --replace out",
+)
 _NOT_IN_CSV = {"parameters": _NO_PARAMETERS, "updates": _NO_LIST}  # fields that are tables or lists
 _CSV_KIND = next(kind for kind in KINDS.values() if kind.in_csv)
 
@@ -96,8 +119,8 @@ def _called(name: str) -> str:
     return "standard input" if name == STANDARD_INPUT else printable(name)
 
 
-def _read_file(name: str, standard_input: BinaryIO | None) -> Iterator[RawRow | _FileError]:
-    """The rows of a file, and among them what one entry has wrong. Raises _FileError for the file as a whole."""
+def _text_of(name: str, standard_input: BinaryIO | None) -> str:
+    """What a file says. Raises _FileError."""
     try:
         if name == STANDARD_INPUT:
             if standard_input is None:
@@ -111,15 +134,20 @@ def _read_file(name: str, standard_input: BinaryIO | None) -> Iterator[RawRow | 
     if len(data) > DATA_FILE_MAX_BYTES:
         raise _FileError(_TOO_LARGE(limit=DATA_FILE_MAX_BYTES))
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _FileError(_NOT_UTF8(place=error.start)) from None
-    del data
-    if name.lower().endswith(".csv") or _is_csv(text):
+
+
+def _from_text(name: str, text: str, *, in_csv: bool) -> Iterator[RawRow | _FileError]:
+    """The rows of a file, and among them what one entry has wrong. Raises _FileError for the file as a whole."""
+    if in_csv:
         return _from_csv(name, text)
     if name.lower().endswith(".json") or text.lstrip().startswith("{"):
         return _from_sections(name, _parse_json(text))
-    return _from_sections(name, _parse_toml(text))
+    if (fault := end_mark.cut_off(text)) is not None:
+        raise _FileError(fault)
+    return _from_sections(name, _parse_toml(text), text)
 
 
 def _is_csv(text: str) -> bool:
@@ -159,12 +187,17 @@ def _parse_toml(text: str) -> Any:
         raise _FileError(_TOML_TOO_DEEP()) from None
 
 
-def _from_sections(name: str, data: Any) -> Iterator[RawRow | _FileError]:
-    """The rows of a file with the sections companies, call_flows, campaigns and numbers."""
+def _from_sections(name: str, data: Any, toml: str = "") -> Iterator[RawRow | _FileError]:
+    """The rows of a file with the sections companies, call_flows, campaigns and numbers; a dump's end counts them."""
     known = ", ".join(RowKind)
     if not isinstance(data, dict):
         raise _FileError(_NO_SECTIONS(known=known))
+    said = end_mark.said(toml, data)
+    for fault in [said] if isinstance(said, Fault) else end_mark.missing(said, data):
+        yield _FileError(fault)
     for section, entries in data.items():
+        if section == end_mark.SECTION:
+            continue
         if section not in list(RowKind):
             yield _FileError(_UNKNOWN_SECTION(section=section, known=known))
             continue
@@ -223,8 +256,22 @@ def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
 
 
 def write(rows: Iterator[tuple[RowKind, Row]], *, as_json: bool) -> Iterator[str]:
-    """A whole set as a data file, in pieces. Rows come in the order of their kinds."""
-    yield from _write_json(rows) if as_json else _write_toml(rows)
+    """A whole set as a data file, in pieces, with the mark of its end. Rows come in the order of their kinds."""
+    counts: Counter[RowKind] = Counter()
+    counted = _counting(rows, counts)
+    if as_json:
+        yield from _write_json(counted)
+        yield f'"{end_mark.SECTION}": {json.dumps(end_mark.section(counts))}}}\n'
+    else:
+        yield end_mark.FIRST_LINE
+        yield from _write_toml(counted)
+        yield end_mark.last_line(counts)
+
+
+def _counting(rows: Iterator[tuple[RowKind, Row]], counts: Counter[RowKind]) -> Iterator[tuple[RowKind, Row]]:
+    for kind, row in rows:
+        counts[kind] += 1
+        yield kind, row
 
 
 def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
@@ -240,7 +287,7 @@ def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
 
 
 def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
-    """One row a line, so that two dumps can be compared line by line."""
+    """One row a line, so that two dumps can be compared line by line. The end is left to be written."""
     before: RowKind | None = None
     yield "{"
     for kind, row in rows:
@@ -250,7 +297,7 @@ def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
             yield f'{"" if before is None else "],"}\n"{kind}": [\n'
         before = kind
         yield msgspec.json.encode(_plain(row)).decode()
-    yield "]}\n" if before is not None else "}\n"
+    yield "],\n" if before is not None else "\n"
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -26,6 +26,9 @@ CALLBACK_OUTCOMES = ("campaign", "force-yes", "not-accepted", "used", "no-destin
 # Why a word about an attempt was not taken: it is no attempt, it could not be written down, too many wait already.
 DROP_CAUSES = ("ignored", "not-recorded", "queue-full")
 
+# Why what a store has is not taken up, see `router.store.api.Unfit`.
+UNFIT_CAUSES = ("incomplete", "evicts")
+
 
 class Metrics:
     """The metrics of one router, in a registry of their own, so that tests may have several."""
@@ -84,6 +87,12 @@ class Metrics:
             ("store",),
             registry=self.registry,
         )
+        self.store_unfit = Gauge(
+            "ringway_store_unfit",
+            "Whether what the store has is not taken up (1): a part of it is missing, or it may throw rows away",
+            ("cause",),
+            registry=self.registry,
+        )
         self.attempts = Counter(
             "ringway_attempts", "Outbound attempts, each counted once", ("outcome",), registry=self.registry
         )
@@ -120,6 +129,8 @@ class Metrics:
             self.attempts.labels(outcome)
         for cause in DROP_CAUSES:
             self.attempts_dropped.labels(cause)
+        for unfit in UNFIT_CAUSES:
+            self.store_unfit.labels(unfit)
         for became in CALLBACK_OUTCOMES:
             self.callbacks.labels(became)
         # Bound beforehand: looking a child up costs more than counting.

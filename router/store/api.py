@@ -1,5 +1,6 @@
 """What a store promises, whichever it is. The same tests run against each."""
 
+import enum
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -23,6 +24,27 @@ class NoStoreError(StoreError):
     """There is none yet; nothing has been written into it."""
 
 
+class Unfit(enum.StrEnum):
+    """Why what a store has cannot be relied on: a part of it is missing, or it may throw rows away."""
+
+    INCOMPLETE = "incomplete"
+    EVICTS = "evicts"
+
+
+class UnfitError(StoreError):
+    """It answers, but what it has cannot be taken for the whole data set, or may not be that for long."""
+
+    def __init__(self, text: str, cause: Unfit) -> None:
+        self.cause = cause
+        super().__init__(text)
+
+
+def rebuilt() -> UnfitError:
+    """The error of a store that had a data set once, and has none now."""
+    text = "the store was rebuilt, and nothing has been loaded into it; load the data again"
+    return UnfitError(text, Unfit.INCOMPLETE)
+
+
 class TableRead(msgspec.Struct):
     """Rows that changed since a version, or all of them.
 
@@ -37,6 +59,7 @@ class TableRead(msgspec.Struct):
     batches: AsyncIterator[list[ChangedRow]]
     # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
     seen_at: float | None = None
+    instead_of: StoreError | None = None  # and why it is not
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -76,9 +99,11 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         """Let `prepare` see what is stored and say what to change, and do that in the same transaction.
 
+        `whole`: afterwards there is what `prepare` knows, and nothing else. A set that is incomplete is mended by that;
+        by any other change it is not touched.
         Raises StoreError, and whatever `prepare` raises; nothing is changed then. Nor is it where a cancellation
         comes through; one that comes too late is passed over, and the commit returned.
         """

@@ -9,7 +9,7 @@ import structlog
 from dialplan.routing.table import Patch, RoutingTable
 from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
-from router.store.api import Store, StoreError
+from router.store.api import Store, StoreError, Unfit, UnfitError, rebuilt
 from router.util.backoff import Backoff
 
 _LOOK_SECONDS = 1.0  # how long one wait for a change may last: the age of a table in step stays below this
@@ -25,8 +25,23 @@ class TableSync:
         self._metrics = metrics
         self._epoch = ""
         self._version: int | None = None
+        self._unfit: UnfitError | None = None
         self._in_step_at = time.monotonic()
         metrics.in_step_at(lambda: self._in_step_at)
+
+    @property
+    def unfit(self) -> str:
+        """Why what the store has is not taken up, with what to do; empty where nothing is wrong with it.
+
+        It answers, but a part of its data set is missing, or it may throw rows away. The table goes on serving.
+        """
+        return str(self._unfit) if self._unfit is not None else ""
+
+    def _is_fit(self, error: UnfitError | None = None) -> None:
+        """Note that what the store has can be taken up, or why not. One that does not answer is neither."""
+        self._unfit = error
+        for cause in Unfit:
+            self._metrics.store_unfit.labels(cause).set(self._unfit is not None and self._unfit.cause is cause)
 
     async def load(self) -> None:
         """Fill the table for the first time. Raises StoreError.
@@ -50,6 +65,8 @@ class TableSync:
                     await self._read()
                 self._in_step_at = time.monotonic()
             except Exception as error:  # noqa: BLE001 - whatever it is, the last good table goes on serving
+                if isinstance(error, UnfitError):
+                    self._is_fit(error)
                 if str(error) != said:  # the same one every few seconds is said once
                     said = str(error)
                     say = self._log.error if isinstance(error, StoreError) else self._log.exception
@@ -60,13 +77,14 @@ class TableSync:
             if backoff.failing:
                 self._log.info("store_up", table_version=self.table.version)
             backoff.reset()
+            self._is_fit()
             said = ""
             up.set(1)
 
     async def _read(self) -> None:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
-            raise StoreError("the store was rebuilt, and nothing has been loaded into it; load the data again")
+            raise rebuilt()
         patch = Patch(reading.version, full=reading.full)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
@@ -82,6 +100,8 @@ class TableSync:
         if reading.seen_at is not None:  # a snapshot, since the store is away
             self._in_step_at -= max(0.0, time.time() - reading.seen_at)
             self._metrics.store_up.labels(self._store.name).set(0)
+            if isinstance(reading.instead_of, UnfitError):
+                self._is_fit(reading.instead_of)
         self._metrics.table_numbers.set(len(self.table.numbers))
         self._metrics.table_version.set(self.table.version)
         self._metrics.table_digest.set(self.table.digest)

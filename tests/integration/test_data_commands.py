@@ -135,8 +135,21 @@ def test_load_applies_all_or_nothing_against_what_is_stored(demo: pathlib.Path) 
 
 
 def test_replace_removes_what_the_file_lacks(demo: pathlib.Path) -> None:
-    assert ringway("load", "-", "--replace", config=demo, stdin=COMPANY).status == 0
-    assert ringway("dump", "--json", config=demo).json() == {"companies": [ACME]}
+    assert ringway("load", "-", "--replace", "--yes", config=demo, stdin=COMPANY).status == 0
+    dumped = ringway("dump", "--json", config=demo).json()
+    assert dumped == {"companies": [ACME], "end": {"companies": 1, "call_flows": 0, "campaigns": 0, "numbers": 0}}
+
+
+def test_a_dump_whose_pipe_broke_replaces_nothing(
+    demo: pathlib.Path, config: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """As in `ringway dump | ringway load --replace -`, where the first one fails: nothing comes, or not all of it."""
+    before = ringway("dump", config=demo).out
+    for sent in ("", before[: len(before) // 2].rpartition("[[")[0]):
+        done = ringway("load", "-", "--replace", "--yes", config=demo, stdin=sent)
+        assert (done.status, done.out) == (1, "")
+        assert done.err.endswith("ringway: 1 problem; nothing was changed\n")
+    assert ringway("dump", config=demo).out == before
 
 
 SUPPORT = '[[numbers]]\nnumber = "+442079460001"\ncompany = "acme"\ncity = "London"\nname = "Support"\n'
@@ -179,7 +192,7 @@ def test_a_reader_who_has_had_enough_is_no_error_of_the_store(config: pathlib.Pa
         [RINGWAY, "dump", "-c", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment()
     )
     assert dumping.stdout is not None
-    assert dumping.stdout.readline() == b"[[companies]]\n"
+    assert dumping.stdout.readline().startswith(b"# A dump of Ringway's.")
     dumping.stdout.close()
     assert dumping.stderr is not None
     with dumping.stderr:

@@ -21,7 +21,7 @@ from router.config.limits import (
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead
+from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, rebuilt
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.local.disk import Disk
 from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
@@ -146,7 +146,8 @@ class SnapshotStore:
             hours = round((time.time() - held.seen_at) / 3600, 2)
             self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours)
             self._at = held[:2]
-            return TableRead(held.version, held.epoch, full=True, batches=self._rows(), seen_at=held.seen_at)
+            rows = self._rows()
+            return TableRead(held.version, held.epoch, full=True, batches=rows, seen_at=held.seen_at, instead_of=error)
         followed = self._followed(reading, None if held is None else held[:2])
         if followed.full:
             return followed
@@ -159,7 +160,7 @@ class SnapshotStore:
             return await self._store.read(None, "")
         reading = await self._store.read(held.version, held.epoch)
         if reading.version == 0 and held.version:
-            raise StoreError("the store was rebuilt, and nothing has been loaded into it; load the data again")
+            raise rebuilt()
         return reading
 
     async def _both(self, changes: TableRead, both: TableRead) -> AsyncIterator[list[ChangedRow]]:
@@ -223,9 +224,9 @@ class SnapshotStore:
         """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""
         await self._disk.answer(self._connection.make() if work is None else self._connection.run(work))
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         """Of the store. Raises StoreError."""
-        return await self._store.commit(prepare)
+        return await self._store.commit(prepare, whole=whole)
 
     async def view(self, use: Callable[[Stored], None]) -> int:
         """Of the store. Raises StoreError."""

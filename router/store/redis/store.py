@@ -3,6 +3,8 @@
 A version is known by the id of its commit as well as by its number. Where a server was restored from a backup, or has
 lost its last commits in a failover, the same number may mean another history: its id tells, and the reader compares in
 full.
+
+What is read has to add up to what the data set says of itself, see `sums`: a part of it is never taken for the whole.
 """
 
 import asyncio
@@ -22,22 +24,26 @@ from router.config.limits import (
     REDIS_LOG_COMMITS_MAX,
     REDIS_LOG_GRACE_SECONDS,
     REDIS_LOG_ROWS_MAX,
+    REDIS_REFUSED_SECONDS,
     REDIS_STAGED_SECONDS,
     STORE_BATCH_ROWS,
     STORE_BUSY_SECONDS,
 )
-from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead
+from router.store.api import ChangedRow, Commit, Prepare, StoreError, TableRead, Unfit, UnfitError
 from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.redis import scripts
 from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link, UnansweredError
-from router.store.redis.scripts import CommitEntry, DataSetState, entry_of, led_to
+from router.store.redis.scripts import CommitEntry, DataSetState, entry_of, led_to, told_of
 from router.store.redis.stored_rows import StoredRows
+from router.store.redis.sums import Sum, Sums, Tally, difference
 from router.store.work import Work
 
 _ENTRIES = 1_000  # of the stream, in one reply
 _AT_ONCE = 100  # commits whose rows are asked for together
 _TRIMMED_AT_ONCE = 100
+_MEND = "restore a backup, or load a whole dump with ringway load --replace FILE"
+_MEND_OR_EMPTY = "restore a backup, or empty it and load the data again"
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[tuple[int, str, str | bool]]).decode
 
@@ -54,58 +60,92 @@ class RedisStore:
         keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
         self._meta, self._lock, self._changes, self._log = keys.values()
         self._rows = [f"{self._link.prefix}:rows:{code}" for code in CODES.values()]
+        # A full reading that did not add up: where the data set stood, why, and until when that is not tried again.
+        self._refused: tuple[DataSetState, UnfitError, float] | None = None
 
     async def open(self, *, make: bool = True) -> None:
         """Make an empty data set where there is none, or insist that there is one. Raises StoreError."""
-        limit, policy = await self._link.script(scripts.MEMORY, (self._meta,))
-        if limit != b"0" and policy not in (None, b"noeviction"):
-            text = f"it throws away keys when its memory is full ({policy.decode()})"
-            raise self._error(f"{text}; set its maxmemory-policy to noeviction")
+        await self._insist_on_memory(self._link)
         if not make:
-            await self._state()
+            await self._state(whole=False)
             return
-        keys = (self._meta, *self._rows)
+        keys = (self._meta, self._changes, *self._rows)
         found, *state = await self._link.script(scripts.MAKE, keys, uuid.uuid4().hex, scripts.SCHEMA)
         if found != b"ok":
-            raise self._error(
-                "it holds a part of a data set only; restore a backup, or empty it and load the data again"
-            )
-        self._read_state(state)
+            raise self._incomplete(f"it holds a part of a data set only; {_MEND_OR_EMPTY}")
+        self._read_state(state, whole=False)
+
+    async def _insist_on_memory(self, link: Link) -> None:
+        """Insist that its server keeps what it is given; that may be set otherwise at any time. Raises UnfitError."""
+        limit, policy = await link.script(scripts.MEMORY, (self._meta,))
+        if limit != b"0" and policy not in (None, b"noeviction"):
+            text = f"it throws away keys when its memory is full ({policy.decode()})"
+            raise UnfitError(self._text(f"{text}; set its maxmemory-policy to noeviction"), Unfit.EVICTS)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._link.close()
         await self._waiting.close()
 
+    def _text(self, text: str) -> str:
+        return f"store {self.address.shown}: {text}"
+
     def _error(self, text: str) -> StoreError:
-        return StoreError(f"store {self.address.shown}: {text}")
+        return StoreError(self._text(text))
 
-    async def _state(self) -> DataSetState:
-        return self._read_state(await self._link.script(scripts.STATE, (self._meta,)))
+    def _incomplete(self, text: str) -> UnfitError:
+        return UnfitError(self._text(text), Unfit.INCOMPLETE)
 
-    def _read_state(self, reply: Sequence[bytes | None]) -> DataSetState:
-        version, head, applied, chunk, epoch, schema = reply
-        if version is None:
-            raise self._error("there is no data set in it; load data into it first, with ringway load FILE")
-        if schema != str(scripts.SCHEMA).encode():
+    def differs(self, code: int, said: Sum, found: Sum) -> UnfitError:
+        """The error of a kind whose rows are not those that the data set says it has."""
+        kind = next(kind for kind, its in CODES.items() if its == code)
+        if said.rows != found.rows:
+            return self._incomplete(f"of its {said.rows} {kind} it has {found.rows}; {_MEND}")
+        return self._incomplete(f"its {kind} are not those that were written; {_MEND}")
+
+    async def _state(self, *, whole: bool = True) -> DataSetState:
+        return self._read_state(await self._link.script(scripts.STATE, (self._meta, *self._rows)), whole=whole)
+
+    def _read_state(self, reply: Sequence[bytes | int | None], *, whole: bool = True) -> DataSetState:
+        """Where the data set stands, and with `whole` only if it has all of its keys. Raises StoreError."""
+        told = told_of(reply)
+        if told.empty:
+            raise self._incomplete("there is no data set in it; load data into it first, with ringway load FILE")
+        if told.version is None:
+            raise self._incomplete(f"it holds a part of a data set only; {_MEND_OR_EMPTY}")
+        if told.schema != str(scripts.SCHEMA).encode():
             known = f"this version of Ringway knows {scripts.SCHEMA}"
-            raise self._error(f"its schema is {(schema or b'?').decode()}, {known}; use the version that made it")
-        if head is None or applied is None or chunk is None or epoch is None:
-            raise self._error("its data set is damaged; restore a backup, or empty it and load the data again")
-        return DataSetState(int(version), head.decode(), int(applied), int(chunk), epoch.decode())
+            schema = (told.schema or b"?").decode()
+            raise self._error(f"its schema is {schema}, {known}; use the version that made it")
+        state = told.state()
+        if state is None:
+            raise self._incomplete(f"its data set is damaged; {_MEND_OR_EMPTY}")
+        if whole and state.gone and state.sums is not None:
+            code = state.gone[0]
+            raise self.differs(code, state.sums[code - 1], Sum(0, 0))
+        return state
 
     # --- following ----------------------------------------------------------------------------------------------------
 
     async def wait(self, version: int, epoch: str, seconds: float) -> bool:
         """Look where the data set stands, then wait for the next entry of the stream. Raises StoreError."""
-        state = self._read_state(await self._waiting.script(scripts.STATE, (self._meta,)))
+        state = self._read_state(await self._waiting.script(scripts.STATE, (self._meta, *self._rows)))
+        await self._insist_on_memory(self._waiting)
+        if self._refused is not None:
+            at, error, until = self._refused
+            if state == at and time.monotonic() < until:
+                raise error
+            return True  # there is something to read: all of it, once more
         if (state.version, state.head) != (version, epoch):
             return True
         return await self._waiting.newer(self._changes, f"{version}-0", seconds)
 
     async def read(self, version: int | None, epoch: str) -> TableRead:
-        """The commits since a version, where all of them are there; else everything. Raises StoreError."""
-        if version is not None:
+        """The commits since a version, where all of them are there; else everything, if it adds up. Raises StoreError.
+
+        After a reading that did not, everything has to, before commits are followed again.
+        """
+        if version is not None and self._refused is None:
             commits = await self._since(version, epoch)
             if commits is not None and sum(each.rows for each in commits) <= REDIS_LOG_ROWS_MAX:
                 packed = await self._logged(commits)
@@ -121,7 +161,7 @@ class RedisStore:
         """The commits from a version on, as far as they are there, and where the data set stands then."""
         commits: list[CommitEntry] = []
         while True:
-            keys = (self._meta, self._changes)
+            keys = (self._meta, self._changes, *self._rows)
             reply, found = await self._link.script(scripts.CHANGES, keys, version, _ENTRIES)
             commits += map(entry_of, found)
             if len(found) < _ENTRIES:
@@ -147,16 +187,19 @@ class RedisStore:
                 chunks.extend(found)
         return chunks
 
-    async def _batches(self, packed: Sequence[bytes]) -> AsyncIterator[list[ChangedRow]]:
+    async def _batches(self, packed: Sequence[bytes], tally: Tally | None = None) -> AsyncIterator[list[ChangedRow]]:
         for chunk in packed:
-            yield await asyncio.to_thread(self._unpacked, chunk)
+            yield await asyncio.to_thread(self._unpacked, chunk, tally)
 
-    def _unpacked(self, chunk: bytes) -> list[ChangedRow]:
+    def _unpacked(self, chunk: bytes, tally: Tally | None) -> list[ChangedRow]:
         with self.sound():
             rows: list[ChangedRow] = []
             for code, key, body in _unpack(chunk):
-                kind, row = decode(code, body if isinstance(body, str) else None)
+                text = body if isinstance(body, str) else None
+                kind, row = decode(code, text)
                 rows.append((kind, key, row))
+                if tally is not None:
+                    tally.change(code, key, text)
             return rows
 
     @contextlib.contextmanager
@@ -172,10 +215,23 @@ class RedisStore:
 
         Rows are scanned while others write. What a commit changes meanwhile is seen or not, and comes with the commit.
         """
-        server = await self._server()
+        server, tally = await self._server(), Tally(len(CODES))
         for kind, code in CODES.items():
             async for page in self._scanned(code, server):
-                yield await asyncio.to_thread(self._decoded, kind, code, page)
+                yield await asyncio.to_thread(self._decoded, kind, code, page, tally)
+        state, packed = await self._changed_since(begin)
+        while state.applied != state.version:  # what it says of its rows is not of the newest version yet
+            await self._apply(state)
+            state, packed = await self._changed_since(begin)
+        if await self._server() != server:
+            raise self._too_much()
+        async for rows in self._batches(packed, tally):
+            yield rows
+        await self._insist_on_sums(state, tally)
+        reading.version, reading.epoch = state.version, state.head
+
+    async def _changed_since(self, begin: DataSetState) -> tuple[DataSetState, list[bytes]]:
+        """Where the data set stands now, and the chunks of all commits that its rows lacked then. Raises StoreError."""
         state, later = await self._from(begin.applied + 1)
         before, since = later[: begin.version - begin.applied], later[begin.version - begin.applied :]
         versions = [each.version for each in before]
@@ -183,20 +239,34 @@ class RedisStore:
         known = known and (not before or before[-1].id == begin.head) and state.epoch == begin.epoch
         known = known and led_to(since, begin.version, begin.head) == (state.version, state.head)
         packed = await self._logged(later) if known else None
-        if packed is None or await self._server() != server:
-            raise self._error("it has changed too much while it was read; read it again")
-        async for rows in self._batches(packed):
-            yield rows
-        reading.version, reading.epoch = state.version, state.head
+        if packed is None:
+            raise self._too_much()
+        return state, packed
+
+    def _too_much(self) -> StoreError:
+        return self._error("it has changed too much while it was read; read it again")
+
+    async def _insist_on_sums(self, state: DataSetState, tally: Tally) -> None:
+        """Insist that what was read is what the data set says that it has. Raises UnfitError, and remembers it."""
+        found = await asyncio.to_thread(tally.sums)
+        differing = difference(state.sums, found) if state.sums is not None else None
+        if differing is not None:
+            error = self.differs(*differing)
+            self._refused = state, error, time.monotonic() + REDIS_REFUSED_SECONDS
+            raise error
+        self._refused = None
 
     async def _server(self) -> bytes:
         """Which server has the data set now."""
         (server,) = await self._link.script(scripts.SERVER, (self._meta,))
         return bytes(server)
 
-    def _decoded(self, kind: RowKind, code: int, page: Sequence[bytes]) -> list[ChangedRow]:
+    def _decoded(self, kind: RowKind, code: int, page: Sequence[bytes], tally: Tally) -> list[ChangedRow]:
         with self.sound():
-            return [(kind, page[at].decode(), decode(code, page[at + 1])[1]) for at in range(0, len(page), 2)]
+            return [
+                (kind, tally.add(code, page[at], page[at + 1]), decode(code, page[at + 1])[1])
+                for at in range(0, len(page), 2)
+            ]
 
     async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncIterator[Sequence[bytes]]:
         """Keys and bodies of all rows of a kind, as one server has them; some may come twice."""
@@ -222,22 +292,26 @@ class RedisStore:
 
     async def _view(self, use: Callable[[Stored], None], work: Work) -> int:
         async with self._alone() as (token, state):
-            await asyncio.to_thread(use, StoredRows(self, work, asyncio.get_running_loop()))
+            await asyncio.to_thread(use, StoredRows(self, work, asyncio.get_running_loop(), state.sums))
             await self._still(token, state)
             return state.version
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         """Prepare and write while nobody else may. Raises StoreError, and what `prepare` raises."""
         work = Work()
-        return await work.result(self._commit(prepare, work))
+        return await work.result(self._commit(prepare, whole, work))
 
-    async def _commit(self, prepare: Prepare, work: Work) -> Commit:
-        async with self._alone() as (token, state):
-            changes = await asyncio.to_thread(prepare, StoredRows(self, work, asyncio.get_running_loop()))
-            if not len(changes):
+    async def _commit(self, prepare: Prepare, whole: bool, work: Work) -> Commit:
+        async with self._alone(whole=not whole) as (token, state):
+            stored = StoredRows(self, work, asyncio.get_running_loop(), state.sums, refuses=not whole)
+            changes = await asyncio.to_thread(prepare, stored)
+            if not len(changes) and not stored.differ:
                 await self._still(token, state)
                 work.commit()
                 return Commit(state.version, 0)
+            counted = () if state.sums is not None and not stored.differ else await self._counted()
+            # Whoever follows has rows that this commit does not know of: it begins a history, to be read in full.
+            before = uuid.uuid4().hex if stored.differ else state.head
             name = uuid.uuid4().hex
             log = f"{self._log}:{name}"
             staged, last = 0, None
@@ -249,11 +323,23 @@ class RedisStore:
                 last = await asyncio.to_thread(_pack, rows)
             work.commit()
             keys = (self._meta, self._lock, self._changes, log, *self._rows)
-            values = (token, state.version, state.head, name, staged, len(changes), last or b"")
+            values: tuple[str | bytes | int, ...] = (
+                token,
+                state.version,
+                state.head,
+                name,
+                staged,
+                len(changes),
+                last or _pack([]),
+                before,
+            )
+            values += tuple(number for each in counted for number in each)
             try:
                 told, *now = await self._link.script(scripts.COMMIT, keys, *values)
             except UnansweredError as error:
                 raise StoreError(f"{error}; whether the change is made is not known: make it again") from error
+            if told == b"gone":
+                raise self._incomplete(f"a part of its rows has gone; nothing was changed; {_MEND}")
             if told != b"done":
                 raise self._error(
                     "this change took too long, and others may write again; nothing was changed, try again"
@@ -266,9 +352,17 @@ class RedisStore:
                     await self._trim()
             return Commit(version, len(changes))
 
+    async def _counted(self) -> Sums:
+        """How many rows of each kind are there and what they add up to, while nobody else writes."""
+        tally = Tally(len(CODES))
+        for code in CODES.values():
+            async for page in self._scanned(code):
+                await asyncio.to_thread(_add, tally, code, page)
+        return await asyncio.to_thread(tally.sums)
+
     @contextlib.asynccontextmanager
-    async def _alone(self) -> AsyncIterator[tuple[str, DataSetState]]:
-        """While the block runs nobody else writes, and the rows are those of the newest version."""
+    async def _alone(self, *, whole: bool = True) -> AsyncIterator[tuple[str, DataSetState]]:
+        """While the block runs nobody else writes, and the rows are those of the newest version, with `whole` all."""
         token = uuid.uuid4().hex
         end = time.monotonic() + STORE_BUSY_SECONDS
         while not (taken := await self._take(token)):
@@ -277,7 +371,7 @@ class RedisStore:
             await asyncio.sleep(REDIS_LOCK_LOOK_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 - who comes first
         keeper = asyncio.create_task(self._keep(token))
         try:
-            yield token, await self._apply(self._read_state(taken))
+            yield token, await self._apply(self._read_state(taken, whole=whole))
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
@@ -287,7 +381,8 @@ class RedisStore:
     async def _take(self, token: str) -> list[bytes | None]:
         """Where the data set stands, if the lock is ours; else nothing."""
         milliseconds = int(REDIS_LOCK_SECONDS * 1000)
-        told, *state = await self._link.script(scripts.LOCK, (self._meta, self._lock), token, milliseconds)
+        keys = (self._meta, self._lock, *self._rows)
+        told, *state = await self._link.script(scripts.LOCK, keys, token, milliseconds)
         return state if told == b"mine" else []
 
     async def _keep(self, token: str) -> None:
@@ -317,15 +412,16 @@ class RedisStore:
                 (told,) = await self._link.script(scripts.APPLY, keys, following, chunk)
                 chunk += 1
             if told == b"missing":
-                raise self._error(f"the rows of version {following} are missing; restore a backup")
+                raise self._incomplete(f"the rows of version {following} are missing; {_MEND_OR_EMPTY}")
             # Else somebody else was faster, or another history has begun: look again.
             state = state._replace(applied=following, chunk=0) if told == b"done" else None
 
     async def _id_of(self, version: int) -> str:
         """The id of a commit that is not in the rows yet."""
-        _, entries = await self._link.script(scripts.CHANGES, (self._meta, self._changes), version, 1)
+        keys = (self._meta, self._changes, *self._rows)
+        _, entries = await self._link.script(scripts.CHANGES, keys, version, 1)
         if not entries or entry_of(entries[0]).version != version:
-            raise self._error(f"version {version} is missing from its changes; restore a backup")
+            raise self._incomplete(f"version {version} is missing from its changes; {_MEND_OR_EMPTY}")
         return entry_of(entries[0]).id
 
     async def _trim(self) -> None:
@@ -344,6 +440,11 @@ class RedisStore:
         async for page in self._scanned(code):
             found.update((page[at].decode(), page[at + 1]) for at in range(0, len(page), 2))
         return await asyncio.to_thread(lambda: dict(sorted(found.items())))
+
+
+def _add(tally: Tally, code: int, page: Sequence[bytes]) -> None:
+    for at in range(0, len(page), 2):
+        tally.add(code, page[at], page[at + 1])
 
 
 def _chunks(changes: ChangeSet) -> Iterator[list[tuple[int, str, str | bool]]]:

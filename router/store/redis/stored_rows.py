@@ -8,6 +8,7 @@ from typing import Protocol
 from dialplan.kinds.registry import KINDS, Row, RowKind
 from router.config.limits import REDIS_GETS_MAX
 from router.store.codec import CODES, decode
+from router.store.redis.sums import Sum, Sums, sum_of
 from router.store.work import Work
 
 
@@ -22,18 +23,37 @@ class Bodies(Protocol):
         """The bodies of all rows of a kind, in the order of their keys. Raises StoreError."""
         ...
 
+    def differs(self, code: int, said: Sum, found: Sum) -> Exception:
+        """The error of a kind whose rows are not those that the data set says it has."""
+        ...
+
     def sound(self) -> contextlib.AbstractContextManager[None]:
         """Turn what a row that cannot be read raises into a StoreError."""
         ...
 
 
 class StoredRows:
-    """What is stored, as a check in a thread sees it while nobody else may write."""
+    """What is stored, as a check in a thread sees it while nobody else may write.
 
-    def __init__(self, store: Bodies, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+    `sums`: what the data set says of its rows, where that is known. A kind of which all rows are asked for has to be
+    what it says: what is not is refused, or else noted in `differ`.
+    """
+
+    def __init__(
+        self,
+        store: Bodies,
+        work: Work,
+        loop: asyncio.AbstractEventLoop,
+        sums: Sums | None = None,
+        *,
+        refuses: bool = True,
+    ) -> None:
         self._store = store
         self._work = work
         self._loop = loop
+        self._sums = sums
+        self._refuses = refuses
+        self.differ = False
         self._known: dict[RowKind, dict[str, Row | None]] = {kind: {} for kind in RowKind}
         self._all: dict[RowKind, dict[str, bytes]] = {}
 
@@ -68,7 +88,20 @@ class StoredRows:
     def _fetch(self, kind: RowKind) -> None:
         if kind not in self._all:
             asked = self._store.all_of(CODES[kind])
-            self._all[kind] = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+            bodies = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+            if self._sums is not None:
+                self._compare(kind, self._sums[CODES[kind] - 1], bodies)
+            self._all[kind] = bodies
+
+    def _compare(self, kind: RowKind, said: Sum, bodies: dict[str, bytes]) -> None:
+        found = sum_of(bodies)
+        if found == said:
+            return
+        if self._refuses:
+            for body in bodies.values():
+                self._row(kind, body)  # one that cannot be read says so itself
+            raise self._store.differs(CODES[kind], said, found)
+        self.differ = True
 
     def _row(self, kind: RowKind, body: bytes | None) -> Row | None:
         with self._store.sound():

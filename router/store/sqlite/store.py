@@ -220,7 +220,7 @@ class SqliteStore:
 
         return await work.result(self._writing.run(look))
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:  # noqa: ARG002 - it is never a part
         """Prepare and write inside one transaction. Raises StoreError, and what `prepare` raises."""
         work = Work()
 

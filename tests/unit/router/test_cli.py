@@ -120,6 +120,7 @@ def test_options_reach_the_command() -> None:
     loading = parsed("load", "a", "b", "--replace", "--as-company", "acme", "-c", "x.toml", "--json")
     assert (loading.files, loading.replace, loading.as_company) == (["a", "b"], True, "acme")
     assert (loading.config, loading.json) == ("x.toml", True)
+    assert (loading.yes, parsed("load", "a", "--replace", "--yes").yes) == (False, True)
     routing = parsed("route", "020", "--from", "021", "--at", "now", "--region", "US")
     assert (routing.did, routing.caller, routing.at, routing.region) == ("020", "021", "now", "US")
     assert parsed("call", "020", "--agi", "h:1").agi == "h:1"

@@ -6,10 +6,9 @@ local applied, chunk = unpack(redis.call('HMGET', KEYS[1], 'applied', 'chunk'))
 if tonumber(applied) ~= tonumber(version) - 1 or chunk ~= place then return {request, 'moved'} end
 local packed = redis.call('LINDEX', KEYS[2], chunk)
 if not packed then return {request, 'missing'} end
-put(packed, 2)
 if chunk + 1 < redis.call('LLEN', KEYS[2]) then
-  redis.call('HSET', KEYS[1], 'chunk', chunk + 1)
+  put(packed, 2, applied, chunk, applied, string.format('%.0f', chunk + 1))
   return {request, 'more'}
 end
-redis.call('HSET', KEYS[1], 'chunk', 0, 'applied', version)
+put(packed, 2, applied, chunk, version, '0')
 return {request, 'done'}

@@ -1,3 +1,3 @@
--- KEYS: meta. ARGV: request id.
+-- KEYS: meta, rows... ARGV: request id.
 -- include: state
-return {ARGV[1], unpack(state())}
+return {ARGV[1], unpack(state(2))}

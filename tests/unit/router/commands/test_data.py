@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 import pathlib
 import signal
@@ -37,6 +38,13 @@ TINY = '[[companies]]\nid = "acme"\nname = "Acme"\nregion = "GB"\n'
 
 def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+def rows(run: Run) -> Any:
+    """What is stored, by kind."""
+    dumped = run("dump", "--json").json()
+    del dumped["end"]
+    return dumped
 
 
 def test_check_says_what_it_found_and_makes_no_store(run: Run, tmp_path: pathlib.Path) -> None:
@@ -93,7 +101,7 @@ def test_load_takes_all_files_together_or_none(run: Run, tmp_path: pathlib.Path)
     (tmp_path / "companies.toml").write_text(TINY)
     (tmp_path / "numbers.csv").write_text("number,company\n02079460000,acme\n02079460001,nobody\n")
     assert run("load", tmp_path / "companies.toml", tmp_path / "numbers.csv").status == 1
-    assert run("dump").out == ""
+    assert rows(run) == {}
     (tmp_path / "numbers.csv").write_text("number,company\n02079460000,acme\n")
     assert run("load", tmp_path / "numbers.csv", tmp_path / "companies.toml").out == "2 rows changed, version 1\n"
 
@@ -106,8 +114,116 @@ def test_load_leans_on_what_is_stored_and_check_does_not(demo: Run, tmp_path: pa
 
 def test_replace_leaves_what_the_files_say_and_nothing_else(demo: Run, tmp_path: pathlib.Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
-    assert demo("load", tmp_path / "tiny.toml", "--replace").status == 0
-    assert demo("dump", "--json").json() == {"companies": [{"id": "acme", "name": "Acme", "region": "GB"}]}
+    assert demo("load", tmp_path / "tiny.toml", "--replace", "--yes").status == 0
+    assert rows(demo) == {"companies": [{"id": "acme", "name": "Acme", "region": "GB"}]}
+
+
+# --- a part that would be taken for the whole -----------------------------------------------------------------------
+
+
+def without_numbers(run: Run, count: int) -> Any:
+    """The demo data without so many of its numbers; one is named by a campaign, and has to stay."""
+    left = rows(run)
+    left["numbers"].sort(key=lambda each: each["number"] != "+442079460002")
+    del left["numbers"][-count:]
+    return left
+
+
+@pytest.mark.parametrize("nothing", ["", "\n \n", "# all in comments\n", "{}", "numbers = []\n", "number,company\n"])
+def test_replace_by_an_empty_input_is_refused(demo: Run, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    before = demo("dump").out
+    piped(monkeypatch, nothing)
+    done = demo("load", "-", "--replace", "--yes")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.splitlines()[0] == (
+        "standard input: there is nothing in it, and --replace removes what is not given; see where its rows are, or "
+        "leave it out"
+    )
+    assert demo("dump").out == before
+
+
+def test_replace_by_an_empty_input_among_others_is_refused_too(demo: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty.toml").write_text("")
+    done = demo("load", DEMO_DATA, tmp_path / "empty.toml", "--replace")
+    assert done.status == 1
+    assert "empty.toml: there is nothing in it, and --replace removes" in done.err
+
+
+def test_replace_by_the_dump_of_a_store_with_nothing_in_it_is_refused(
+    demo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(monkeypatch, "".join(files.write(iter(()), as_json=False)))
+    assert "there is nothing in it" in demo("load", "-", "--replace", "--yes").err
+
+
+def test_replace_by_csv_alone_is_refused_and_with_the_rest_of_the_set_not(
+    demo: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    pools = "number,kind\n+442079460000,pool\n"
+    (tmp_path / "a.csv").write_text(pools)
+    before = demo("dump").out
+    done = demo("load", tmp_path / "a.csv", "--replace", "--yes")
+    assert done.status == 1
+    assert "a.csv: CSV has numbers alone, and --replace removes what is not given; name the files with the" in done.err
+    piped(monkeypatch, pools)
+    assert "standard input: CSV has numbers alone" in demo("load", "-", "--replace", "--yes").err
+    assert demo("dump").out == before
+    (tmp_path / "tiny.toml").write_text(TINY)
+    assert demo("load", tmp_path / "a.csv", tmp_path / "tiny.toml", "--replace", "--yes").status == 0
+    assert set(rows(demo)) == {"companies", "numbers"}
+
+
+def test_replace_says_first_how_many_rows_of_each_kind_go(demo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = without_numbers(demo, 3)
+    piped(monkeypatch, json.dumps(left))
+    done = demo("load", "-", "--replace")
+    assert done == (0, "3 rows changed, version 2\n", "--replace removes 3 of 6 numbers\n")
+    piped(monkeypatch, json.dumps(left))
+    assert demo("load", "-", "--replace").err == ""
+
+
+def test_where_more_than_half_of_a_kind_goes_it_has_to_be_said_that_this_is_meant(
+    demo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = without_numbers(demo, 4)
+    for form in ([], ["--json"]):
+        piped(monkeypatch, json.dumps(left))
+        done = demo("load", "-", "--replace", *form)
+        assert (done.status, done.out) == (1, "")
+        assert done.err.splitlines() == [
+            "--replace removes 4 of 6 numbers",
+            "ringway: 4 of 6 numbers would go; nothing was changed; add --yes if that is meant",
+        ]
+    assert len(rows(demo)["numbers"]) == 6
+    piped(monkeypatch, json.dumps(left))
+    assert demo("load", "-", "--replace", "--yes").out == "4 rows changed, version 2\n"
+
+
+def test_a_dump_that_was_cut_off_anywhere_replaces_nothing(demo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also between two rows, where the rest is whole TOML."""
+    for form in ([], ["--json"]):
+        dumped = demo("dump", *form).out
+        lines = dumped.splitlines(keepends=True)
+        for count in range(len(lines)):
+            piped(monkeypatch, "".join(lines[:count]))
+            assert demo("load", "-", "--replace", "--yes").status == 1, lines[count - 1]
+        piped(monkeypatch, dumped.rstrip()[:-1])
+        assert demo("load", "-", "--replace", "--yes").status == 1
+        assert demo("dump", *form).out == dumped
+
+
+def test_a_dump_that_was_cut_off_is_not_taken_without_replace_either(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on its way into an empty store."""
+    run("load", DEMO_DATA)
+    cut = run("dump").out.rpartition("[[numbers]]")[0]
+    for command in ("check", "load"):
+        piped(monkeypatch, cut)
+        done = run(command, "-")
+        assert (done.status, done.out) == (1, "")
+        assert done.err.splitlines()[0] == (
+            "standard input: it is a dump whose end is missing; dump it again; where it is your own by now, delete the "
+            "line that calls it a dump"
+        )
 
 
 def test_a_store_that_is_not_there_is_said_and_not_made(run: Run) -> None:
@@ -117,11 +233,11 @@ def test_a_store_that_is_not_there_is_said_and_not_made(run: Run) -> None:
         assert "there is none; load data into it first" in done.err
 
 
-def test_dump_of_nothing_is_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dump_of_nothing_has_no_rows_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     piped(monkeypatch, "")
     run("load", "-")
-    assert run("dump").out == ""
-    assert run("dump", "--json").json() == {}
+    assert run("dump").out.splitlines()[1:] == ["# End of the dump: 0 companies, 0 call_flows, 0 campaigns, 0 numbers."]
+    assert run("dump", "--json").json() == {"end": {"companies": 0, "call_flows": 0, "campaigns": 0, "numbers": 0}}
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -187,7 +303,7 @@ def interrupt() -> None:
 def test_an_interrupt_while_files_are_read_changes_nothing_and_says_so(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_files(*_: object) -> None:
+    def read_files(*_: object, **__: object) -> None:
         interrupt()
         raise AssertionError
 
@@ -273,7 +389,7 @@ def test_a_dump_is_printed_when_the_store_is_let_go_of(run: Run, monkeypatch: py
     monkeypatch.setattr(sys, "stdout", printed)
     run("dump")
     assert events[0] == "let go"
-    assert "".join(events[1:]).startswith("[[companies]]")
+    assert "\n[[companies]]\n" in "".join(events[1:])
 
 
 # --- characters of others -------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ ADDED: dict[str, set[str]] = {
     "ringway_attempts_dropped_total": {"cause"},
     "ringway_attempts_full_reads_total": set(),
     "ringway_attempts_pending": set(),
+    "ringway_store_unfit": {"cause"},
     "ringway_table_digest": set(),
     "ringway_table_full_reads_total": set(),
 }

@@ -36,9 +36,9 @@ async def everything(store: Store) -> Content:
     return await content(await store.read(None, ""))
 
 
-async def commit(store: Store, *entries: Entry, replace: bool = False) -> Commit:
-    """Check and write entries."""
-    return await store.commit(of(*entries, replace=replace))
+async def commit(store: Store, *entries: Entry, replace: bool = False, whole: bool = False) -> Commit:
+    """Check and write entries; `whole`: they are the whole set, whatever there was."""
+    return await store.commit(of(*entries, replace=replace or whole), whole=whole)
 
 
 def seen_by(view: Stored) -> Content:

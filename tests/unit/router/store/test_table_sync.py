@@ -10,7 +10,7 @@ import pytest
 from dialplan.kinds.registry import RowKind
 from router.observe.metrics import Metrics
 from router.store import table_sync as sync
-from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead
+from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, Unfit, UnfitError
 from router.store.sqlite.store import SqliteStore
 from router.store.table_sync import TableSync
 from tests.unit.router.store import content as data
@@ -141,6 +141,7 @@ class Scripted:
         self.told: tuple[int, str] | None = None
         self.waits = 0
         self.seen_at: float | None = None
+        self.instead_of: StoreError | None = None
         self.moves_on_to: int | None = None  # the version, while the rows are read
 
     async def open(self, *, make: bool = True) -> None: ...
@@ -158,7 +159,7 @@ class Scripted:
         if self.fails:
             raise self.fails
         self.asked.append((version, epoch))
-        reading = TableRead(self.version, self.epoch, self.full, self._batches(), self.seen_at)
+        reading = TableRead(self.version, self.epoch, self.full, self._batches(), self.seen_at, self.instead_of)
         reading.batches = self._moving_on(reading, reading.batches)
         return reading
 
@@ -176,7 +177,7 @@ class Scripted:
                 raise self.fails_in_the_middle
             yield [row]
 
-    async def commit(self, prepare: Prepare) -> Commit:
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
         raise NotImplementedError
 
     async def view(self, use: Any) -> int:
@@ -369,3 +370,49 @@ async def test_a_replaced_table_is_let_go_of_bit_by_bit_and_the_new_one_is_not(s
     table.numbers["+1"] = None  # type: ignore[assignment] # anything
     sync._release(table)
     assert table.numbers == {}
+
+
+# --- a store that answers, and is not to be relied on -----------------------------------------------------------------
+
+
+def unfit(parts: Parts) -> tuple[float | None, float | None]:
+    return parts.sample("store_unfit", cause="incomplete"), parts.sample("store_unfit", cause="evicts")
+
+
+async def test_what_is_wrong_with_the_store_is_told_until_it_is_right_again(scripted: Scripted) -> None:
+    parts = Parts(scripted)
+    await parts.sync.load()
+    assert (parts.sync.unfit, unfit(parts)) == ("", (0, 0))
+    async with parts.following():
+        scripted.fails = UnfitError("a part of it is gone", Unfit.INCOMPLETE)
+        await until(lambda: parts.sync.unfit == "a part of it is gone")
+        assert unfit(parts) == (1, 0)
+        assert ("store_down", {"error": "a part of it is gone", "table_version": 1}) in parts.log.events
+        assert set(parts.sync.table.flows) == {"a", "b"}
+        scripted.fails = StoreError("away")  # which says nothing of what it has
+        await until(lambda: any(fields.get("error") == "away" for _, fields in parts.log.events))
+        assert parts.sync.unfit == "a part of it is gone"
+        scripted.fails = UnfitError("it throws away keys", Unfit.EVICTS)
+        await until(lambda: parts.sync.unfit == "it throws away keys")
+        assert unfit(parts) == (0, 1)
+        scripted.fails = None
+        await until(lambda: parts.sync.unfit == "")
+        assert unfit(parts) == (0, 0)
+
+
+async def test_a_snapshot_that_serves_instead_of_an_incomplete_store_says_so_at_once(scripted: Scripted) -> None:
+    scripted.seen_at = time.time()
+    scripted.instead_of = UnfitError("a part of it is gone", Unfit.INCOMPLETE)
+    parts = Parts(scripted)
+    await parts.sync.load()
+    assert (parts.sync.unfit, unfit(parts)) == ("a part of it is gone", (1, 0))
+
+
+async def test_a_store_that_came_back_empty_is_an_incomplete_one(scripted: Scripted) -> None:
+    parts = Parts(scripted)
+    await parts.sync.load()
+    async with parts.following():
+        scripted.version, scripted.epoch = 0, "another"
+        await until(lambda: "nothing has been loaded into it" in parts.sync.unfit)
+        assert unfit(parts) == (1, 0)
+    assert set(parts.sync.table.flows) == {"a", "b"}

@@ -34,7 +34,7 @@ class Data:
     def commit(self, name: str, who: str = "me", version: int = 0, head: str = "first", staged: int = 0) -> list[Any]:
         """Of one row a chunk."""
         keys = [self.meta, self.lock, self.changes, self.key(f"log:{name}"), *self.rows]
-        return self.run(scripts.COMMIT, keys, who, version, head, name, staged, staged + 1, LAST)
+        return self.run(scripts.COMMIT, keys, who, version, head, name, staged, staged + 1, LAST, head)
 
     def apply(self, name: str, version: int, chunk: int) -> list[Any]:
         return self.run(scripts.APPLY, [self.meta, self.key(f"log:{name}"), *self.rows], version, chunk)
@@ -47,7 +47,7 @@ class Data:
 def data(redis_server: RedisServer) -> Data:
     """An empty data set, locked by `me`."""
     made = Data(redis_server)
-    made.run(scripts.MAKE, [made.meta, *made.rows], "first", 1)
+    made.run(scripts.MAKE, [made.meta, made.changes, *made.rows], "first", 1)
     made.run(scripts.LOCK, [made.meta, made.lock], "me", 60_000)
     return made
 
@@ -66,14 +66,14 @@ def test_every_script_begins_its_reply_with_its_request(name: str, redis_server:
 
 
 def test_what_is_made_twice_is_made_once(data: Data) -> None:
-    again = data.run(scripts.MAKE, [data.meta, *data.rows], "second", 2)
-    assert again == [b"ok", b"0", b"first", b"0", b"0", b"first", b"1"]
+    again = data.run(scripts.MAKE, [data.meta, data.changes, *data.rows], "second", 2)
+    assert again == [b"ok", b"0", b"first", b"0", b"0", b"first", b"1", b"0:0", *[b"0", b"0", 0] * 4]
 
 
 def test_a_part_of_a_data_set_is_not_taken_for_a_new_one(redis_server: RedisServer) -> None:
     data = Data(redis_server)
     data.redis.hset(data.rows[2], "a", "body")
-    assert data.run(scripts.MAKE, [data.meta, *data.rows], "first", 1) == [b"rest"]
+    assert data.run(scripts.MAKE, [data.meta, data.changes, *data.rows], "first", 1) == [b"rest"]
     assert data.redis.exists(data.meta) == 0
 
 

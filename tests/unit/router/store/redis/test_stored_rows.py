@@ -12,6 +12,7 @@ from dialplan.kinds.registry import RowKind
 from router.store.codec import CODES, encode
 from router.store.redis import stored_rows as redis_stored
 from router.store.redis.stored_rows import StoredRows
+from router.store.redis.sums import Sum
 from router.store.work import CalledOffError, Work
 
 FLOWS = {name: encode(CallFlow(name, name, Destination("c"))) for name in "abcdef"}
@@ -30,6 +31,9 @@ class Noted:
     async def all_of(self, code: int) -> dict[str, bytes]:
         self.asked.append("*")
         return FLOWS if code == CODES[RowKind.CALL_FLOW] else {}
+
+    def differs(self, code: int, said: Sum, found: Sum) -> Exception:
+        return AssertionError(code, said, found)
 
     def sound(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()

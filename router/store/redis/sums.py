@@ -1,0 +1,69 @@
+"""How many rows of each kind a data set has, and what they add up to: by these a part of it is told from the whole.
+
+The digest of a kind is the sum of its rows, each a hash of its key and its body, so that a commit keeps it up by the
+rows that it changes (`lua/_put.lua`), in the same step.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+_DIGEST_END = 2**48  # Lua's numbers hold a sum of these to the last bit
+_DIGEST_BYTES = 6
+
+
+class Sum(NamedTuple):
+    """Of a kind: its rows and their digest."""
+
+    rows: int
+    digest: int
+
+
+Sums = tuple[Sum, ...]  # by the code of the kind, which counts from 1
+
+
+def sums_of(told: Iterable[tuple[bytes | None, bytes | None]]) -> Sums:
+    """What meta says; of a kind that nobody has written yet it says nothing."""
+    return tuple(Sum(int(count or 0), int(digest or 0)) for count, digest in told)
+
+
+def row_digest(key: bytes, body: bytes) -> int:
+    """Of one row, as Redis makes it in Lua, where SHA-1 is all that there is."""
+    hashed = hashlib.sha1(key + b"\0" + body, usedforsecurity=False).digest()
+    return int.from_bytes(hashed[:_DIGEST_BYTES], "big")
+
+
+def sum_of(bodies: Mapping[str, bytes]) -> Sum:
+    """Of the rows of a kind, by their keys."""
+    return Sum(len(bodies), sum(row_digest(key.encode(), body) for key, body in bodies.items()) % _DIGEST_END)
+
+
+class Tally:
+    """Rows as they are read, some of them twice, and over them what has changed meanwhile."""
+
+    def __init__(self, kinds: int) -> None:
+        self._rows: list[dict[str, int]] = [{} for _ in range(kinds)]  # of each kind, the digests by key
+
+    def add(self, code: int, key: bytes, body: bytes) -> str:
+        """Take a row that was read, over what was known of it; returns its key as text."""
+        name = key.decode()
+        self._rows[code - 1][name] = row_digest(key, body)
+        return name
+
+    def change(self, code: int, key: str, body: str | None) -> None:
+        """Take a row that was changed, None: removed."""
+        rows = self._rows[code - 1]
+        if body is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row_digest(key.encode(), body.encode())
+
+    def sums(self) -> Sums:
+        """What all of it adds up to."""
+        return tuple(Sum(len(rows), sum(rows.values()) % _DIGEST_END) for rows in self._rows)
+
+
+def difference(said: Sequence[Sum], found: Sequence[Sum]) -> tuple[int, Sum, Sum] | None:
+    """The first kind's code that does not add up, with what is said of it and what was found; None where all do."""
+    pairs = enumerate(zip(said, found, strict=True), start=1)
+    return next(((code, one, other) for code, (one, other) in pairs if one != other), None)
