@@ -37,6 +37,8 @@ ADDED: dict[str, set[str]] = {
     "ringway_store_unfit": {"cause"},
     "ringway_table_digest": set(),
     "ringway_table_full_reads_total": set(),
+    "ringway_table_rows_left_out": set(),
+    "ringway_table_rows_read_in_part": set(),
 }
 
 
