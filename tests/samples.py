@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.later import LaterRow, readable
 from dialplan.dataset.problems import DataProblems, Place, Problem
 from dialplan.dataset.reader import RawRow
 from dialplan.kinds.registry import Row, RowKind
@@ -76,6 +77,9 @@ class Held:
     def __init__(self) -> None:
         self.held: dict[RowKind, dict[str, Row]] = {kind: {} for kind in RowKind}
 
+    def of_other_kinds(self) -> Iterator[LaterRow]:
+        return iter(())
+
     def get(self, kind: RowKind, key: str) -> Row | None:
         return self.held[kind].get(key)
 
@@ -85,11 +89,12 @@ class Held:
     def take(self, changes: ChangeSet) -> None:
         """Apply a change set, as a commit would."""
         for kind, rows in changes.rows.items():
-            for key, row in rows.items():
+            for key, held in rows.items():
+                row = readable(held)
                 if row is None:
-                    del self.held[kind][key]
+                    del self.held[RowKind(str(kind))][key]
                 else:
-                    self.held[kind][key] = row
+                    self.held[RowKind(str(kind))][key] = row
 
 
 def held(*entries: Entry) -> Held:

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dialplan.dataset.checks import CHECKS, EDIT_CHECKS
 from dialplan.dataset.data import ChangeSet, Data, NothingStored, Stored
 from dialplan.dataset.problems import DataProblems, Problem
-from dialplan.dataset.reader import RawRow
+from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import RowKind
 
 __all__ = ["ChangeSet", "NothingStored", "Stored", "prepare"]
 
 
 def prepare(
-    raw_rows: Iterable[RawRow],
+    raw_rows: Iterable[AnyRawRow],
     stored: Stored,
     *,
     removals: Iterable[tuple[RowKind, str]] = (),

@@ -1,12 +1,24 @@
 """A data set before and after a change: what checks look at."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, cast
 
 import msgspec
 
+from dialplan.dataset.dumped import UNKNOWN, TakenBack, taken_back
+from dialplan.dataset.later import (
+    AnyKind,
+    Fields,
+    Held,
+    LaterRow,
+    held_key,
+    is_unread,
+    over,
+    readable,
+    same_later,
+)
 from dialplan.dataset.problems import Fault, Faults, Place, Problem, problem
-from dialplan.dataset.reader import RawRow, read_row
+from dialplan.dataset.reader import AnyRawRow, RawOtherRow, RawRow, read_row
 from dialplan.kinds.fields import NO_HOME, UNREAD_HOME, Home, is_id
 from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
 from dialplan.wording import Code, quote
@@ -28,45 +40,64 @@ _PUT_AND_REMOVED = Code("put-and-removed", "it is removed and given at once", "d
 _encoded = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def same(old: Row | None, new: Row | None) -> bool:
+def same(old: Held | None, new: Held | None) -> bool:
     """Whether two rows say the same, in the same types: in Python True is 1, in a parameter it is not."""
+    if isinstance(old, LaterRow) or isinstance(new, LaterRow):
+        return same_later(old, new)
     return old == new and (old is new or _encoded(old) == _encoded(new))
 
 
 class Stored(Protocol):
     """What is stored now, as far as a check has to know it."""
 
-    def get(self, kind: RowKind, key: str) -> Row | None:
+    def get(self, kind: RowKind, key: str) -> Held | None:
         """The row of that kind and key, None where there is none."""
         ...
 
-    def rows(self, kind: RowKind) -> Iterator[Row]:
+    def rows(self, kind: RowKind) -> Iterator[Held]:
         """All rows of a kind."""
+        ...
+
+    def of_other_kinds(self) -> Iterator[LaterRow]:
+        """All rows whose kind is not known."""
         ...
 
 
 class NothingStored:
     """An empty store: what a data set is checked against when it has to stand alone."""
 
-    def get(self, _kind: RowKind, _key: str) -> Row | None:
+    def get(self, _kind: RowKind, _key: str) -> Held | None:
         """Nothing."""
         return None
 
-    def rows(self, _kind: RowKind) -> Iterator[Row]:
+    def rows(self, _kind: RowKind) -> Iterator[Held]:
         """None."""
         return iter(())
+
+    def of_other_kinds(self) -> Iterator[LaterRow]:
+        """None."""
+        return iter(())
+
+
+class Lost(NamedTuple):
+    """What a replacement takes from a row that is not known whole: the row, or some of its fields."""
+
+    kind: AnyKind
+    key: str
+    fields: tuple[str, ...]  # none: the row
 
 
 class ChangeSet(msgspec.Struct):
     """What a commit changes: by kind, each key with its new row, or with None where the row is removed.
 
     `warnings` are for whoever makes the change; they change nothing. `replaced`: where the rows are all that there is
-    afterwards, how many there were of each kind.
+    afterwards, how many there were of each kind; `lost`: what goes then of rows that are not known whole.
     """
 
-    rows: dict[RowKind, dict[str, Row | None]]
+    rows: Mapping[AnyKind, Mapping[str, Held | None]]
     warnings: tuple[Problem, ...] = ()
-    replaced: dict[RowKind, int] = {}
+    replaced: Mapping[AnyKind, int] = {}
+    lost: tuple[Lost, ...] = ()
 
     def __len__(self) -> int:
         """How many rows change."""
@@ -98,9 +129,10 @@ class Data:
     """The rows that are stored, those that are put over them, and those that are removed.
 
     `replaces`: what is put is all that there is afterwards. `company`: its admin makes the change, None: the platform
-    owner. `put` and `removed` are by kind and key; `problems` has what was wrong with rows by themselves, `parts` what
-    could be read of those all the same. `file_unread`: a whole file could not be read, and what seems to be missing may
-    stand there. `more`: a part was not checked, so that there may be more problems than are told.
+    owner. `put` and `removed` are by kind and key, `unread` are rows to be put of which nothing can be read; `problems`
+    has what was wrong with rows by themselves, `parts` what could be read of those all the same. `file_unread`: a whole
+    file could not be read, and what seems to be missing may stand there. `more`: a part was not checked, so that there
+    may be more problems than are told.
     """
 
     def __init__(
@@ -115,22 +147,33 @@ class Data:
         self.put: dict[RowKind, dict[str, Row]] = {kind: {} for kind in KINDS}
         self.removed: dict[RowKind, dict[str, None]] = {kind: {} for kind in KINDS}
         self.problems: list[Problem] = []
+        self.unread: dict[AnyKind, dict[str, LaterRow]] = {}
+        self._unknown: dict[tuple[RowKind, str], Fields] = {}  # what files say of it, which counts then
         self._kept: Stored = NothingStored() if replaces else stored
-        self._raw: dict[tuple[RowKind, str], RawRow] = {}
-        self._removals: dict[tuple[RowKind, str], Place] = {}
+        self._raw: dict[tuple[AnyKind, str], AnyRawRow] = {}
+        self._removals: dict[tuple[AnyKind, str], Place] = {}
         self._unread: set[tuple[RowKind, str]] = set()  # named by a row that could not be read: not "missing"
         self._unread_homes: dict[str, Home] = {}
 
-    def read(self, raw_rows: Iterable[RawRow]) -> None:
+    def read(self, raw_rows: Iterable[AnyRawRow]) -> None:
         """Read the rows to be put, companies first, since they tell how to read the numbers of the others."""
         by_kind: dict[RowKind, list[RawRow]] = {kind: [] for kind in KINDS}
         for raw in raw_rows:
-            by_kind[raw.kind].append(raw)
+            if isinstance(raw, RawOtherRow):
+                self._take_back(raw)
+            else:
+                by_kind[raw.kind].append(raw)
         for kind in KINDS:
             for raw in by_kind[kind]:
                 self._read(raw)
 
     def _read(self, raw: RawRow) -> None:
+        unknown = None
+        if UNKNOWN in raw.values:
+            taken = self._take_back(raw)
+            if taken is None:
+                return
+            raw, unknown = RawRow(raw.kind, raw.place, taken.values), taken.unknown
         reading = read_row(raw, self._home_of)
         if reading.bad or reading.row is None:
             self.problems.extend(reading.problems(raw.place))
@@ -143,12 +186,29 @@ class Data:
             return
         row = reading.row
         key = key_of(row)
-        if (raw.kind, key) in self._raw:
-            first = self._raw[raw.kind, key].place
-            self._refuse(raw.place, _TWICE(key=key, first=f"{first.file}: {first.entry}"))
-            return
-        self.put[raw.kind][key] = row
-        self._raw[raw.kind, key] = raw
+        if self._is_first(raw, key):
+            self.put[raw.kind][key] = row
+            if unknown is not None:
+                self._unknown[raw.kind, key] = unknown
+
+    def _is_first(self, raw: AnyRawRow, key: str) -> bool:
+        first = self._raw.setdefault((raw.kind, key), raw)
+        if first is not raw:
+            self._refuse(raw.place, _TWICE(key=key, first=f"{first.place.file}: {first.place.entry}"))
+        return first is raw
+
+    def _take_back(self, raw: AnyRawRow) -> TakenBack | None:
+        """What a dump has of a row that is not known whole; one of which nothing can be read is put as it is."""
+        taken = taken_back(raw.kind, raw.values)
+        if isinstance(taken, TakenBack):
+            return taken
+        if isinstance(taken, Fault):
+            self.problems.append(problem(raw.place, UNKNOWN, taken))
+            if isinstance(raw, RawRow):
+                self._remember_unread(raw)
+        elif self._is_first(raw, taken.key):
+            self.unread.setdefault(raw.kind, {})[taken.key] = taken
+        return None
 
     def _remember_unread(self, raw: RawRow) -> None:
         kind = KINDS[raw.kind]
@@ -187,7 +247,7 @@ class Data:
     def _refuse(self, place: Place, fault: Fault) -> None:
         self.problems.append(problem(place, "", fault))
 
-    def place(self, kind: RowKind, key: str) -> Place:
+    def place(self, kind: AnyKind, key: str) -> Place:
         """Where a row stands."""
         if (raw := self._raw.get((kind, key))) is not None:
             return raw.place
@@ -196,7 +256,7 @@ class Data:
     def field(self, kind: RowKind, key: str, field: str) -> str:
         """Where a field of a row stands in the file that the row is from."""
         raw = self._raw.get((kind, key))
-        return self.field_in_file(raw, field) if raw is not None else field
+        return self.field_in_file(raw, field) if isinstance(raw, RawRow) else field
 
     def field_in_file(self, raw: RawRow, field: str) -> str:
         """Where a field of the row that was made of `raw` stands in it."""
@@ -204,46 +264,89 @@ class Data:
 
     def untouched(self, kind: RowKind) -> Iterator[tuple[str, Row]]:
         """The stored rows of a kind that stay as they are, by their keys."""
-        put, removed = self.put[kind], self.removed[kind]
-        for row in self._kept.rows(kind):
-            key = key_of(row)
-            if key not in put and key not in removed:
+        put, removed, unread = self.put[kind], self.removed[kind], self.unread.get(kind, {})
+        for held in self._kept.rows(kind):
+            row = readable(held)
+            key = held_key(held)
+            if row is not None and key not in put and key not in removed and key not in unread:
                 yield key, row
 
     def kept(self, kind: RowKind, key: str) -> Row | None:
-        """The stored row, if what is stored counts."""
-        return self._kept.get(kind, key)
+        """What can be read of the stored row, if what is stored counts."""
+        return readable(self._kept.get(kind, key))
 
     def changes(self) -> ChangeSet:
         """What has to change in the store, and no more than that."""
-        rows: dict[RowKind, dict[str, Row | None]] = {}
-        replaced: dict[RowKind, int] = {}
-        for kind, put in self.put.items():
-            old = {key_of(row): row for row in self.stored.rows(kind)} if self.replaces else {}
-            changed: dict[str, Row | None] = {
-                key: row
-                for key, row in put.items()
-                if not same(old.get(key) if self.replaces else self.stored.get(kind, key), row)
-            }
-            changed.update({key: None for key in old if key not in put})
-            if self.replaces:
-                replaced[kind] = len(old)
-            changed.update(self.removed[kind])
+        rows: dict[AnyKind, dict[str, Held | None]] = {}
+        replaced: dict[AnyKind, int] = {}
+        lost: list[Lost] = []
+        stored: Mapping[str, Held] | None
+        others = self._other_kinds()
+        kinds: list[AnyKind] = [*KINDS, *others]
+        for kind in kinds:
+            if isinstance(kind, int):
+                stored, changed = others[kind], dict[str, Held | None]()
+            else:
+                stored = {held_key(row): row for row in self.stored.rows(kind)} if self.replaces else None
+                changed = self._changed(kind, stored)
+            for key, row in self.unread.get(kind, {}).items():
+                if not same(self._held(kind, key, stored), row):
+                    changed[key] = row
+            if self.replaces and stored is not None:
+                changed.update({key: None for key in stored if not self._is_put(kind, key)})
+                replaced[kind] = len(stored)
+                lost += _lost(kind, stored, changed)
             if changed:
                 rows[kind] = changed
-        return ChangeSet(rows, replaced=replaced)
+        return ChangeSet(rows, replaced=replaced, lost=tuple(lost))
+
+    def _changed(self, kind: RowKind, stored: Mapping[str, Held] | None) -> dict[str, Held | None]:
+        """The rows that are put and are not stored so, and those that are removed."""
+        changed: dict[str, Held | None] = {}
+        for key, row in self.put[kind].items():
+            held, new = self._held(kind, key, stored), cast("Held", row)
+            if isinstance(held, LaterRow) or self._unknown:
+                new = over(None if self.replaces else held, row, self._unknown.get((kind, key)))
+            if not same(held, new):
+                changed[key] = new
+        return changed | self.removed[kind]
+
+    def _held(self, kind: AnyKind, key: str, stored: Mapping[str, Held] | None) -> Held | None:
+        """A stored row; `stored`: those of its kind, where all of them are known."""
+        if stored is not None:
+            return stored.get(key)
+        return None if isinstance(kind, int) else self.stored.get(kind, key)
+
+    def _is_put(self, kind: AnyKind, key: str) -> bool:
+        return key in self.unread.get(kind, ()) or (not isinstance(kind, int) and key in self.put[kind])
+
+    def _other_kinds(self) -> dict[int, dict[str, Held]]:
+        """The stored rows whose kind is not known, where some are put or all are replaced."""
+        found: dict[int, dict[str, Held]] = {kind: {} for kind in self.unread if isinstance(kind, int)}
+        if found or self.replaces:
+            for row in self.stored.of_other_kinds():
+                found.setdefault(row.code, {})[row.key] = row
+        return found
 
     # --- the rows as they will be, see dialplan.kinds.kind.Known ---
 
     def get(self, kind: RowKind, key: str) -> Any:
         """The row as it will be after the change."""
         row = self.put[kind].get(key)
-        return self._kept.get(kind, key) if row is None and key not in self.removed[kind] else row
+        if row is not None or key in self.removed[kind] or key in self.unread.get(kind, ()):
+            return row
+        return readable(self._kept.get(kind, key))
+
+    def _is_unread(self, kind: RowKind, key: str) -> bool:
+        """Whether there will be such a row of which nothing can be read: what names it is not checked any further."""
+        if key in self.unread.get(kind, ()):
+            return True
+        return key not in self.put[kind] and key not in self.removed[kind] and is_unread(self._kept.get(kind, key))
 
     def find(self, kind: RowKind, key: str, field: str, faults: Faults) -> Any:
         """The row that `field` names; None where it is not there, with the fault unless that has been told already."""
         row = self.get(kind, key)
-        if row is None:
+        if row is None and not self._is_unread(kind, key):
             if self.file_unread or (kind, key) in self._unread:
                 self.more |= kind is not RowKind.COMPANY  # the company is not looked at
             else:
@@ -269,5 +372,28 @@ class Data:
         company = self.get(RowKind.COMPANY, company_id)
         if company is not None:
             return Home(company.region, company.timezone)
+        later = self.unread.get(RowKind.COMPANY, {}).get(company_id) or self._kept.get(RowKind.COMPANY, company_id)
+        if isinstance(later, LaterRow):
+            return _home_in(later)
         unread = self.file_unread or (RowKind.COMPANY, company_id) in self._unread
         return self._unread_homes.get(company_id, UNREAD_HOME) if unread else None
+
+
+def _home_in(company: LaterRow) -> Home | None:
+    """What a company of which nothing else can be read tells; in a zone that is not known here no time is read."""
+    fields = company.fields()
+    home = KINDS[RowKind.COMPANY].home_in(fields)
+    if home is None or home.timezone == fields.get("timezone", home.timezone):
+        return home
+    return Home(home.region, "")
+
+
+def _lost(kind: AnyKind, old: Mapping[str, Held], changed: Mapping[str, Held | None]) -> Iterator[Lost]:
+    """What a replacement takes away of rows that are not known whole."""
+    for key, held in old.items():
+        if isinstance(held, LaterRow) and key in changed:
+            new = changed[key]
+            if new is None or (held.row is None and not is_unread(new)):
+                yield Lost(kind, key, ())
+            elif gone := held.names() - (new.names() if isinstance(new, LaterRow) else set()):
+                yield Lost(kind, key, tuple(sorted(gone)))

@@ -4,7 +4,7 @@ This is the first half of the check, row by row: types, alphabets, lengths, numb
 each other is the second half, in `dialplan.dataset.checks`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,17 @@ class RawRow(msgspec.Struct):
     kind: RowKind
     place: Place
     values: dict[str, Any]
+
+
+class RawOtherRow(msgspec.Struct):
+    """A row of a kind that is not known, as a dump has it: the kind's number in stores, and the rest as above."""
+
+    kind: int
+    place: Place
+    values: dict[str, Any]
+
+
+AnyRawRow: TypeAlias = RawRow | RawOtherRow
 
 
 class Reading(NamedTuple):

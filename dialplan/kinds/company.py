@@ -44,9 +44,11 @@ class CompanyKind(Kind[Company]):
     follows: ClassVar[Mapping[str, frozenset[str]]] = {"default_flow": frozenset({"id"})}
 
     def home_in(self, values: Mapping[str, Any]) -> Home | None:
-        """Its country, which reads the numbers of its other rows."""
-        region = values.get("region")
-        return Home(region, "UTC") if isinstance(region, str) and numbers.is_region(region) else None
+        """Its country, which reads the numbers of its other rows, and its time zone, which reads their times."""
+        region, timezone = values.get("region"), values.get("timezone", "UTC")
+        if not isinstance(region, str) or not numbers.is_region(region):
+            return None
+        return Home(region, timezone if isinstance(timezone, str) and times.zone(timezone) else "UTC")
 
     def owner(self, row: Company) -> str | None:
         """Itself."""

@@ -84,6 +84,8 @@ class RoutingTable(_Sections):
         self.digest = 0
         self.find = exact(self.numbers)
         self.pool: list[str] = []  # the active numbers of the pool, in order
+        # Kinds and keys of stored rows that this version cannot read.
+        self.left_out: frozenset[tuple[object, str]] = frozenset()
 
     def apply(self, patch: Patch) -> None:
         """Take over a patch that follows on this table's version, in one turn: 1 µs a row."""
@@ -116,7 +118,7 @@ class RoutingTable(_Sections):
         if not patch.full:
             for kind, rows in self.sections.items():
                 table.sections[kind].update(rows)
-            table.pool, table.digest = self.pool, self.digest
+            table.pool, table.digest, table.left_out = self.pool, self.digest, self.left_out
         table.apply(patch)
         return table
 

@@ -1,6 +1,7 @@
 """Where a call may lead, before it is known whether that is there: a call flow with values, or an inbound campaign."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -10,6 +11,7 @@ from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
+from dialplan.kinds.kind import RowKind
 from dialplan.kinds.number import Assignment
 from dialplan.kinds.parameter import ParameterValue
 from dialplan.wording import Code, Message, quote
@@ -58,6 +60,10 @@ class Routes(Protocol):
     def campaigns(self) -> Mapping[str, Campaign]:
         """By id."""
 
+    @property
+    def left_out(self) -> AbstractSet[tuple[object, str]]:
+        """Kinds and keys of stored rows that cannot be read: nothing can be said of them."""
+
 
 class ToFlow(msgspec.Struct, frozen=True, gc=False, eq=False, tag="flow"):
     """To a call flow, with the values for its parameters. Compared by identity: equal ones are one object."""
@@ -70,6 +76,10 @@ class ToFlow(msgspec.Struct, frozen=True, gc=False, eq=False, tag="flow"):
     def row(self, routes: Routes) -> CallFlow | None:
         """The flow as it is now; None where there is none."""
         return routes.flows.get(self.flow)
+
+    def is_left_out(self, routes: Routes) -> bool:
+        """Whether it is stored and cannot be read."""
+        return (RowKind.CALL_FLOW, self.flow) in routes.left_out
 
     def words(self, *, values: bool) -> Message:
         """What it is called, with its values or without."""
@@ -91,6 +101,10 @@ class ToCampaign(msgspec.Struct, frozen=True, gc=False, eq=False, tag="campaign"
         """The campaign as it is now; None where there is none, or it is not active."""
         campaign = routes.campaigns.get(self.campaign)
         return campaign if campaign is not None and campaign.active else None
+
+    def is_left_out(self, routes: Routes) -> bool:
+        """Whether it is stored and cannot be read."""
+        return (RowKind.CAMPAIGN, self.campaign) in routes.left_out
 
     def words(self, *, values: bool) -> Message:
         """What it is called."""

@@ -10,6 +10,7 @@ import structlog
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
 from dialplan.campaigns.reports import read_attempt
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
 from router.config.limits import DIALLED_LOG_MAX_CHARS, RECORD_BATCH_MAX, RECORD_QUEUE_MAX
@@ -55,6 +56,10 @@ class Recorder:
         if not table.version:  # which campaigns there are is not known yet
             return False
         attempt = read_attempt(report, table, self._region, self._bare)
+        if isinstance(attempt, str) and table.left_out:
+            named = {(RowKind.CAMPAIGN, report.campaign), (RowKind.NUMBER, report.number)}
+            if not table.left_out.isdisjoint(named):  # a router of the version that wrote them can take it
+                return False
         if isinstance(attempt, str):
             campaign = report.campaign[:DIALLED_LOG_MAX_CHARS]
             self._log.warning("attempt_ignored", why=attempt, attempt=report.id, campaign=campaign)

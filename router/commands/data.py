@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from dialplan.dataset.problems import DataProblems, Problem
-from dialplan.dataset.reader import RawRow
+from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import KINDS, RowKind
 from router.commands.output import print_json, print_warnings
 from router.commands.running import Failure, with_store
@@ -79,12 +79,12 @@ def load(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(names: Sequence[str], *, whole: bool = False) -> tuple[list[RawRow], list[Problem]]:
+def _read(names: Sequence[str], *, whole: bool = False) -> tuple[list[AnyRawRow], list[Problem]]:
     # Standard input may have been closed by whoever started us.
     return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None, whole=whole)
 
 
-def _tell(going: list[loading.Going]) -> None:
+def _tell(going: list[loading.Going | loading.LostContent]) -> None:
     """Say what a replacement removes, on standard error: the other may be read by a program."""
     print(f"--replace removes {', '.join(map(str, going))}", file=sys.stderr, flush=True)
 

@@ -130,6 +130,8 @@ def _state(text: str) -> dict[str, object]:
             name = sample.name.removeprefix("ringway_")
             if name in ("table_version", "table_numbers", "agi_connections"):
                 state[name] = int(sample.value)
+            elif name in ("table_rows_left_out", "table_rows_read_in_part") and sample.value:
+                state[name.removeprefix("table_")] = int(sample.value)
             elif name == "table_digest":
                 state[name] = f"{int(sample.value):013x}"
             elif name == "table_age_seconds":

@@ -6,7 +6,7 @@ import msgspec
 
 from dialplan.dataset.changes import NothingStored, prepare
 from dialplan.dataset.problems import Problem
-from dialplan.dataset.reader import RawRow
+from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import RowKind
 
 
@@ -17,7 +17,7 @@ class Checked(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
 
 
-def check(rows: Iterable[RawRow], before: Iterable[Problem]) -> Checked:
+def check(rows: Iterable[AnyRawRow], before: Iterable[Problem]) -> Checked:
     """Validate rows as a set of their own. `before`: what was wrong with the files that they are from.
 
     Raises DataProblems with everything that is wrong.

@@ -19,9 +19,11 @@ from typing import Any, BinaryIO
 import msgspec
 import tomli_w
 
+from dialplan.dataset.dumped import UNKNOWN, dumped, entry_of
+from dialplan.dataset.later import Held
 from dialplan.dataset.problems import Fault, Place, Problem, field_name, problem
-from dialplan.dataset.reader import RawRow
-from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.dataset.reader import AnyRawRow, RawOtherRow, RawRow
+from dialplan.kinds.registry import KINDS, RowKind
 from dialplan.wording import Code, printable, quote
 from router.config.limits import DATA_FILE_MAX_BYTES
 from router.management import end_mark
@@ -38,13 +40,13 @@ _DELIMITER_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)  # some s
 
 def read_files(
     names: Sequence[str], standard_input: BinaryIO | None = None, *, whole: bool = False
-) -> tuple[list[RawRow], list[Problem]]:
+) -> tuple[list[AnyRawRow], list[Problem]]:
     """The rows of all files, in their order, and what could not be made rows of.
 
     The file "-" is `standard_input`, where that is there. `whole`: the files are to be the whole set; what cannot be
     that is a problem too.
     """
-    rows: list[RawRow] = []
+    rows: list[AnyRawRow] = []
     problems: list[Problem] = []
     in_csv = []
     for name in names:
@@ -157,7 +159,7 @@ def _text_of(name: str, standard_input: BinaryIO | None) -> str:
         raise _FileError(_NOT_UTF8(place=error.start)) from None
 
 
-def _from_text(name: str, text: str, *, in_csv: bool) -> Iterator[RawRow | _FileError]:
+def _from_text(name: str, text: str, *, in_csv: bool) -> Iterator[AnyRawRow | _FileError]:
     """The rows of a file, and among them what one entry has wrong. Raises _FileError for the file as a whole."""
     if in_csv:
         return _from_csv(name, text)
@@ -259,7 +261,7 @@ def _parse_toml(text: str) -> Any:
 
 def _from_sections(
     name: str, data: Any, not_a_list: Code, *, toml: str = "", doubtful: Sequence[_Twice] = ()
-) -> Iterator[RawRow | _FileError]:
+) -> Iterator[AnyRawRow | _FileError]:
     """The rows of a file with the sections companies, call_flows, campaigns and numbers; a dump's end counts them.
 
     `doubtful`: tables somewhere in it in which a key stands twice.
@@ -275,26 +277,36 @@ def _from_sections(
     for section, entries in data.items():
         if section == end_mark.SECTION:
             continue
-        if section not in list(RowKind):
+        if section not in (*RowKind, UNKNOWN):
             yield _FileError(_UNKNOWN_SECTION(section=section, known=known))
             continue
         if not isinstance(entries, list):
             yield _FileError(not_a_list(section=section))
             continue
-        kind = RowKind(section)
-        key = KINDS[kind].key
+        key = KINDS[RowKind(section)].key if section != UNKNOWN else "key"
         for position, values in enumerate(entries, start=1):
             if not isinstance(values, dict):
                 yield _FileError(_NOT_A_TABLE(), f"{section}[{position}]")
                 continue
-            entry = f"{section}[{position}]" + (f" {quote(values[key])}" if key in values else "")
+            label = f" {quote(values[key])}" if key in values else ""
+            entry = f"{section}[{position}]{label}"
             wrong = _wrong_keys(values, entry) if doubtful else []
             yield from wrong
             if not wrong:
-                yield RawRow(kind, Place(_called(name), entry), values)
+                place = Place(_called(name), entry)
+                yield RawRow(RowKind(section), place, values) if section != UNKNOWN else _of_other_kind(place, values)
 
 
-def _from_csv(name: str, text: str) -> Iterator[RawRow | _FileError]:
+def _of_other_kind(place: Place, values: dict[str, Any]) -> AnyRawRow | _FileError:
+    """A row whose kind was not known to the version that dumped it."""
+    found = entry_of(values)
+    if isinstance(found, Fault):
+        return _FileError(found, place.entry)
+    kind, fields = found
+    return RawOtherRow(kind, place, fields) if isinstance(kind, int) else RawRow(kind, place, fields)
+
+
+def _from_csv(name: str, text: str) -> Iterator[AnyRawRow | _FileError]:
     """Numbers, one a line, under a heading line with the fields' names.
 
     `parameters.NAME` columns value parameters; an empty cell is an absent field. Updates need TOML or JSON.
@@ -352,9 +364,9 @@ def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
     return values
 
 
-def write(rows: Iterator[tuple[RowKind, Row]], *, as_json: bool) -> Iterator[str]:
+def write(rows: Iterator[tuple[str, Held]], *, as_json: bool) -> Iterator[str]:
     """A whole set as a data file, in pieces, with the mark of its end. Rows come in the order of their kinds."""
-    counts: Counter[RowKind] = Counter()
+    counts: Counter[str] = Counter()
     counted = _counting(rows, counts)
     if as_json:
         yield from _write_json(counted)
@@ -365,13 +377,13 @@ def write(rows: Iterator[tuple[RowKind, Row]], *, as_json: bool) -> Iterator[str
         yield end_mark.last_line(counts)
 
 
-def _counting(rows: Iterator[tuple[RowKind, Row]], counts: Counter[RowKind]) -> Iterator[tuple[RowKind, Row]]:
+def _counting(rows: Iterator[tuple[str, Held]], counts: Counter[str]) -> Iterator[tuple[str, Held]]:
     for kind, row in rows:
         counts[kind] += 1
         yield kind, row
 
 
-def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
+def _write_toml(rows: Iterator[tuple[str, Held]]) -> Iterator[str]:
     """Some rows at a time: all of a large set at once would take its memory a second time.
 
     The library writes a list of short tables inline, which only the head of a file may have. So a first row that is too
@@ -379,13 +391,13 @@ def _write_toml(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
     """
     for kind, of_kind in itertools.groupby(rows, key=lambda each: each[0]):
         cut_off = tomli_w.dumps({str(kind): [_LONG_ROW]})
-        while some := [_plain(row) for _, row in itertools.islice(of_kind, _ROWS_AT_ONCE)]:
+        while some := [dumped(row) for _, row in itertools.islice(of_kind, _ROWS_AT_ONCE)]:
             yield tomli_w.dumps({str(kind): [_LONG_ROW, *some]}).removeprefix(cut_off).lstrip("\n") + "\n"
 
 
-def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
+def _write_json(rows: Iterator[tuple[str, Held]]) -> Iterator[str]:
     """One row a line, so that two dumps can be compared line by line. The end is left to be written."""
-    before: RowKind | None = None
+    before: str | None = None
     yield "{"
     for kind, row in rows:
         if kind is before:
@@ -393,10 +405,5 @@ def _write_json(rows: Iterator[tuple[RowKind, Row]]) -> Iterator[str]:
         else:
             yield f'{"" if before is None else "],"}\n"{kind}": [\n'
         before = kind
-        yield msgspec.json.encode(_plain(row)).decode()
+        yield msgspec.json.encode(dumped(row)).decode()
     yield "],\n" if before is not None else "\n"
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(row)
-    return plain

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from dialplan.dataset.changes import Stored
-from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.dataset.dumped import UNKNOWN
+from dialplan.dataset.later import Held, LaterRow
+from dialplan.kinds.registry import KINDS, RowKind
 from router.management import data_files
 from router.store.api import Store
 
@@ -22,8 +24,10 @@ async def dump(store: Store, write: Callable[[str], object], *, as_json: bool) -
     return await store.view(use)
 
 
-def all_rows(stored: Stored) -> Iterator[tuple[RowKind, Row]]:
-    """Every row with its kind, in the order of the kinds."""
+def all_rows(stored: Stored) -> Iterator[tuple[str, Held]]:
+    """Every row with its section, in the order of the kinds; those of kinds that are not known come last."""
     for kind in RowKind:
         for row in stored.rows(kind):
-            yield kind, KINDS[kind].loadable(row)
+            yield kind, row if isinstance(row, LaterRow) else KINDS[kind].loadable(row)
+    for row in stored.of_other_kinds():
+        yield UNKNOWN, row

@@ -31,14 +31,14 @@ _ROWS_MISSING = Code(
 _NO_COUNTS = Code("dump-end-wrong", "{section} is no table of counts", "write such as companies = 2, or leave it out")
 
 
-def last_line(counts: Mapping[RowKind, int]) -> str:
+def last_line(counts: Mapping[str, int]) -> str:
     """The end of a dump in TOML."""
-    return f"# End of the dump: {', '.join(f'{counts.get(kind, 0)} {kind}' for kind in RowKind)}.\n"
+    return f"# End of the dump: {', '.join(f'{count} {kind}' for kind, count in section(counts).items())}.\n"
 
 
-def section(counts: Mapping[RowKind, int]) -> dict[str, int]:
+def section(counts: Mapping[str, int]) -> dict[str, int]:
     """The last key of a dump in JSON."""
-    return {str(kind): counts.get(kind, 0) for kind in RowKind}
+    return {str(kind): counts.get(kind, 0) for kind in RowKind} | {str(kind): count for kind, count in counts.items()}
 
 
 def cut_off(text: str) -> Fault | None:

@@ -7,16 +7,18 @@ import msgspec
 
 from dialplan.campaigns.callbacks import ClaimStatus, History, claim_of, earliest, entitling_fault
 from dialplan.dataset.changes import Stored
+from dialplan.dataset.later import held_key
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import Fault
 from dialplan.dataset.related import related
 from dialplan.dataset.times import read_time, shown, shown_at, zone
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.registry import RowKind, key_of
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Unreadable, normalise
 from dialplan.routing.decide import Call, Decision, Waiting, begin
 from dialplan.routing.explain import ExplainedStep, Explanation
+from dialplan.routing.later_rows import LaterRows
 from dialplan.routing.table import Patch, RoutingTable
 from dialplan.wording import Code, Message
 from router.store.api import CallbackStore, Store, Use
@@ -62,7 +64,7 @@ async def explain(store: Store, past_of: PastOf, call: Call, at: str | float, de
     may have a part in the decision. `default` is the platform's. Raises BadTimeError and StoreError.
     """
     table = RoutingTable()
-    table.version = await store.view(lambda stored: table.apply(_what_concerns(call, stored)))
+    table.version = await store.view(lambda stored: _fill(table, call, stored))
     moment = _moment(at, call, table)
     now = moment.timestamp()
     explanation = Explanation()
@@ -102,15 +104,17 @@ def _called_back(waiting: Waiting, past: Past, table: RoutingTable, now: float, 
     return final
 
 
-def _what_concerns(call: Call, stored: Stored) -> Patch:
-    """The rows that this call's decision may need: the number's, all that it leads to, and the campaigns."""
-    patch = Patch(0, full=True)
+def _fill(table: RoutingTable, call: Call, stored: Stored) -> None:
+    """Put in what this call's decision may need: the row of the number, all that it leads to, and the campaigns."""
+    patch, later = Patch(0, full=True), LaterRows()
     number = normalise(call.dialled, call.region, call.bare)
     if not isinstance(number, Unreadable):
-        patch.add(related(stored, RowKind.NUMBER, number))
+        patch.add(later.understood(list(related(stored, RowKind.NUMBER, number))))
         if number in patch.numbers:  # a callback may go to any of them
-            patch.add((RowKind.CAMPAIGN, key_of(each), each) for each in stored.rows(RowKind.CAMPAIGN))
-    return patch
+            campaigns = [(RowKind.CAMPAIGN, held_key(each), each) for each in stored.rows(RowKind.CAMPAIGN)]
+            patch.add(later.understood(campaigns))
+    table.apply(patch)
+    table.left_out = later.left_out
 
 
 def _moment(at: str | float, call: Call, table: RoutingTable) -> dt.datetime:

@@ -103,6 +103,16 @@ class Metrics:
             ("cause",),
             registry=self.registry,
         )
+        self.rows_left_out = Gauge(
+            "ringway_table_rows_left_out",
+            "Stored rows that are not in the table, since this version cannot read them",
+            registry=self.registry,
+        )
+        self.rows_read_in_part = Gauge(
+            "ringway_table_rows_read_in_part",
+            "Rows of the table of which this version does not know all fields",
+            registry=self.registry,
+        )
         self.attempts = Counter(
             "ringway_attempts", "Outbound attempts, each counted once", ("outcome",), registry=self.registry
         )

@@ -10,9 +10,9 @@ from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
 from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.dataset.later import AnyKind, Held
 
-ChangedRow: TypeAlias = tuple[RowKind, str, Row | None]
+ChangedRow: TypeAlias = tuple[AnyKind, str, Held | None]
 Prepare: TypeAlias = Callable[[Stored], ChangeSet]
 Made: TypeAlias = Callable[[str], None]  # is told the name of a store that was not there, and was made
 

@@ -1,26 +1,55 @@
-"""Rows as stores keep them: JSON, and a number for the kind."""
+"""Rows as stores keep them: JSON, and a number for the kind.
+
+They are read strictly where that can be, and else leniently: see `dialplan.dataset.later`.
+"""
 
 from typing import Any
 
 import msgspec
 
-from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.dataset.later import AnyKind, Held, LaterRow, named_kind, read_leniently
+from dialplan.kinds.registry import KINDS
 
 CODES = {name: kind.code for name, kind in KINDS.items()}
-_DECODERS: dict[int, tuple[RowKind, msgspec.json.Decoder[Any]]] = {
+_DECODERS: dict[int, tuple[AnyKind, msgspec.json.Decoder[Any]]] = {
     kind.code: (name, msgspec.json.Decoder(kind.struct)) for name, kind in KINDS.items()
 }
-encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class MalformedError(ValueError):
     """What is kept is no row."""
 
 
-def decode(code: int, body: bytes | str | None) -> tuple[RowKind, Row | None]:
+def encode(held: Held) -> bytes:
+    """What is kept of a row."""
+    return held.body if isinstance(held, LaterRow) else _encode(held)
+
+
+def decode(code: int, key: str, body: bytes | str | None) -> tuple[AnyKind, Held | None]:
     """A row out of what was kept; None where it was removed. Raises MalformedError, or msgspec.DecodeError."""
     try:
         kind, decoder = _DECODERS[code]
         return kind, None if body is None else decoder.decode(body)
-    except (KeyError, TypeError) as error:
-        raise MalformedError(f"malformed content (a row of kind {code})") from error
+    except msgspec.ValidationError as error:
+        later = read_leniently(code, key, _bytes(body), str(error))
+        if later is None:
+            raise
+        return kind, later
+    except (KeyError, TypeError):
+        return _of_another_kind(code, key, body)
+
+
+def _bytes(body: bytes | str | None) -> bytes:
+    return body.encode() if isinstance(body, str) else bytes(body or b"")
+
+
+def _of_another_kind(code: Any, key: str, body: Any) -> tuple[AnyKind, LaterRow | None]:
+    kind = named_kind(code) if isinstance(code, int) else None
+    if isinstance(kind, int) and isinstance(body, bytes | str | None):
+        if body is None:
+            return kind, None
+        later = read_leniently(code, key, _bytes(body), "")
+        if later is not None:
+            return kind, later
+    raise MalformedError(f"malformed content (a row of kind {code})")

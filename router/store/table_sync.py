@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import structlog
 
+from dialplan.routing.later_rows import LaterRows
 from dialplan.routing.table import Patch, RoutingTable
 from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
-from router.store.api import Store, StoreError, Unfit, UnfitError, rebuilt
+from router.store.api import ChangedRow, Store, StoreError, Unfit, UnfitError, rebuilt
+from router.store.later_rows import Teller
 from router.util.backoff import Backoff
 
 _LOOK_SECONDS = 1.0  # how long one wait for a change may last: the age of a table in step stays below this
@@ -29,6 +32,7 @@ class TableSync:
         self._metrics = metrics
         self._epoch = ""
         self._version: int | None = None
+        self._later, self._teller = LaterRows(), Teller(log, metrics)
         self._unfit: UnfitError | None = None
         self._in_step_at = time.monotonic()
         metrics.in_step_at(lambda: self._in_step_at)
@@ -90,16 +94,18 @@ class TableSync:
         if reading.version == 0 and self.table.version:
             raise rebuilt()
         patch = Patch(reading.version, full=reading.full)
+        later = LaterRows(None if reading.full else self._later)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
-                await asyncio.to_thread(patch.add, rows)
+                await asyncio.to_thread(_take, patch, later, rows)
         patch.version = reading.version
         if reading.full or len(patch) > PATCH_IN_PLACE_ROWS:
             replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
         else:
             replaced = None
             self.table.apply(patch)
-        self._version, self._epoch = reading.version, reading.epoch
+        self.table.left_out = later.left_out
+        self._version, self._epoch, self._later = reading.version, reading.epoch, later
         self._in_step_at = time.monotonic()
         self.without_store = reading.seen_at is not None
         if reading.seen_at is not None:  # a snapshot, since the store is away
@@ -119,8 +125,13 @@ class TableSync:
             changed=len(patch),
             full=reading.full,
         )
+        self._teller.tell(later)
         if replaced is not None:
             await asyncio.to_thread(_release, replaced)
+
+
+def _take(patch: Patch, later: LaterRows, rows: Sequence[ChangedRow]) -> None:
+    patch.add(later.understood(rows))
 
 
 def _release(table: RoutingTable) -> None:

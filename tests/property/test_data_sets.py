@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
+from dialplan.dataset.later import held_key
 from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.registry import Row, RowKind, key_of
+from dialplan.kinds.registry import Row, RowKind
 from router.management import data_files as files
 from tests.property.datasets import ANY_ROWS, as_rows, good_sets, tried
 from tests.samples import Entry, Held, held
@@ -36,7 +37,7 @@ def test_any_rows_are_taken_or_refused_with_what_is_wrong_and_nothing_else_happe
     for section in changes.rows.values():
         for key, row in section.items():
             assert row is not None
-            assert key_of(row) == key
+            assert held_key(row) == key
             assert msgspec.json.decode(msgspec.json.encode(row), type=type(row)) == row  # it can be stored
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialplan.dataset.changes import ChangeSet, prepare
+from dialplan.dataset.later import readable
 from dialplan.dataset.parameters import delivered
 from dialplan.dataset.problems import DataProblems
 from dialplan.kinds.call_flow import CallFlow
@@ -38,7 +39,7 @@ def whole(store: Held, version: int = 1) -> RoutingTable:
 def patch_of(changes: ChangeSet, version: int) -> Patch:
     patch = Patch(version, full=False)
     for kind, section in changes.rows.items():
-        patch.add((kind, key, row) for key, row in section.items())
+        patch.add((RowKind(str(kind)), key, readable(row)) for key, row in section.items())
     return patch
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from dialplan.dataset.data import ChangeSet, Data, Finding
+from dialplan.dataset.later import readable
 from dialplan.kinds.number import Number, assigned_at
 from dialplan.kinds.registry import KINDS, RowKind
 from dialplan.wording import Code
@@ -18,8 +19,8 @@ def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
     """Warn of each locked flow that a number gets for a time for which it did not have it."""
     if data.company is None:
         return
-    for key, row in changes.rows.get(RowKind.NUMBER, {}).items():
-        before = data.stored.get(RowKind.NUMBER, key)
+    for key, held in changes.rows.get(RowKind.NUMBER, {}).items():
+        row, before = readable(held), readable(data.stored.get(RowKind.NUMBER, key))
         if isinstance(row, Number):
             for field, flow_id in _chosen(before if isinstance(before, Number) else None, row):
                 flow = data.get(RowKind.CALL_FLOW, flow_id)

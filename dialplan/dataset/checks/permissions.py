@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from dialplan.dataset.data import ChangeSet, Data, Finding
+from dialplan.dataset.later import is_unread, readable
 from dialplan.dataset.problems import Fault
 from dialplan.kinds.kind import ASK_OWNER
 from dialplan.kinds.registry import Row, RowKind, kind_of
@@ -24,14 +25,30 @@ _REMOVED_BY_REPLACE = Code(
 _OWNERS_FIELD = Code("owners-field", "only the platform owner changes it", ASK_OWNER)
 
 
+class _Unread:
+    """A call flow of which nothing can be read: it may be locked."""
+
+    locked = True
+
+
+_UNREAD = _Unread()
+
+
 def check(data: Data, changes: ChangeSet) -> Iterator[Finding]:
     """Everything among the changes that the admin may not do."""
     if data.company is None:
         return
+
+    def get(kind: RowKind, key: str) -> Any:
+        held = data.stored.get(kind, key)
+        return _UNREAD if is_unread(held) else readable(held)
+
     for kind, rows in changes.rows.items():
         for key, after in rows.items():
+            if isinstance(kind, int) or is_unread(before := data.stored.get(kind, key)) or is_unread(after):
+                continue  # see the check `later_rows`
             lacking = after is None and key not in data.removed[kind]
-            for field, fault in forbidden(data.company, data.stored.get(kind, key), after, data.stored.get):
+            for field, fault in forbidden(data.company, readable(before), readable(after), get):
                 told = _REMOVED_BY_REPLACE(why=fault) if lacking else fault
                 yield Finding(data.place(kind, key), data.field(kind, key, field), told)
 

@@ -6,7 +6,7 @@ from dialplan.dataset import times
 from dialplan.kinds.number import Number, assignments
 from dialplan.routing.steps.fallback import default_flow
 from dialplan.routing.steps.step import ClaimNeed, Following, Numbered, Situation, Step
-from dialplan.routing.target import Kind, Target, Targets, named
+from dialplan.routing.target import Cache, Kind, Target, Targets, named
 from dialplan.wording import Code
 
 ASSIGNED, SCHEDULED = "assigned", "scheduled"
@@ -68,6 +68,8 @@ def _tell_of_next(call: Situation, updates: Updates) -> None:
         return
     until = later[0][0] if later else None
     row = target.row(call.routes) if target is not None else None
+    if target is not None and row is None and target.is_left_out(call.routes):
+        call.cache = Cache.NO  # a router that can read it may have said more
     if target is not None and row is not None:
         call.following = Following(target.kind, row.destination, row, target.values, until)
         return

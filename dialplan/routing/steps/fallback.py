@@ -33,7 +33,7 @@ class FallbackStep(Step):
             return None
         if not call.ended:
             call.reason = NO_DESTINATION
-            call.cache = Cache.DROP
+            call.cache = Cache.NO if call.left_out else Cache.DROP
         company_id = call.company
         flow = default_flow(call.routes, company_id)
         call.row, call.kind, call.values = flow, Kind.DEFAULT, ()

@@ -1,5 +1,6 @@
 """Calls to what is no number, or none of ours."""
 
+from dialplan.kinds.kind import RowKind
 from dialplan.numbering.numbers import Unreadable
 from dialplan.routing.steps.step import ClaimNeed, Situation, Step
 from dialplan.routing.target import Cache
@@ -10,6 +11,7 @@ NO_DATA = "no-data"  # no data set has ever been read: nothing can be said of an
 
 _NO_DATA = Code("no-data", "nothing has been loaded yet")
 _UNKNOWN = Code("number-unknown", "no such number is stored")
+_UNREAD = Code("number-unread", "it is stored, and cannot be read by this version")
 _OF_COMPANY = Code("number-of-company", "belongs to company {company!q}")
 _OF_POOL = Code("number-of-pool", "belongs to the pool")
 
@@ -29,6 +31,9 @@ class LookupStep(Step):
             call.end(NO_DATA, Cache.NO)
         elif isinstance(call.number, Unreadable):
             call.end(BAD_NUMBER, Cache.NO)
+        elif call.entry is None and (RowKind.NUMBER, call.number) in call.routes.left_out:
+            call.tell("number", "unread", _UNREAD())
+            call.end(UNKNOWN_NUMBER, Cache.NO)
         elif call.entry is None:
             call.tell("number", "unknown", _UNKNOWN())
             call.end(UNKNOWN_NUMBER, Cache.DROP)

@@ -21,6 +21,7 @@ _LEADS_THERE = Code("leads-there", "{target}: {place}")
 _LEADS_NOWHERE = Code("no-target", "the number has neither call flow nor inbound campaign")
 _NOT_ACTIVE = Code("target-not-active", "{target} is not active")
 _NOT_STORED = Code("target-not-stored", "{target} is not stored")
+_UNREAD = Code("target-unread", "{target} is stored, and cannot be read by this version")
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -91,7 +92,7 @@ class Situation:
 
     __slots__ = (
         *("cache", "call", "caller", "company", "default", "destination", "ended", "entry", "following", "kind"),
-        *("now", "number", "pending", "reason", "routes", "row", "trace", "until", "values"),
+        *("left_out", "now", "number", "pending", "reason", "routes", "row", "trace", "until", "values"),
     )
 
     def __init__(
@@ -117,6 +118,7 @@ class Situation:
         self.pending = pending
         self.reason = ""
         self.ended = False
+        self.left_out = False  # it leads to what is stored, and cannot be read
         self.row: CallFlow | Campaign | None = None
         self.kind = Kind.DEFAULT
         self.values: Values = ()
@@ -133,6 +135,8 @@ class Situation:
         if target is not None and row is not None:
             self.cache = Cache.KEEP
             self.kind, self.destination, self.values = target.kind, row.destination, target.values
+        elif target is not None:
+            self.left_out = target.is_left_out(self.routes)
         if self.trace is not None:
             self._tell(target)
 
@@ -144,7 +148,7 @@ class Situation:
                 "destination", "taken", _LEADS_THERE(target=named(target, values=False), place=place(self.destination))
             )
         else:
-            code = _NOT_STORED if target.kind is Kind.CALL_FLOW else _NOT_ACTIVE
+            code = _UNREAD if self.left_out else _NOT_STORED if target.kind is Kind.CALL_FLOW else _NOT_ACTIVE
             self.tell("destination", "rejected", code(target=named(target)))
 
     def end(self, reason: str, cache: Cache) -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from dialplan.dataset import times
 from dialplan.dataset.changes import Stored
+from dialplan.dataset.later import code_of
 from router.config.limits import (
     SNAPSHOT_BUSY_SECONDS,
     SNAPSHOT_RETRY_SECONDS,
@@ -23,7 +24,7 @@ from router.config.limits import (
     STORE_BATCH_ROWS,
 )
 from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, rebuilt
-from router.store.codec import CODES, MalformedError, decode, encode
+from router.store.codec import MalformedError, decode, encode
 from router.store.local.disk import Disk
 from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
 
@@ -193,7 +194,7 @@ class SnapshotStore:
         try:
             while page := await self._connection.run(functools.partial(_page, after=last)):
                 yield page
-                last = (CODES[page[-1][0]], page[-1][1])
+                last = (code_of(page[-1][0]), page[-1][1])
         except StoreError:
             self._damaged = True
             await self._follow(_discard)  # the next start reads the store
@@ -280,7 +281,7 @@ def _page(database: sqlite3.Connection, after: tuple[int, str]) -> list[ChangedR
     page: list[ChangedRow] = []
     try:
         for code, key, body in database.execute(query, (*after, STORE_BATCH_ROWS)):
-            kind, row = decode(code, body)
+            kind, row = decode(code, key, body)
             page.append((kind, key, row))
     except MalformedError as error:
         raise sqlite3.DatabaseError(str(error)) from error
@@ -305,9 +306,9 @@ def _begin(database: sqlite3.Connection, base: tuple[int, str] | None) -> None:
 
 
 def _put(database: sqlite3.Connection, rows: Sequence[ChangedRow]) -> None:
-    gone = [(CODES[kind], key) for kind, key, row in rows if row is None]
+    gone = [(code_of(kind), key) for kind, key, row in rows if row is None]
     database.executemany("DELETE FROM rows WHERE kind = ? AND key = ?", gone)
-    database.executemany(_UPSERT, [(CODES[kind], key, encode(row)) for kind, key, row in rows if row is not None])
+    database.executemany(_UPSERT, [(code_of(kind), key, encode(row)) for kind, key, row in rows if row is not None])
 
 
 def _commit(database: sqlite3.Connection, version: int, epoch: str, seen_at: float) -> None:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 import msgspec
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.registry import RowKind
+from dialplan.dataset.later import KIND_CODES, code_of, kind_word, named_kind
 from router.config.limits import (
     REDIS_LOCK_LOOK_SECONDS,
     REDIS_LOCK_SECONDS,
@@ -30,7 +30,7 @@ from router.config.limits import (
     STORE_BUSY_SECONDS,
 )
 from router.store.api import ChangedRow, Commit, Made, Prepare, StoreError, TableRead, Unfit, UnfitError, unsaid
-from router.store.codec import CODES, MalformedError, decode, encode
+from router.store.codec import MalformedError, decode, encode
 from router.store.redis import scripts
 from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link, UnansweredError
@@ -60,7 +60,7 @@ class RedisStore:
         self._waiting = Link(address, options, 1)  # a wait keeps its connection for a second
         keys = {name: f"{self._link.prefix}:{name}" for name in ("meta", "lock", "changes", "log")}
         self._meta, self._lock, self._changes, self._log = keys.values()
-        self._rows = [f"{self._link.prefix}:rows:{code}" for code in CODES.values()]
+        self._rows = [f"{self._link.prefix}:rows:{code}" for code in KIND_CODES]
         # A full reading that did not add up: where the data set stood, why, and until when that is not tried again.
         self._refused: tuple[DataSetState, UnfitError, float] | None = None
 
@@ -101,7 +101,7 @@ class RedisStore:
 
     def differs(self, code: int, said: Sum, found: Sum) -> UnfitError:
         """The error of a kind whose rows are not those that the data set says it has."""
-        kind = next(kind for kind, its in CODES.items() if its == code)
+        kind = kind_word(named_kind(code) or code)
         if said.rows != found.rows:
             return self._incomplete(f"of its {said.rows} {kind} it has {found.rows}; {_MEND}")
         return self._incomplete(f"its {kind} are not those that were written; {_MEND}")
@@ -199,7 +199,7 @@ class RedisStore:
             rows: list[ChangedRow] = []
             for code, key, body in _unpack(chunk):
                 text = body if isinstance(body, str) else None
-                kind, row = decode(code, text)
+                kind, row = decode(code, key, text)
                 rows.append((kind, key, row))
                 if tally is not None:
                     tally.change(code, key, text)
@@ -218,10 +218,10 @@ class RedisStore:
 
         Rows are scanned while others write. What a commit changes meanwhile is seen or not, and comes with the commit.
         """
-        server, tally = await self._server(), Tally(len(CODES))
-        for kind, code in CODES.items():
+        server, tally = await self._server(), Tally(len(KIND_CODES))
+        for code in KIND_CODES:
             async for page in self._scanned(code, server):
-                yield await asyncio.to_thread(self._decoded, kind, code, page, tally)
+                yield await asyncio.to_thread(self._decoded, code, page, tally)
         state, packed = await self._changed_since(begin)
         while state.applied != state.version:  # what it says of its rows is not of the newest version yet
             await self._apply(state)
@@ -264,12 +264,14 @@ class RedisStore:
         (server,) = await self._link.script(scripts.SERVER, (self._meta,))
         return bytes(server)
 
-    def _decoded(self, kind: RowKind, code: int, page: Sequence[bytes], tally: Tally) -> list[ChangedRow]:
+    def _decoded(self, code: int, page: Sequence[bytes], tally: Tally) -> list[ChangedRow]:
+        rows: list[ChangedRow] = []
         with self.sound():
-            return [
-                (kind, tally.add(code, page[at], page[at + 1]), decode(code, page[at + 1])[1])
-                for at in range(0, len(page), 2)
-            ]
+            for at in range(0, len(page), 2):
+                key = tally.add(code, page[at], page[at + 1])
+                kind, row = decode(code, key, page[at + 1])
+                rows.append((kind, key, row))
+        return rows
 
     async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncIterator[Sequence[bytes]]:
         """Keys and bodies of all rows of a kind, as one server has them; some may come twice."""
@@ -357,8 +359,8 @@ class RedisStore:
 
     async def _counted(self) -> Sums:
         """How many rows of each kind are there and what they add up to, while nobody else writes."""
-        tally = Tally(len(CODES))
-        for code in CODES.values():
+        tally = Tally(len(KIND_CODES))
+        for code in KIND_CODES:
             async for page in self._scanned(code):
                 await asyncio.to_thread(_add, tally, code, page)
         return await asyncio.to_thread(tally.sums)
@@ -454,7 +456,7 @@ def _chunks(changes: ChangeSet) -> Iterator[list[tuple[int, str, str | bool]]]:
     chunk: list[tuple[int, str, str | bool]] = []
     for kind, rows in changes.rows.items():
         for key, row in rows.items():
-            chunk.append((CODES[kind], key, False if row is None else encode(row).decode()))
+            chunk.append((code_of(kind), key, False if row is None else encode(row).decode()))
             if len(chunk) == STORE_BATCH_ROWS:
                 yield chunk
                 chunk = []

@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.dataset.later import KIND_CODES, Held, LaterRow
+from dialplan.kinds.registry import KINDS, RowKind
 from router.config.limits import REDIS_GETS_MAX
 from router.store.codec import CODES, decode
 from router.store.redis.sums import Sum, Sums, sum_of
@@ -54,55 +55,65 @@ class StoredRows:
         self._sums = sums
         self._refuses = refuses
         self.differ = False
-        self._known: dict[RowKind, dict[str, Row | None]] = {kind: {} for kind in RowKind}
-        self._all: dict[RowKind, dict[str, bytes]] = {}
+        self._known: dict[RowKind, dict[str, Held | None]] = {kind: {} for kind in RowKind}
+        self._all: dict[int, dict[str, bytes]] = {}
 
-    def get(self, kind: RowKind, key: str) -> Row | None:
+    def get(self, kind: RowKind, key: str) -> Held | None:
         """A row; None where there is none. Raises StoreError."""
         self._work.go_on()
         known = self._known[kind]
         if key in known:
             return known[key]
-        if kind not in self._all and len(known) >= REDIS_GETS_MAX:
-            self._fetch(kind)
-        if kind in self._all:
-            body = self._all[kind].get(key)
+        code = CODES[kind]
+        if code not in self._all and len(known) >= REDIS_GETS_MAX:
+            self._fetch(code)
+        if code in self._all:
+            body = self._all[code].get(key)
         else:
-            asked = self._store.get(CODES[kind], key)
+            asked = self._store.get(code, key)
             body = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
-        row = self._row(kind, body)
-        if not KINDS[kind].numerous or kind not in self._all:
+        row = self._row(code, key, body)
+        if not KINDS[kind].numerous or code not in self._all:
             known[key] = row
         return row
 
-    def rows(self, kind: RowKind) -> Iterator[Row]:
+    def rows(self, kind: RowKind) -> Iterator[Held]:
         """All rows of a kind, in the order of their keys. Raises StoreError."""
+        return self._all_of(CODES[kind])
+
+    def of_other_kinds(self) -> Iterator[LaterRow]:
+        """All rows whose kind is not known. Raises StoreError."""
+        for code in KIND_CODES:
+            if code not in CODES.values():
+                yield from (row for row in self._all_of(code) if isinstance(row, LaterRow))
+
+    def _all_of(self, code: int) -> Iterator[Held]:
         self._work.go_on()
-        self._fetch(kind)
-        for body in self._all[kind].values():
+        self._fetch(code)
+        for key, body in self._all[code].items():
             self._work.go_on()
-            row = self._row(kind, body)
+            row = self._row(code, key, body)
             if row is not None:
                 yield row
 
-    def _fetch(self, kind: RowKind) -> None:
-        if kind not in self._all:
-            asked = self._store.all_of(CODES[kind])
+    def _fetch(self, code: int) -> None:
+        if code not in self._all:
+            asked = self._store.all_of(code)
             bodies = asyncio.run_coroutine_threadsafe(asked, self._loop).result()
             if self._sums is not None:
-                self._compare(kind, self._sums[CODES[kind] - 1], bodies)
-            self._all[kind] = bodies
+                self._compare(code, self._sums[code - 1], bodies)
+            self._all[code] = bodies
 
-    def _compare(self, kind: RowKind, said: Sum, bodies: dict[str, bytes]) -> None:
+    def _compare(self, code: int, said: Sum, bodies: dict[str, bytes]) -> None:
         found = sum_of(bodies)
         if found == said:
             return
         if self._refuses:
-            for body in bodies.values():
-                self._row(kind, body)  # one that cannot be read says so itself
-            raise self._store.differs(CODES[kind], said, found)
+            for key, body in bodies.items():
+                self._row(code, key, body)  # one that cannot be read says so itself
+            raise self._store.differs(code, said, found)
         self.differ = True
 
-    def _row(self, kind: RowKind, body: bytes | None) -> Row | None:
+    def _row(self, code: int, key: str, body: bytes | None) -> Held | None:
         with self._store.sound():
-            return None if body is None else decode(CODES[kind], body)[1]
+            return None if body is None else decode(code, key, body)[1]

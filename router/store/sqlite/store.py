@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.kinds.registry import KINDS, Row, RowKind
+from dialplan.dataset.later import AnyKind, Held, LaterRow, code_of
+from dialplan.kinds.registry import KINDS, RowKind
 from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.config.paths import path_fault
@@ -61,10 +62,10 @@ def _meta(database: sqlite3.Connection) -> tuple[int, str, int]:
     raise sqlite3.DatabaseError(f"malformed content (its version is {found})")
 
 
-def _row(code: int, body: bytes | None) -> tuple[RowKind, Row | None]:
+def _row(code: int, key: str, body: bytes | None) -> tuple[AnyKind, Held | None]:
     """A row out of its columns; None where it was removed. SQLite keeps any type in any column."""
     try:
-        return decode(code, body)
+        return decode(code, key, body)
     except MalformedError as error:
         raise sqlite3.DatabaseError(str(error)) from error
 
@@ -75,26 +76,34 @@ class _StoredRows:
     def __init__(self, database: sqlite3.Connection, work: Work) -> None:
         self._database = database
         self._work = work
-        self._few: dict[tuple[RowKind, str], Row | None] = {}  # of kinds that are few, and asked for often
+        self._few: dict[tuple[RowKind, str], Held | None] = {}  # of kinds that are few, and asked for often
 
-    def get(self, kind: RowKind, key: str) -> Row | None:
+    def get(self, kind: RowKind, key: str) -> Held | None:
         self._work.go_on()
         if (kind, key) in self._few:
             return self._few[kind, key]
         found = self._database.execute(
             "SELECT body FROM rows WHERE kind = ? AND key = ?", (CODES[kind], key)
         ).fetchone()
-        row = None if found is None else _row(CODES[kind], found[0])[1]
+        row = None if found is None else _row(CODES[kind], key, found[0])[1]
         if not KINDS[kind].numerous:
             self._few[kind, key] = row
         return row
 
-    def rows(self, kind: RowKind) -> Iterator[Row]:
-        query = "SELECT body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
-        for (body,) in self._database.execute(query, (CODES[kind],)):
+    def rows(self, kind: RowKind) -> Iterator[Held]:
+        query = "SELECT key, body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
+        for key, body in self._database.execute(query, (CODES[kind],)):
             self._work.go_on()
-            row = _row(CODES[kind], body)[1]
+            row = _row(CODES[kind], key, body)[1]
             if row is not None:
+                yield row
+
+    def of_other_kinds(self) -> Iterator[LaterRow]:
+        query = "SELECT kind, key, body FROM rows WHERE kind > ? AND body IS NOT NULL ORDER BY kind, key"
+        for code, key, body in self._database.execute(query, (max(CODES.values()),)):
+            self._work.go_on()
+            row = _row(code, key, body)[1]
+            if isinstance(row, LaterRow):
                 yield row
 
 
@@ -209,7 +218,7 @@ class SqliteStore:
         def fetch(_: sqlite3.Connection) -> list[ChangedRow]:
             rows: list[ChangedRow] = []
             for code, key, body in cursor.fetchmany(STORE_BATCH_ROWS):
-                kind, row = _row(code, body)
+                kind, row = _row(code, key, body)
                 rows.append((kind, key, row))
             return rows
 
@@ -249,7 +258,7 @@ class SqliteStore:
 
 def _write(database: sqlite3.Connection, changes: ChangeSet, version: int) -> None:
     for kind, rows in changes.rows.items():
-        code = CODES[kind]
+        code = code_of(kind)
         database.executemany(
             _UPSERT,
             ((code, key, version, None if row is None else encode(row)) for key, row in rows.items()),

@@ -20,7 +20,7 @@ JULY, AUGUST = "2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"
 
 
 def changed(changes: ChangeSet) -> dict[str, list[str]]:
-    return {kind: sorted(rows) for kind, rows in changes.rows.items()}
+    return {str(kind): sorted(rows) for kind, rows in changes.rows.items()}
 
 
 def a_set() -> list[Entry]:

@@ -8,6 +8,7 @@ import pytest
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.fields import Destination
+from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Cache, Call, Decision, Kind, Waiting, begin, decide
 from dialplan.routing.steps.assignment import FOLLOWING_SECONDS
@@ -168,3 +169,35 @@ def test_what_follows_is_named_from_two_days_before(seconds: float, named: bool)
     made = decided("02079460007", AT + seconds)
     assert made.until == int(AT + FOLLOWING_SECONDS)
     assert (made.following is not None) is named
+
+
+@pytest.mark.parametrize(
+    ("left_out", "dialled", "reason", "cache"),
+    [
+        ((RowKind.NUMBER, "+442079469999"), "02079469999", "unknown-number", Cache.NO),
+        ((RowKind.NUMBER, "+442079469999"), "02079469998", "unknown-number", Cache.DROP),
+        ((RowKind.CAMPAIGN, "over"), "02079460003", "no-destination", Cache.NO),
+        ((RowKind.CALL_FLOW, "over"), "02079460003", "no-destination", Cache.DROP),
+        ((RowKind.CALL_FLOW, "gone"), "02079460008", "no-destination", Cache.NO),
+        ((RowKind.CALL_FLOW, "gone"), "02079460009", "assigned", Cache.NO),
+        ((RowKind.CALL_FLOW, "menu"), "02079460009", "assigned", Cache.KEEP),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_leaves_alone_what_asterisk_has(
+    left_out: tuple[RowKind, str], dialled: str, reason: str, cache: Cache
+) -> None:
+    """A router of the version that has written it may have said where the call goes."""
+    table = table_of(
+        company(),
+        flow("gone"),
+        flow("menu"),
+        campaign("over", active=False),
+        number("02079460003", inbound_campaign="over"),
+        number("02079460008", call_flow="gone"),
+        number("02079460009", call_flow="menu", updates=[update(HOUR, call_flow="gone")]),
+    )
+    del table.flows["gone"]
+    table.left_out = frozenset({left_out})
+    made = decided(dialled, table=table)
+    assert (made.reason, made.cache) == (reason, cache)

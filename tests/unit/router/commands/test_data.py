@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
+from dialplan.dataset.later import Held
 from dialplan.dataset.problems import Place, problem
 from dialplan.dataset.reader import RawRow
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import RowKind
 from dialplan.wording import Code
 from router.commands import data, running
 from router.management import check, dump, load
@@ -357,7 +358,7 @@ def test_ctrl_c_is_python_s_own_again_afterwards(demo: Run) -> None:
 
 
 def test_an_interrupted_dump_is_told(demo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(stored: Stored) -> Iterator[tuple[RowKind, Row]]:
+    def endless(stored: Stored) -> Iterator[tuple[str, Held]]:
         interrupt()
         while True:
             yield from ((RowKind.NUMBER, row) for row in stored.rows(RowKind.NUMBER))

@@ -10,18 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialplan.dataset.problems import Problem
-from dialplan.dataset.reader import RawRow
+from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.management import data_files as files
 from tests.samples import campaign, company, flow, held, number
 
-Reader = Callable[[str | bytes, str], tuple[list[RawRow], list[Problem]]]
+Reader = Callable[[str | bytes, str], tuple[list[AnyRawRow], list[Problem]]]
 
 
 @pytest.fixture
 def read(tmp_path: pathlib.Path) -> Reader:
-    def use(content: str | bytes, name: str) -> tuple[list[RawRow], list[Problem]]:
+    def use(content: str | bytes, name: str) -> tuple[list[AnyRawRow], list[Problem]]:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         rows, problems = files.read_files([str(path)])
@@ -32,8 +32,8 @@ def read(tmp_path: pathlib.Path) -> Reader:
     return use
 
 
-def values(rows: list[RawRow]) -> list[tuple[str, dict[str, Any]]]:
-    return [(row.kind, row.values) for row in rows]
+def values(rows: list[AnyRawRow]) -> list[tuple[str, dict[str, Any]]]:
+    return [(str(row.kind), row.values) for row in rows]
 
 
 TOML = '[[companies]]\nid = "acme"\n[[numbers]]\nnumber = "020"\n[[numbers]]\nname = "x"\n'

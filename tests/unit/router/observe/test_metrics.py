@@ -39,6 +39,8 @@ ADDED: dict[str, set[str]] = {
     "ringway_ready": set(),
     "ringway_table_digest": set(),
     "ringway_table_full_reads_total": set(),
+    "ringway_table_rows_left_out": set(),
+    "ringway_table_rows_read_in_part": set(),
 }
 
 

@@ -1,13 +1,14 @@
 """What the tests of stores put in and read back."""
 
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
+from dialplan.dataset.later import AnyKind, Held, held_key
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.registry import Row, RowKind
 from router.store.api import Commit, Prepare, Store, TableRead
 from tests.samples import Entry, raw
 
-Content = dict[tuple[RowKind, str], Row | None]
+Content = dict[tuple[AnyKind, str], Held | None]
 
 
 def of(*entries: Entry, replace: bool = False) -> Prepare:
@@ -43,4 +44,4 @@ async def commit(store: Store, *entries: Entry, replace: bool = False, whole: bo
 
 def seen_by(view: Stored) -> Content:
     """All that a check sees."""
-    return {(kind, getattr(row, "number", getattr(row, "id", ""))): row for kind in RowKind for row in view.rows(kind)}
+    return {(kind, held_key(row)): row for kind in RowKind for row in view.rows(kind)}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from dialplan.kinds.registry import RowKind
+from dialplan.dataset.later import AnyKind
 from router.store.api import Prepare, Store, StoreError
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore
@@ -44,7 +44,7 @@ class Opened:
         self.server.command("DEL", *names)
 
 
-Mirror = dict[tuple[RowKind, str], object]
+Mirror = dict[tuple[AnyKind, str], object]
 
 
 class Follower:

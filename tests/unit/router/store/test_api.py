@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
+from dialplan.dataset.later import Held
 from dialplan.dataset.problems import DataProblems
 from dialplan.kinds.number import Number
-from dialplan.kinds.registry import Row, RowKind
+from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.store.api import ChangedRow, Commit, Store, TableRead
 from tests.samples import Entry, campaign, company, flow, number
@@ -73,7 +74,7 @@ async def test_a_check_sees_what_is_stored_and_nothing_else(store: Store) -> Non
 
 async def test_rows_of_a_kind_come_in_the_order_of_their_keys(store: Store) -> None:
     await store.commit(data.flows("c", "a", "b"))
-    found: list[Row] = []
+    found: list[Held] = []
     await store.view(lambda stored: found.extend(stored.rows(RowKind.CALL_FLOW)))
     assert [getattr(row, "id", "") for row in found] == ["a", "b", "c"]
 
@@ -138,7 +139,7 @@ async def test_a_view_that_is_called_off_ends_at_its_next_row(store: Store) -> N
     await store.commit(data.flows("a", "b"))
     looking, called_off = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    seen: list[Row] = []
+    seen: list[Held] = []
 
     def slow(stored: Stored) -> None:
         for row in stored.rows(RowKind.CALL_FLOW):
@@ -298,7 +299,7 @@ async def test_closing_what_is_closed_is_nothing(another: Opener) -> None:
 async def test_a_follower_hears_of_every_change_in_order(store: Store, another: Opener) -> None:
     """A mirror that is patched by readings alone is at each version what the store is."""
     writer = await another()
-    mirror: dict[tuple[RowKind, str], Row | None] = {}
+    mirror: data.Content = {}
     version, epoch = None, ""
     for step in range(12):
         change = data.removal("a") if step % 4 == 3 else data.flows("a", f"b{step}", context=f"c{step}")

@@ -25,7 +25,7 @@ class Log:
     def info(self, event: str, **details: Any) -> None:
         self.events.append((event, details))
 
-    error = info
+    warning = error = info
 
     def exception(self, event: str, **details: Any) -> None:
         self.events.append((f"defect: {event}", details))

@@ -100,9 +100,9 @@ async def test_a_file_that_is_ahead_of_the_table_hides_nothing_from_it(place: Pl
 async def test_a_damaged_row_in_the_file_is_told_and_the_next_start_reads_the_store_in_full(place: Place) -> None:
     await place.writer.commit(data.flows("a"))
     await taken(await (await place.started()).read(None, ""))
-    place.change("UPDATE rows SET kind = 9")
+    place.change("UPDATE rows SET kind = 99")
     reading = await (await place.started()).read(None, "")
-    with pytest.raises(StoreError, match=r"malformed content \(a row of kind 9\)"):
+    with pytest.raises(StoreError, match=r"malformed content \(a row of kind 99\)"):
         await data.content(reading)
     _, rows = await taken(await (await place.started()).read(None, ""))
     assert keys(rows) == {"a"}

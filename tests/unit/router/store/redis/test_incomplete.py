@@ -62,8 +62,9 @@ def forget_counts(opened: Opened) -> None:
 
 
 async def sums(store: RedisStore) -> tuple[int, ...] | None:
+    """How many rows of each kind it says it has, of those that are known."""
     state = await store._state()
-    return None if state.sums is None else tuple(each.rows for each in state.sums)
+    return None if state.sums is None else tuple(each.rows for each in state.sums[: len(CODES)])
 
 
 # --- a key is gone ----------------------------------------------------------------------------------------------------
