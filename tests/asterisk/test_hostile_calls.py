@@ -6,14 +6,15 @@ from urllib.parse import quote
 import pytest
 
 from tests.asterisk.exchange import BUSY, CALLER, PLATFORM, Exchange, destination, routed, running_exchange
-from tests.asterisk.parts import Program
+from tests.asterisk.parts import OLDEST, Program
 from tests.asterisk.pbx_conf import Flow
-from tests.asterisk.sipp import Dial
+from tests.asterisk.sipp import Dial, place_call
 from tests.asterisk.traffic import DEFAULT
 
 pytestmark = pytest.mark.asterisk
 
 OWN, VICTIM = "02079460000", "02079460001"
+INCOMPLETE = 484
 DATA = f"""
 [[companies]]
 id = "acme"
@@ -187,6 +188,9 @@ def as_held(text: str) -> str:
 
 @pytest.mark.parametrize("texts", [RUN, SPECIAL, BROKEN], ids=["functions", "special names", "broken"])
 def test_a_dialled_text_that_is_no_number(exchange: Exchange, texts: tuple[str, ...]) -> None:
+    if exchange.asterisk.program.version == OLDEST and "\0" in texts:  # refused ahead of the dialplan
+        assert place_call(exchange.asterisk.ports.sip, "\0").status == INCOMPLETE
+        texts = tuple(text for text in texts if text != "\0")
     outcomes, calls = exchange.place(*(Dial(text, CALLER) for text in texts), rate=100)
     assert {outcome.status for outcome in outcomes} == {BUSY}
     unreadable = routed(exchange, PLATFORM, reason="bad-number")
