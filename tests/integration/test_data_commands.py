@@ -86,7 +86,7 @@ def test_numbers_come_as_csv_beside_a_set(config: pathlib.Path, tmp_path: pathli
     assert ringway("load", "-", path, config=config, stdin=COMPANY + flow).status == 0
     (number,) = ringway("dump", "--json", config=config).json()["numbers"]
     assert number["name"] == "Desk, front"
-    assert number["parameters"] == {"TEXT": " a, b "}
+    assert number["parameters"] == {"TEXT": "a, b"}
 
 
 def test_numbers_come_as_csv_on_standard_input_too(config: pathlib.Path) -> None:
