@@ -93,7 +93,9 @@ def test_numbers_come_as_csv_on_standard_input_too(config: pathlib.Path) -> None
     load(config, COMPANY)
     done = ringway("load", "-", config=config, stdin="number,company\r\n02079460000,acme\r\n")
     assert done == (0, "1 row changed, version 2\n", "")
-    done = ringway("load", "-", config=config, stdin="number;company\n02079460000;acme\n")
+    done = ringway("load", "-", config=config, stdin="Number;COMPANY\r\n02079460001;acme\r\n")
+    assert done == (0, "1 row changed, version 3\n", "")
+    done = ringway("load", "-", config=config, stdin="number|company\n02079460000|acme\n")
     assert done.status == 1
     assert "CSV with a line of field names such as number,company" in done.err.splitlines()[0]
 
