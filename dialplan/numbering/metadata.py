@@ -1,5 +1,6 @@
 """What `phonenumbers` knows of a region's numbers, as preparation asks for it."""
 
+from functools import cache
 from typing import Final
 
 import phonenumbers
@@ -13,6 +14,15 @@ KINDS: Final = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
     *("personal_number", "voip", "pager", "uan", "voicemail"),
 )
+
+
+# Regions of one calling code often have the same pattern, and each is asked for more than once.
+_unrolled = cache(patterns.shapes)
+
+
+def forget() -> None:
+    """Let go of what only preparation needs."""
+    _unrolled.cache_clear()
 
 
 def metadata_of(code: int, region: str) -> PhoneMetadata:
@@ -37,7 +47,7 @@ def general(metadata: PhoneMetadata) -> PhoneNumberDesc:
 
 def shapes(metadata: PhoneMetadata) -> list[Shape]:
     """The shapes of the region's numbers. Patterns may match lengths that are said not to be possible."""
-    found = patterns.shapes(general(metadata).national_number_pattern or "")
+    found = _unrolled(general(metadata).national_number_pattern or "")
     return [shape for shape in found if len(shape) in general(metadata).possible_length]
 
 
@@ -48,7 +58,7 @@ def shapes_of(metadata: PhoneMetadata, *kinds: str) -> list[Shape]:
         shape
         for each in descriptions
         if each is not None and each.national_number_pattern
-        for shape in patterns.shapes(each.national_number_pattern)
+        for shape in _unrolled(each.national_number_pattern)
     ]
 
 

@@ -2,7 +2,7 @@
 
 Preparation takes the regular expressions of the metadata apart (see `dialplan.numbering.patterns`), so that reading a
 number needs dictionary lookups and `str.startswith` alone. All regions and all calling codes, those without
-a country (+800, +870, …) among them, are prepared together, in about a tenth of a second.
+a country (+800, +870, …) among them, are prepared together, in some two tenths of a second.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ import phonenumbers
 from phonenumbers.phonemetadata import PhoneMetadata
 
 from dialplan.numbering import patterns, superseded
-from dialplan.numbering.metadata import KINDS, general, metadata_of, rewrites, shapes, shapes_of
+from dialplan.numbering.metadata import KINDS, forget, general, metadata_of, rewrites, shapes, shapes_of
 from dialplan.numbering.patterns import Rewrite, Shape
 from dialplan.numbering.shared import SharedPlan, shared_plans
 
@@ -155,6 +155,7 @@ def numbering() -> Numbering:
         free = CODE_DIGITS - code.size
         for tail in range(10**free):
             codes[code.digits + (f"{tail:0{free}}" if free else "")] = code
+    forget()
     return Numbering(made, codes)
 
 
@@ -247,7 +248,11 @@ def _readings_by_kind(
     assignable = shapes_of(metadata, *KINDS) if doubtful or doubled or at_home else []
     like_code = [shape for shape in _beginning(assignable, code.digits) if len(shape) in doubtful]
     mobiles = [
-        shape for each in regions if like_code for shape in shapes_of(metadata_of(int(code.digits), each), "mobile")
+        shape
+        for each in regions
+        if like_code
+        for shape in shapes_of(metadata_of(int(code.digits), each), "mobile")
+        if any(len(shape) + code.size + size in doubtful for size in between)
     ]
     return like_code, mobiles, list(_beginning(assignable, _DOUBLE_ZERO)), assignable if at_home else []
 

@@ -47,28 +47,27 @@ class SharedPlan(NamedTuple):
 
     def others(self, code: str) -> list[str]:
         """How the numbers begin that are not, or not all, of that calling code: as few beginnings as tell it."""
-        beginnings = [
-            str(each)
-            for each in range(10 ** (_BLOCK_DIGITS - 1), 10**_BLOCK_DIGITS)
-            if str(each) in self.whole or self._owner_of(str(each)) != code
-        ]
-        return _shortest([each for each in beginnings if not each.startswith(_WITHOUT_BLOCKS)])
-
-    def _owner_of(self, beginning: str) -> str | None:
-        """Which calling code all numbers have that begin so; None where there are several."""
-        if any(block.startswith(beginning) and block != beginning for block in self.blocks):
-            return None
-        return self.blocks.get(beginning, self.main)
+        several = self.whole | {block[:_BLOCK_DIGITS] for block in self.blocks if len(block) > _BLOCK_DIGITS}
+        beginnings = [str(each) for each in range(10 ** (_BLOCK_DIGITS - 1), 10**_BLOCK_DIGITS)]
+        return _shortest(
+            [
+                each
+                for each in beginnings
+                if not each.startswith(_WITHOUT_BLOCKS)
+                and (each in several or self.blocks.get(each, self.main) != code)
+            ]
+        )
 
 
 def _shortest(beginnings: list[str]) -> list[str]:
     """The same with ten that differ in their last digit alone as one, in the order of the alphabet."""
+    found = set(beginnings)
     for size in range(_BLOCK_DIGITS, 1, -1):
-        for head in dict.fromkeys(each[: size - 1] for each in beginnings if len(each) == size):
-            ten = [f"{head}{digit}" for digit in range(10)]
-            if set(ten) <= set(beginnings):
-                beginnings = sorted({*beginnings, head} - set(ten))
-    return beginnings
+        for head in {each[: size - 1] for each in found if len(each) == size}:
+            ten = {f"{head}{digit}" for digit in range(10)}
+            if ten <= found:
+                found = {*found - ten, head}
+    return sorted(found)
 
 
 def shared_plans() -> dict[str, SharedPlan]:

@@ -90,14 +90,16 @@ def test_numbers_come_as_csv_beside_a_set(config: pathlib.Path, tmp_path: pathli
     assert ringway("load", "-", path, config=config, stdin=COMPANY + flow).status == 0
     (number,) = ringway("dump", "--json", config=config).json()["numbers"]
     assert number["name"] == "Desk, front"
-    assert number["parameters"] == {"TEXT": " a, b "}
+    assert number["parameters"] == {"TEXT": "a, b"}
 
 
 def test_numbers_come_as_csv_on_standard_input_too(config: pathlib.Path) -> None:
     load(config, COMPANY)
     done = ringway("load", "-", config=config, stdin="number,company\r\n02079460000,acme\r\n")
     assert done == (0, "1 row changed, version 2\n", "")
-    done = ringway("load", "-", config=config, stdin="number;company\n02079460000;acme\n")
+    done = ringway("load", "-", config=config, stdin="Number;COMPANY\r\n02079460001;acme\r\n")
+    assert done == (0, "1 row changed, version 3\n", "")
+    done = ringway("load", "-", config=config, stdin="number|company\n02079460000|acme\n")
     assert done.status == 1
     assert "CSV with a line of field names such as number,company" in done.err.splitlines()[0]
 
