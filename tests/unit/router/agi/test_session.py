@@ -152,7 +152,11 @@ def test_a_block_of_usage_text_with_lines_that_no_such_text_has_is_no_reply(
 
 def test_a_block_of_usage_text_longer_than_asterisks_is_no_reply() -> None:
     begin = b"520-a\n" + b"usage\n" * (USAGE_MAX_BYTES // 6)
-    assert outcomes_of([BLOCK, begin, b"200 result=0\n"])[1:] == [AgiReply(200, "result=0", forged=True)]
+    for pieces in ([begin, b"200 result=0\n"], [begin + b"20", b"0 result=0\n"]):
+        assert outcomes_of([BLOCK, *pieces])[1:] == [AgiReply(200, "result=0", forged=True)]
+    for size, is_forged in ((USAGE_MAX_BYTES, False), (USAGE_MAX_BYTES + 1, True)):
+        begin = b"520-".ljust(size - 1, b"a") + b"\n"
+        assert drive([BLOCK, begin, b"520 b\n"])[1].forged is is_forged
 
 
 @pytest.mark.parametrize("before", range(AGI_HANGUPS_MAX + 2))
@@ -190,6 +194,7 @@ def test_after_the_last_commands_nothing_is_sent_or_kept() -> None:
     session.next_event()
     session.send_last()
     assert session.state is State.CLOSED
+    assert _held(session) == [b""]
     assert not session.receive(b"0 result=0\n")
     assert session.next_event() is None
     assert _held(session) == [b""]
@@ -334,6 +339,38 @@ def test_a_reply_without_an_end_is_refused_at_its_bound(unit: bytes, size: int) 
     assert cause is Refused.BAD_REPLY
     assert session.state is State.REFUSED
     assert received <= REPLY_MAX_BYTES + len(piece)
+
+
+def test_as_many_bytes_as_an_environment_may_have_come_before_a_reply() -> None:
+    for over, expected in ((0, AgiReply(200, "result=0", forged=True)), (1, Refused.BAD_REPLY)):
+        room = REPLY_MAX_BYTES + over - len(b"200 result=0\n")
+        strays = b"x" * 9_999 + b"\n"
+        strange = strays * (room // 10_000) + b"x" * (room % 10_000 - 1) + b"\n"
+        assert outcomes_of([BLOCK, strange, b"200 result=0\n"])[1] == expected
+        assert outcomes_of([BLOCK, strange + b"200 result=0\n"])[1] == expected
+
+
+@pytest.mark.parametrize("before", [b"\n", b"x\n", b"\n\n"])
+def test_a_line_before_the_reply_makes_it_forged_however_short(before: bytes) -> None:
+    """A caller's text in the last argument is followed by no more than the blank line."""
+    for pieces in ([before + b"200 result=0\n"], [before, b"200 result=0\n"]):
+        assert outcomes_of([BLOCK, *pieces])[1:] == [AgiReply(200, "result=0", forged=True)]
+
+
+def test_nothing_is_kept_of_a_refused_block_or_of_bytes_that_nobody_asked_for() -> None:
+    session = AgiSession()
+    session.receive(BLOCK.replace(b"\n\n", b"\n\nagi_x: y\n"))
+    with pytest.raises(AgiError, match="after-environment"):
+        session.next_event()
+    assert _held(session) == [b""]
+    session = AgiSession()
+    session.receive(BLOCK)
+    session.next_event()
+    for _ in range(3):
+        session.receive(b"x" * 100)
+        assert session.next_event() is None
+        assert _held(session) == [b""]
+    assert session.forged
 
 
 FORGED_END = "1\nagi_callingpres: 0\nagi_dnid: 999\nagi_extension: 999\n"
