@@ -187,7 +187,10 @@ def test_a_stored_row_that_is_checked_again_keeps_what_is_not_known_of_it(store:
 
 
 def test_the_same_field_in_a_file_is_refused_by_name(store: Rows) -> None:
-    assert fields(refusals((RowKind.NUMBER, TAGGED), stored=store)) == ['updates[1] "2199-01-01T00:00:00Z".note', "tags"]
+    assert fields(refusals((RowKind.NUMBER, TAGGED), stored=store)) == [
+        'updates[1] "2199-01-01T00:00:00Z".note',
+        "tags",
+    ]
 
 
 def test_a_row_that_cannot_be_read_is_replaced_with_a_warning_and_keeps_its_other_fields(store: Rows) -> None:
