@@ -1,5 +1,6 @@
 """The last release and this one on the same store, in either order of upgrade and side by side."""
 
+import asyncio
 import json
 import pathlib
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 import tomli_w
 
+from router.config.settings import from_process
+from router.store.factory import stores_of
+from tests import later_rows
 from tests.processes import Router, Settings, ringway, running_router, wait_until, write_config
 from tests.redis_server import RedisServer, running_redis
 from tests.releases import THIS, Release, unpacked
@@ -203,3 +207,57 @@ class TestOneRedis:
         assert done.status == 0, done.err
         for _, each in routers:
             _until(each, NIGHT, "ROUTE_REASON", "unknown-number")
+
+
+class TestTheWayBack:
+    """A version that is still to come has written, and this one is put back: over a file, and over one Redis."""
+
+    LATER = (
+        (2, "day", DATA["call_flows"][0] | {"colour": "red", "destination": {"context": "flow-day", "label": None}}),
+        (4, DAY, DATA["numbers"][0] | {"tags": ["vip"]}),
+        (4, OUR, DATA["numbers"][2] | {"callback_rule": "force-maybe"}),
+        (9, "office", {"id": "office", "days": ["mo"]}),
+    )
+
+    @pytest.fixture(params=["file", "redis"])
+    def settings(self, request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Settings]:
+        if request.param == "file":
+            yield {}
+            return
+        with running_redis() as server:
+            yield {"store": {"url": server.url, "snapshot": str(tmp_path / "snapshot.db")}}
+
+    def put(self, config: pathlib.Path, *rows: later_rows.Behind) -> None:
+        async def use() -> None:
+            store = stores_of(from_process(str(config)).store).rows
+            await store.open()
+            await later_rows.put(store, *rows)
+            await store.close()
+
+        asyncio.run(use())
+
+    def test_calls_loads_and_dumps_go_on_and_the_later_version_finds_all_that_it_wrote(
+        self, settings: Settings, tmp_path: pathlib.Path
+    ) -> None:
+        config = write_config(tmp_path, settings)
+        load(THIS, config, DATA)
+        self.put(config, *self.LATER)
+        with running_router(tmp_path, data=None, settings=settings) as router:
+            assert decided(router) == DECIDED | {OUR: "ringway-default"}
+            assert router.ask(OUR, ANNA)["ROUTE_REASON"] == "unknown-number"
+            assert router.ask(OUR, ANNA)["ROUTE_CACHE"] == "no"
+            assert router.wait_for("rows_left_out")["rows"] == ["rows of kind 9 office", f"numbers {OUR}"]
+            metrics = router.metrics()
+            assert (metrics["ringway_table_rows_left_out"], metrics["ringway_table_rows_read_in_part"]) == (2, 2)
+            load(THIS, config, day_to("flow-new-day"))
+            _until(router, DAY, "ROUTE_CONTEXT", "flow-new-day")
+            self.put(config, (4, NIGHT, DATA["numbers"][1] | {"kind": "stock"}))
+            _until(router, NIGHT, "ROUTE_REASON", "unknown-number")
+            load(THIS, config, {"numbers": [DATA["numbers"][1]]})
+            _until(router, NIGHT, "ROUTE_REASON", "assigned")
+            assert ringway("status", config=router.config).out.count("rows_left_out") == 1
+        dump = ringway("dump", "--json", config=config).out
+        done = ringway("load", "--replace", "-", config=config, stdin=dump)
+        assert done.out.startswith("nothing to change"), done.err
+        found = {each["id"]: each for each in json.loads(dump)["call_flows"]}
+        assert json.loads(found["day"]["_unknown"]) == {"colour": "red", "destination": {"label": None}}
