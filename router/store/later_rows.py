@@ -1,5 +1,8 @@
 """Tells of the rows of later versions that a table has, or lacks: counts them, and names each once."""
 
+from collections.abc import Set as AbstractSet
+from typing import Any
+
 import structlog
 
 from dialplan.dataset.later import kind_word
@@ -13,16 +16,24 @@ class Teller:
 
     def __init__(self, log: structlog.typing.FilteringBoundLogger, metrics: Metrics) -> None:
         self._log = log
-        self._gauges = {"rows_left_out": metrics.rows_left_out, "rows_read_in_part": metrics.rows_read_in_part}
-        self._told: dict[str, frozenset[Name]] = dict.fromkeys(self._gauges, frozenset())
+        self._metrics = metrics
+        self._left_out: AbstractSet[Name] = frozenset()
+        self._in_part: AbstractSet[Name] = frozenset()
 
     def tell(self, later: LaterRows) -> None:
         """Tell of those that a table has now."""
         left_out = later.left_out
-        for event, names in (("rows_left_out", left_out), ("rows_read_in_part", later.rows.keys() - left_out)):
-            self._gauges[event].set(len(names))
-            new = sorted(names - self._told[event], key=str)
-            self._told[event] = frozenset(names)
-            if new:
-                named = [f"{kind_word(kind)} {key}" for kind, key in new[:LATER_ROWS_NAMED_MAX]]
-                self._log.warning(event, rows=named, why=later.rows[new[0]].why, new=len(new), count=len(names))
+        in_part = later.rows.keys() - left_out
+        self._metrics.rows_left_out.set(len(left_out))
+        self._metrics.rows_read_in_part.set(len(in_part))
+        if left_out - self._left_out:
+            self._log.warning("rows_left_out", **_said(left_out - self._left_out, later), count=len(left_out))
+        if in_part - self._in_part:
+            self._log.warning("rows_read_in_part", **_said(in_part - self._in_part, later), count=len(in_part))
+        self._left_out, self._in_part = left_out, in_part
+
+
+def _said(new: AbstractSet[Name], later: LaterRows) -> dict[str, Any]:
+    """The first of them by name, why the first one is not known whole, and how many there are."""
+    some = sorted(new, key=str)[:LATER_ROWS_NAMED_MAX]
+    return {"rows": [f"{kind_word(kind)} {key}" for kind, key in some], "why": later.rows[some[0]].why, "new": len(new)}

@@ -81,7 +81,7 @@ def _tables(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
 _SECTIONS: dict[str, Any] = {field.encode_name: field.type for field in msgspec.structs.fields(Settings)}
 # Where nothing is drawn all of it is in the folder of the example.
 _BELOW: dict[str, dict[str, Any]] = {
-    "agi": {"port": 0},
+    "agi": {"port": 1},  # nothing listens there
     "metrics": {"port": 0},
     "store": {"url": "sqlite:here.db", "snapshot": "kept.db"},
 }

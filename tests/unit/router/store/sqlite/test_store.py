@@ -344,7 +344,7 @@ async def test_a_writer_too_makes_a_store_only_when_it_is_opened(store: SqliteSt
         "DELETE FROM meta",
         "UPDATE meta SET version = 'many'",
         "UPDATE meta SET floor = x'00'",
-        "UPDATE rows SET kind = 9",
+        "UPDATE rows SET kind = 99",
         "UPDATE rows SET body = 'not JSON'",
         "UPDATE rows SET body = x'ff'",
         "UPDATE rows SET body = 5",
