@@ -1,7 +1,7 @@
 """A data set before and after a change: what checks look at."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -42,9 +42,9 @@ _encoded = msgspec.msgpack.Encoder(order="deterministic").encode
 
 def same(old: Held | None, new: Held | None) -> bool:
     """Whether two rows say the same, in the same types: in Python True is 1, in a parameter it is not."""
-    if isinstance(old, LaterRow) or isinstance(new, LaterRow):
-        return same_later(old, new)
-    return old == new and (old is new or _encoded(old) == _encoded(new))
+    if old == new:
+        return old is new or _encoded(old) == _encoded(new)
+    return (isinstance(old, LaterRow) or isinstance(new, LaterRow)) and same_later(old, new)
 
 
 class Stored(Protocol):
@@ -304,7 +304,8 @@ class Data:
         """The rows that are put and are not stored so, and those that are removed."""
         changed: dict[str, Held | None] = {}
         for key, row in self.put[kind].items():
-            held, new = self._held(kind, key, stored), cast("Held", row)
+            held = self.stored.get(kind, key) if stored is None else stored.get(key)
+            new: Held = row
             if isinstance(held, LaterRow) or self._unknown:
                 new = over(None if self.replaces else held, row, self._unknown.get((kind, key)))
             if not same(held, new):
