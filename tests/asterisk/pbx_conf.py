@@ -34,8 +34,8 @@ _MODULES = """
     app_channelredirect app_dial app_db app_exec app_originate app_playback app_playtones app_queue app_read app_stack
     app_userevent app_verbose app_while
     func_base64 func_callerid func_cdr func_channel func_cut func_db func_dialplan func_env func_global
-    func_hangupcause func_lock func_logic func_math func_md5 func_pjsip_endpoint func_sha1 func_sprintf func_strings
-    func_timeout func_uri res_pjsip_header_funcs
+    func_groupcount func_hangupcause func_lock func_logic func_math func_md5 func_pjsip_endpoint func_sha1 func_sprintf
+    func_strings func_timeout func_uri res_pjsip_header_funcs
     bridge_builtin_features bridge_holding bridge_native_rtp bridge_simple bridge_softmix
     codec_alaw codec_gsm codec_ulaw codec_resample format_gsm format_pcm format_wav
 """

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.conftest import StartAsterisk
-from tests.asterisk.pbx import FROM_KEPT, REFUSED, Asterisk
+from tests.asterisk.pbx import FROM_KEPT, REFUSED, TO_DEFAULT, Asterisk
 from tests.asterisk.schedule import (
     FLOWS,
     OLD,
@@ -77,7 +77,7 @@ def test_each_call_gets_what_is_in_force_when_it_is_decided(asterisk: Asterisk, 
     late = Given("scheduled", "late", UNSAID)  # another flow does not inherit the values
     assert_as_planned(to(calls, TWICE), OLD, Change(moment, NEW), Change(again, late))
     assert_as_planned(to(calls, STEADY), OLD)
-    asterisk.assert_no_surprise()
+    asterisk.assert_no_surprise(TO_DEFAULT)
 
 
 def test_a_change_that_comes_just_before_the_moment_counts(asterisk: Asterisk, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_change_that_comes_just_before_the_moment_counts(asterisk: Asterisk, t
         assert_as_planned(by_version[0], OLD, Change(moment, NEW), every_period=False)
         assert_as_planned(by_version[1], edited, Change(at_ms, night), every_period=False)
         assert given(by_version[1][-1]) == night
-    asterisk.assert_no_surprise()
+    asterisk.assert_no_surprise(TO_DEFAULT)
 
 
 def test_a_router_that_was_down_at_the_moment(asterisk: Asterisk, tmp_path: Path) -> None:
@@ -162,4 +162,4 @@ def test_a_router_that_was_down_at_the_moment(asterisk: Asterisk, tmp_path: Path
         # From the restart on a router decides again, and what is kept from then on is the new flow.
         assert not [call for call in kept if call.started_ms >= back and call.arrived_ms < stopping]
         assert {given(call)[1:] for call in kept if call.started_ms >= gone_again} == {new[1:]}
-    asterisk.assert_no_surprise(REFUSED, FROM_KEPT)
+    asterisk.assert_no_surprise(REFUSED, FROM_KEPT, TO_DEFAULT)

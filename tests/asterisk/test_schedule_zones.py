@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.conftest import StartAsterisk
+from tests.asterisk.pbx import TO_DEFAULT
 from tests.asterisk.schedule import (
     FLOWS,
     OLD,
@@ -95,7 +96,7 @@ def test_the_switch_is_at_the_right_instant(start_asterisk: StartAsterisk, tmp_p
             Change(after, Given("scheduled", "late", "After")),
         ]
         assert_as_planned(to(calls, number), OLD, *changes)
-    asterisk.assert_no_surprise()
+    asterisk.assert_no_surprise(TO_DEFAULT)
 
 
 @pytest.mark.parametrize(
