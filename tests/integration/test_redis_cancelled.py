@@ -16,9 +16,11 @@ from dialplan.numbering.numbers import Bare
 from router.callbacks.service import CallbackService
 from router.config.limits import REDIS_CONNECTIONS_MAX
 from router.observe.metrics import Metrics
+from router.store.redis import connection
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
+from tests.processes import PATIENCE_SECONDS
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import campaign, company, number
 from tests.tables import table_of
@@ -85,7 +87,9 @@ def descriptors() -> int:
 
 
 @pytest.fixture
-async def asked(redis: RedisServer) -> AsyncIterator[Asked]:
+async def asked(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
+    # What is looked at is what stays, not how soon a busy machine connects.
+    monkeypatch.setattr(connection, "REDIS_CONNECT_SECONDS", PATIENCE_SECONDS)
     store = RedisCallbackStore(parse(redis.url), Options(prefix=uuid.uuid4().hex))
     await store.open()
     yield Asked(store)
