@@ -315,7 +315,7 @@ def test_two_routers_on_one_store_tell_the_same(tmp_path: pathlib.Path) -> None:
     with running_router(tmp_path, data=DEMO_DATA) as first:
         shared: Settings = {"store": {"url": f"sqlite://{first.store_path}"}}
         with running_router(tmp_path / "second", data=None, settings=shared) as second:
-            load(first.config, flow("both"), "--replace")
+            load(first.config, flow("both"), "--replace", "--yes")
             for router, _ in itertools.product((first, second), range(2)):
                 asked_until(router, 2)
                 assert router.ask("02079460000")["ROUTE_CONTEXT"] == "both"
