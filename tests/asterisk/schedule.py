@@ -90,14 +90,17 @@ def take_up(router: Router, text: str, environment: Mapping[str, str] | None = N
     return now_ms()
 
 
-def moment_ahead(attempt: Callable[[int], float]) -> tuple[int, float]:
+def moment_ahead(attempt: Callable[[int], float], *, whole_seconds: bool = False) -> tuple[int, float]:
     """Find a moment so far ahead that what must come before it did.
 
     `attempt` is told a moment (ms since 1970), does all that, and returns from when on its calls count; where the
-    moment has passed by then it is told a later one. Returns the moment, and that time.
+    moment has passed by then it is told a later one. Moments that Asterisk's own clock is to meet are whole seconds,
+    since it drops what is over. Returns the moment, and that time.
     """
     for ahead_ms in (2_000, 4_000, 8_000, 16_000, 32_000):
         moment = int(now_ms()) + ahead_ms
+        if whole_seconds:
+            moment -= moment % 1_000
         from_ms = attempt(moment)
         if now_ms() < moment:
             return moment, from_ms

@@ -95,7 +95,7 @@ def called_before(exchange: Exchange, *updates: tuple[int, dict[str, Any]], **fi
         exchange.call(NUMBER)
         return 0.0
 
-    moment, _ = moment_ahead(attempt)
+    moment, _ = moment_ahead(attempt, whole_seconds=True)
     before, still = exchange.asterisk.calls()[-2:]
     assert (before.variables["ROUTE_STATUS"], still.variables["ROUTE_STATUS"]) == ("OK", "KEPT")
     assert still.context == before.context
@@ -117,7 +117,7 @@ def test_the_switch_comes_with_its_own_values_though_no_router_is_there(exchange
 
 def test_what_follows_is_not_used_beyond_its_own_end(exchange: Exchange) -> None:
     moment = called_before(exchange, (0, AT_NIGHT), (1, {"call_flow": "day"}))
-    sleep_until(moment + 1000)  # Asterisk's clock has whole seconds here
+    sleep_until(moment + 1000)  # the update of one millisecond later, in Asterisk's whole seconds
     call = exchange.call(NUMBER)
     assert (call.context, call.variables["ROUTE_STATUS"], call.variables["ROUTE_REASON"]) == (
         *(DEFAULT, "NONE"),
