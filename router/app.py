@@ -21,6 +21,7 @@ from router.agi.verbs.attempt import AttemptVerb
 from router.agi.verbs.caller_id import CallerIdVerb
 from router.agi.verbs.dispatcher import Dispatcher
 from router.agi.verbs.route import RouteVerb, Usual
+from router.ami.decided_calls import DecidedCalls
 from router.ami.monitor import AmiMonitor, Asterisk
 from router.callbacks.service import CallbackService
 from router.config.limits import (
@@ -125,6 +126,7 @@ class _Router:
             claim_seconds=min(CALLBACK_CLAIM_SECONDS, settings.agi.deadline_ms / 1000 / 4),
         )
         system_names: dict[str, str] | None = {} if len(settings.ami) > 1 else None
+        decided = DecidedCalls()
         self._watches = [
             AmiMonitor(
                 Asterisk(**msgspec.structs.asdict(each)),
@@ -132,6 +134,7 @@ class _Router:
                 log,
                 metrics,
                 system_names=system_names,
+                decided=decided,
             )
             for each in settings.ami
         ]
@@ -140,7 +143,7 @@ class _Router:
         caller_id = CallerIdVerb(lambda: self._sync.table, self._callbacks.round_robin, log)
         verbs = Dispatcher([route, caller_id, AttemptVerb(self._callbacks.report, log)], route.fallback)
         limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
-        self._agi = AgiServer(verbs, limits, metrics, log, writer.add)
+        self._agi = AgiServer(verbs, limits, metrics, log, writer.add, decided.add)
 
     async def run(self) -> bool:
         """Start, serve until told to stop, drain, end; told so while starting, end at once.

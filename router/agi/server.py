@@ -92,7 +92,10 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class AgiServer:
-    """Serves FastAGI on one or more listening sockets."""
+    """Serves FastAGI on one or more listening sockets.
+
+    `tell_decided` gets the unique id of one call of those that are counted together.
+    """
 
     def __init__(
         self,
@@ -101,11 +104,13 @@ class AgiServer:
         metrics: Metrics,
         log: structlog.typing.FilteringBoundLogger,
         record: Callable[[CallRecord], None],
+        tell_decided: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.verbs = verbs
         self.limits = limits
         self.log = log
         self.record = record
+        self._tell_decided = tell_decided
         self._observe_decision = metrics.decision_seconds.of().add
         self._observe_verb = {name: metrics.agi_seconds.of(name).add for name in verbs.names}
         self._counted = metrics.decided
@@ -240,6 +245,8 @@ class AgiServer:
     def account(self) -> None:
         """Count and log what has been decided since the last time."""
         calls, self._decided = self._decided, []
+        if calls:
+            self._tell_decided(calls[-1][2])
         masked = self.limits.mask_callers
         for started_at, duration, unique_id, response in calls:
             decision = response.decision

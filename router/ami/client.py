@@ -116,12 +116,18 @@ class _Owner:
 class _Protocol(AMIProtocol):  # type: ignore[misc]
     """The link of an AmiSession."""
 
-    def __init__(self, dispatch: Callable[[Event], None], log: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        dispatch: Callable[[Event], None],
+        log: structlog.typing.FilteringBoundLogger,
+        refused: Callable[[], None],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.banner: asyncio.Future[None] = self._loop.create_future()
         self._owner = _Owner(self.ended)
         self._dispatch = dispatch
+        self._refused = refused
         self._framer = Framer()
         self._events = EventReader()
         self._not_believed = RateLimitedLog(log.warning, "ami_event_refused")
@@ -170,6 +176,7 @@ class _Protocol(AMIProtocol):  # type: ignore[misc]
                 self._dispatch(event)
             elif self._events.refused != refused:
                 self._not_believed(why="it is not as Asterisk writes it: a caller's text stands in it")
+                self._refused()
         except Exception:  # noqa: BLE001 - whatever a message or its consumer does, the next one is read
             self._failed()
 
@@ -211,12 +218,18 @@ async def connect(
     dispatch: Callable[[Event], None],
     log: structlog.typing.FilteringBoundLogger,
     tls: ssl.SSLContext | None = None,
+    refused: Callable[[], None] = lambda: None,
 ) -> AmiSession:
-    """Connect, and wait for the banner; `dispatch` gets each event. Raises AmiError."""
+    """Connect, and wait for the banner; `dispatch` gets each event. Raises AmiError.
+
+    `refused` is told of each event that is not believed.
+    """
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(AMI_CONNECT_SECONDS):
-            transport, protocol = await loop.create_connection(lambda: _Protocol(dispatch, log), host, port, ssl=tls)
+            transport, protocol = await loop.create_connection(
+                lambda: _Protocol(dispatch, log, refused), host, port, ssl=tls
+            )
             try:
                 both: set[asyncio.Future[Any]] = {protocol.banner, protocol.ended}
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

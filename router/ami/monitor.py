@@ -13,7 +13,9 @@ from dialplan.campaigns.attempts import AttemptReport
 from router.ami.astdb_reports import collect_astdb_reports
 from router.ami.client import connect
 from router.ami.credentials import CredentialFiles, CredentialsError
+from router.ami.decided_calls import DecidedCalls
 from router.ami.dial_tracker import DialTracker, Event
+from router.ami.hearing_watch import HearingWatch
 from router.ami.session import AmiError, AmiSession
 from router.config.limits import (
     AMI_RETRY_MAX_SECONDS,
@@ -44,7 +46,8 @@ class AmiMonitor:
     """`report` writes a report down, durably; where it says False it is asked again.
 
     `system_names` is shared by the watches of several Asterisks, whose calls are told apart by their unique ids: the
-    name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only.
+    name of each [[ami]] -> what its Asterisk calls itself. None where there is one Asterisk only. They share
+    `decided` too: the calls that this router decides.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class AmiMonitor:
         metrics: Metrics,
         *,
         system_names: MutableMapping[str, str] | None = None,
+        decided: DecidedCalls | None = None,
     ) -> None:
         self._asterisk = asterisk
         self._files = CredentialFiles(asterisk.secret_file, tls=asterisk.tls, tls_ca_file=asterisk.tls_ca_file)
@@ -63,6 +67,7 @@ class AmiMonitor:
         self._log = log.bind(asterisk=asterisk.name)
         self._connected = metrics.ami_connected.labels(asterisk.name)
         self._connected.set(0)
+        self._hearing = HearingWatch(asterisk.name, decided or DecidedCalls(), self._log, metrics)
         self._queue_full = metrics.attempts_dropped.labels("queue-full")
         self._not_recorded = metrics.attempts_dropped.labels("not-recorded")
         self._dropped = RateLimitedLog(self._log.error, "attempt_dropped")
@@ -85,7 +90,7 @@ class AmiMonitor:
         """Watch no longer, and return when all that was seen is written down: nobody else may have seen it."""
         if self._watching is not None:
             self._watching.cancel()
-        self._connected.set(0)
+        self._down()
         await self._handed.wait()
 
     @property
@@ -102,7 +107,7 @@ class AmiMonitor:
                 why = await self._session()
             except Exception as error:  # noqa: BLE001 - a defect: the router has calls to answer
                 why = f"a defect of the router: {error!r}"
-            self._connected.set(0)
+            self._down()
             if time.monotonic() - began > AMI_STEADY_SECONDS:
                 backoff.reset()
             if why != self._said:  # the same refusal every few seconds is said once
@@ -117,9 +122,10 @@ class AmiMonitor:
         self._tracker = DialTracker()
         try:
             credentials = await self._files.read()
-            session = await connect(here.host, here.port, self._feed, self._log, credentials.tls)
+            session = await connect(here.host, here.port, self._feed, self._log, credentials.tls, self._hearing.refused)
             await session.login(here.username, credentials.secret)
             self._connected.set(1)
+            self._hearing.up()
             self._log.info("ami_up")
             self._said = ""
             await self._check_name(session)
@@ -132,13 +138,22 @@ class AmiMonitor:
 
     async def _keep(self, session: AmiSession) -> str:
         """Take over what waited, and watch. Taking over may have to wait for the store; the pings do not."""
-        taking = asyncio.create_task(collect_astdb_reports(session, self._tell_with_room, self._log))
+        beside = [
+            asyncio.create_task(collect_astdb_reports(session, self._tell_with_room, self._log)),
+            asyncio.create_task(self._hearing.watch(session)),
+        ]
         try:
             return await session.keep()
         finally:
-            taking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await taking
+            for each in beside:
+                each.cancel()
+            for each in beside:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await each
+
+    def _down(self) -> None:
+        self._connected.set(0)
+        self._hearing.down()
 
     async def _check_name(self, session: AmiSession) -> None:
         """Two Asterisks give two calls of the same second the same unique id, unless each puts its name before it.
@@ -166,6 +181,7 @@ class AmiMonitor:
     def _feed(self, event: Event) -> None:
         for report in self._tracker.feed(event, time.time()):
             self._tell(report)
+        self._hearing.event(event)
 
     def _tell(self, report: AttemptReport) -> None:
         if len(self._told) >= RECORD_QUEUE_MAX:

@@ -9,8 +9,9 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialplan.wording import printable, quote
@@ -20,6 +21,10 @@ from router.commands.running import Failure
 from router.config.limits import STATUS_TIMEOUT_SECONDS
 from router.config.settings import PORT_MAX, Settings, from_process
 
+# What `ringway_ami_hearing` counts -> in words.
+_HEARING = {"variables": "channel variables", "hangups": "hangups", "dials": "dials", "calls": "own calls"}
+_MISSING = "MISSING"
+_HEARD = {1.0: "ok", 0.0: _MISSING, -1.0: "not seen yet"}
 _PORT = re.compile("[0-9]{1,5}")
 
 
@@ -125,7 +130,8 @@ def _state(text: str) -> dict[str, object]:
     """The answer of `status` out of a metrics page."""
     state: dict[str, object] = {}
     decisions = 0.0
-    for family in text_string_to_metric_families(text):
+    families = list(text_string_to_metric_families(text))
+    for family in families:
         for sample in family.samples:
             name = sample.name.removeprefix("ringway_")
             if name in ("table_version", "table_numbers", "agi_connections"):
@@ -142,9 +148,27 @@ def _state(text: str) -> dict[str, object]:
                 state["store"] = f"{sample.labels['store']}, {'up' if sample.value else 'DOWN'}"
             elif name == "store_unfit" and sample.value:
                 state["store_unfit"] = sample.labels["cause"]
-            elif name == "ami_connected":
-                state[f"ami {sample.labels['asterisk']}"] = "connected" if sample.value else "DOWN"
             elif name == "decisions_total":
                 decisions += sample.value
+    state |= _links(families)
     state["decisions"] = int(decisions)
     return state
+
+
+def _links(families: Sequence[Metric]) -> dict[str, str]:
+    """The links to Asterisk, and what those that are up let the router hear."""
+    links: dict[str, str] = {}
+    heard: dict[str, list[str]] = {}
+    for sample in (sample for family in families for sample in family.samples):
+        key = f"ami {sample.labels.get('asterisk')}"
+        if sample.name == "ringway_ami_connected":
+            links[key] = "connected" if sample.value else "DOWN"
+        elif sample.name == "ringway_ami_hearing":
+            what = sample.labels["what"]
+            heard.setdefault(key, []).append(f"{_HEARING.get(what, what)}: {_HEARD.get(sample.value, _MISSING)}")
+    for key, parts in heard.items():
+        if links.get(key) == "connected":
+            links[key] = "; ".join(["connected", *parts])
+            if any(part.endswith(_MISSING) for part in parts):
+                links[key] += " (the log's ami_deaf says what to do)"
+    return links

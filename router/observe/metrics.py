@@ -30,6 +30,10 @@ DROP_CAUSES = ("ignored", "not-recorded", "queue-full")
 UNFIT_CAUSES = ("incomplete", "evicts")
 
 
+# What a manager session lets the router hear, see `router.ami.hearing`.
+HEARING = ("variables", "hangups", "dials", "calls")
+
+
 class Metrics:
     """The metrics of one router, in a registry of their own, so that tests may have several."""
 
@@ -142,6 +146,12 @@ class Metrics:
             "ringway_ami_connected",
             "Whether the manager session is up (1) or not (0)",
             ("asterisk",),
+            registry=self.registry,
+        )
+        self.ami_hearing = Gauge(
+            "ringway_ami_hearing",
+            "Whether what makes a manager session of use comes (1), is missing (0), or was not seen yet (-1)",
+            ("asterisk", "what"),
             registry=self.registry,
         )
         # There from the start, at 0: a rate of what never happened is 0, and not unknown.

@@ -20,7 +20,7 @@ from dialplan.routing.steps import REASONS
 from router.agi.server import CAUSES
 from router.config.settings import Settings
 from router.observe.log import CallRecord
-from router.observe.metrics import CALLBACK_OUTCOMES, DROP_CAUSES, Metrics
+from router.observe.metrics import CALLBACK_OUTCOMES, DROP_CAUSES, HEARING, Metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(
@@ -92,7 +92,7 @@ def tables_of(page: str, after: str) -> list[set[str]]:
 
 
 def test_every_label_value_is_explained_in_operations() -> None:
-    assert [set(Outcome), set(CALLBACK_OUTCOMES), set(CAUSES), set(DROP_CAUSES)] == tables_of(
+    assert [set(Outcome), set(CALLBACK_OUTCOMES), set(CAUSES), set(DROP_CAUSES), set(HEARING)] == tables_of(
         "docs/operations.md", "Metrics"
     )[1:]
 

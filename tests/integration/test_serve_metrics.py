@@ -35,6 +35,7 @@ NAMES = {
     "ringway_attempts_pending",
     "ringway_callbacks",
     "ringway_ami_connected",
+    "ringway_ami_hearing",
     "ringway_log_lines_dropped",
 }
 

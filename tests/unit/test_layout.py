@@ -21,7 +21,7 @@ IMPURE = {
 }
 PURE_LIBRARIES = {"msgspec", "phonenumbers", "regex"}
 SANS_IO = {"router.agi.messages", "router.agi.session", "router.ami.dial_tracker", "router.ami.events"}
-SANS_IO |= {"router.ami.framing"}
+SANS_IO |= {"router.ami.framing", "router.ami.hearing"}
 
 # Each part of the router -> what of the router it may know besides itself.
 ROUTER_MAY_IMPORT = {

@@ -27,6 +27,21 @@ async def test_a_call_is_answered_counted_and_recorded() -> None:
     assert record.duration_ms >= 0
 
 
+async def test_of_the_calls_that_are_counted_together_one_is_told_of() -> None:
+    async with serving() as served:
+        told: list[str] = []
+        served.server._tell_decided = told.append
+        for _ in range(3):
+            await served.dial("02079460000")
+        await served.until_idle()
+        await served.recorded(3)
+        assert 1 <= len(told) <= 3
+        assert set(told) == {"1795316003.7"}
+        told.clear()
+        served.server.account()
+        assert told == []
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 100, 10_000])
 async def test_the_block_may_come_in_pieces_of_any_size(size: int) -> None:
     block = environment({"agi_extension": "02079460000"})

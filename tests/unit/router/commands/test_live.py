@@ -8,7 +8,7 @@ import pytest
 from dialplan.routing.decide import Kind
 from router.commands import live
 from router.config.settings import Agi, Settings
-from router.observe.metrics import Metrics
+from router.observe.metrics import HEARING, Metrics
 from tests.unit.router.agi.test_client import server
 from tests.unit.router.commands.conftest import Run
 
@@ -195,3 +195,28 @@ def test_links_to_asterisk_are_shown_where_there_are_some() -> None:
     page = 'ringway_ami_connected{asterisk="pbx1"} 1.0\nringway_ami_connected{asterisk="pbx2"} 0.0\n'
     state = live._state(page)
     assert (state["ami pbx1"], state["ami pbx2"]) == ("connected", "DOWN")
+
+
+def test_what_a_link_lets_the_router_hear_stands_beside_it_while_it_is_up() -> None:
+    metrics = Metrics()
+    for name, up in (("pbx1", 1), ("pbx2", 0), ("pbx3", 1)):
+        metrics.ami_connected.labels(name).set(up)
+        for what in HEARING:
+            metrics.ami_hearing.labels(name, what).set(-1)
+    metrics.ami_hearing.labels("pbx1", "hangups").set(1)
+    metrics.ami_hearing.labels("pbx1", "variables").set(0)
+    state = live._state(prometheus_client.generate_latest(metrics.registry).decode())
+    assert state["ami pbx1"] == (
+        "connected; channel variables: MISSING; hangups: ok; dials: not seen yet; own calls: not seen yet"
+        " (the log's ami_deaf says what to do)"
+    )
+    assert state["ami pbx2"] == "DOWN"
+    assert state["ami pbx3"] == (
+        "connected; channel variables: not seen yet; hangups: not seen yet; dials: not seen yet;"
+        " own calls: not seen yet"
+    )
+
+
+def test_what_a_later_router_hears_is_shown_by_its_own_name() -> None:
+    page = 'ringway_ami_connected{asterisk="pbx1"} 1\nringway_ami_hearing{asterisk="pbx1",what="tones"} 1\n'
+    assert live._state(page)["ami pbx1"] == "connected; tones: ok"

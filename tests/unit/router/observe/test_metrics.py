@@ -34,6 +34,7 @@ ADDED: dict[str, set[str]] = {
     "ringway_attempts_dropped_total": {"cause"},
     "ringway_attempts_full_reads_total": set(),
     "ringway_agi_empty_total": set(),
+    "ringway_ami_hearing": set(),  # by asterisk and what, once there is one
     "ringway_attempts_pending": set(),
     "ringway_store_unfit": {"cause"},
     "ringway_ready": set(),
