@@ -31,11 +31,15 @@ class _Session(Link):
 
 
 class AmiProxy(TcpProxy):
-    """Passes each session on to the manager's port; `events` is how many of the test's own were put into sessions."""
+    """Passes each session on to the manager's port; `events` is how many of the test's own were put into sessions.
+
+    `rewrite` may change what Asterisk says, message by message.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.events = 0
+        self.rewrite: Callable[[bytes], bytes] = lambda message: message
         self._swallowing = False
         self._sessions: set[_Session] = set()
 
@@ -98,7 +102,7 @@ class AmiProxy(TcpProxy):
                 message = await reader.readuntil(_END if link.begun else b"\r\n")
                 async with link.writing:
                     if not link.swallowed:
-                        await link.tell(message)
+                        await link.tell(self.rewrite(message))
                         link.begun = True
         self._ended(link)
 

@@ -108,6 +108,9 @@ def small_files(folder: Path, *, examples: bool) -> dict[str, str]:
     }
 
 
+CHANNELVARS = "channelvars = CAMPAIGN_ID,RINGWAY_ATTEMPT"
+
+
 def manager_conf(ports: Ports, secret: str) -> str:
     """Return manager.conf with the harness's own account before the shipped one."""
     return f"""[general]
@@ -116,7 +119,7 @@ webenabled = no
 bindaddr = 127.0.0.1
 port = {ports.ami}
 displayconnects = no
-channelvars = CAMPAIGN_ID,RINGWAY_ATTEMPT
+{CHANNELVARS}
 
 [harness]
 secret = {secret}

@@ -184,6 +184,7 @@ class Link:
         counted = [value for name, value in self.router.metrics().items() if name.startswith("ringway_attempts_total{")]
         assert sum(counted) == sum(map(len, listed.values()))
         assert campaigns.asterisk.kept("ringway-attempts") == {}
+        assert self.router.events("ami_deaf") == []
         campaigns.asterisk.assert_no_surprise()
 
     def attempts(self) -> dict[str, list[str]]:

@@ -55,6 +55,7 @@ def started(asterisk_program: Program, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("router")
     with running_campaigns(asterisk_program, folder, ami=True, extra=OWN_DIALLER) as running:
         yield running
+        assert running.router.events("ami_deaf") == [], "whatever way they are dialled, the link tells of them"
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ def test_an_attempt_by_the_one_is_called_back_through_the_other(pair: Pair) -> N
         assert dials.call(OUR, to).context == OWN
         assert len(dials.told(to)) == 1
     assert pair.one.router.events("ami_no_system_name") == []
+    assert pair.one.router.events("ami_deaf") == pair.one.router.events("ami_calls_elsewhere") == []
 
 
 def test_the_end_of_one_leaves_the_other_alone(pair: Pair) -> None:
