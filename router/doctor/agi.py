@@ -142,7 +142,10 @@ def asked_by_dialplan(agi: Agi, of: str, ways: Sequence[networks.Way], *, here: 
     """Whether the dialplan of an Asterisk asks this router. `here`: that Asterisk runs on this machine."""
     part = "routers asked"
     shown = " and ".join(printable(each.text) for each in ways)
-    mend = f"set RINGWAY_AGI (or RINGWAY_AGI_2) above the #include in extensions.conf to this router, port {agi.port}"
+    mend = (
+        f"write RINGWAY_AGI = ADDRESS:{agi.port}, with this router's address, into [globals] of extensions.conf, above "
+        'the #include (or RINGWAY_AGI_2, for a second router); then asterisk -rx "dialplan reload"'
+    )
     if not any(each.port for each in ways):
         return wrong(part, f"it asks {shown or 'nobody'}, which is no address:port", mend, of)
     verdicts = [leads_here(agi, each, here=here) for each in ways]

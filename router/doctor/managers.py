@@ -11,7 +11,8 @@ from router.doctor.findings import Finding, State, fine, unseen, wrong
 from router.doctor.router_page import Hearing
 
 _RELOAD = 'asterisk -rx "manager reload"'
-_LOGIN, _RIGHTS, _EVENTS, _VARIABLES = "manager login", "manager rights", "manager events", "channel variables"
+_LOGIN, _RIGHTS, _VARIABLES = "manager login", "manager rights", "channel variables"
+_EVENTS, _DIALS = "hangup events", "dial events"
 _NAME, _DIALPLAN, _ASKED = "system name", "dialplan", "routers asked"
 _NOT_IN = "nobody is logged in"
 _REPORTING = f"[ringway] in manager.conf needs write = reporting, as manager_ringway.conf has it; {_RELOAD}"
@@ -31,10 +32,10 @@ def found_of(seen: Sequence[Seen], asterisks: Sequence[Ami], agi: Agi, hearing: 
     for each, ami in zip(seen, asterisks, strict=True):
         found.append(_login(each, ami))
         found.append(_rights(each))
-        found += [_variables(each, hearing), _events(each, hearing)]
+        found += [_variables(each, hearing), _events(each, hearing), _heard(_DIALS, "dials", each, hearing, _READ)]
         if len(seen) > 1:
             found.append(_system_name(each, seen))
-        found += _dialplan(each, agi)
+        found += _dialplan(each, agi, hearing)
     return found
 
 
@@ -126,6 +127,9 @@ def _heard(part: str, what: str, seen: Seen, hearing: Hearing, mend: str) -> Fin
         return wrong(part, "the running router misses them", mend, seen.name)
     if seen.stage != "in":
         return unseen(part, _NOT_IN, of=seen.name)
+    if part == _DIALS:
+        mend = "let a campaign ring a telephone while the router runs"
+        return unseen(part, "the running router has not heard of a call that was dialled", mend, seen.name)
     return unseen(part, "no call was up that would show it", "make a call, and ask again while it is up", seen.name)
 
 
@@ -142,11 +146,14 @@ def _system_name(seen: Seen, all_of_them: Sequence[Seen]) -> Finding:
     return fine(_NAME, quote(name), seen.name)
 
 
-def _dialplan(seen: Seen, agi: Agi) -> list[Finding]:
+def _dialplan(seen: Seen, agi: Agi, hearing: Hearing) -> list[Finding]:
     if seen.stage != "in" or seen.dialplan is None or len(seen.values) == 0:
         why = _NOT_IN if seen.stage != "in" else "the account may not read it"
         return [unseen(_DIALPLAN, why, of=seen.name), unseen(_ASKED, why, of=seen.name)]
     version = loaded(seen.name, seen.values)
     if not seen.ways and version.state is State.WRONG:
         return [version, unseen(_ASKED, "the dialplan names no router", of=seen.name)]
-    return [version, fastagi.asked_by_dialplan(agi, seen.name, seen.ways, here=seen.here)]
+    asked = fastagi.asked_by_dialplan(agi, seen.name, seen.ways, here=seen.here)
+    if asked.state is State.NOT_SEEN and hearing.get(seen.name, {}).get("calls") is State.OK:
+        return [version, fine(_ASKED, "the running router has decided calls of it", seen.name)]
+    return [version, asked]

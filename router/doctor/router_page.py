@@ -14,6 +14,7 @@ from router.util.own_thread import OwnThread
 from router.util.page import PageError, address_of, page_of
 
 Hearing = Mapping[str, Mapping[str, State]]  # the name of an [[ami]] -> what is heard of it -> whether it is
+_HEARD = {1.0: State.OK, 0.0: State.WRONG}  # -1: not seen yet
 
 
 class Sample(NamedTuple):
@@ -79,7 +80,11 @@ def read(text: str, not_ready: str = "") -> Page | None:
 def hearing(page: Page | None) -> Hearing:
     """What the router's links have heard and miss, by the name of each [[ami]]; what is not seen yet is not in it.
 
-    The words: `variables` (channelvars of manager.conf), `hangups` and `dials` (events that the account gets).
+    The words are those of `ringway_ami_hearing`: `variables` (channelvars of manager.conf), `hangups` and `dials`
+    (events that the account gets), `calls` (that this router has decided).
     """
-    del page  # no metric of it tells yet
-    return {}
+    found: dict[str, dict[str, State]] = {}
+    for each in page.samples if page is not None else ():
+        if each.name == "ringway_ami_hearing" and each.value in _HEARD:
+            found.setdefault(each.labels.get("asterisk", ""), {})[each.labels.get("what", "")] = _HEARD[each.value]
+    return found

@@ -129,7 +129,7 @@ def test_all_is_right_and_what_an_idle_asterisk_cannot_show_is_not_seen_yet(site
     found = site.found()
     states = {part: each["state"] for part, each in found.items()}
     unseen = {part for part, state in states.items() if state == "not seen yet"}
-    assert unseen == {"channel variables", "manager events"}, found
+    assert unseen == {"channel variables", "hangup events", "dial events"}, found
     assert set(states.values()) == {"ok", "not seen yet"}, found
     assert found["dialplan"]["of"] == "pbx1"
     assert f"127.0.0.1:{site.router.agi_port}" in found["routers asked"]["what"]
@@ -147,7 +147,7 @@ def test_the_router_answers_nothing_and_counts_nothing_for_it(site: Site) -> Non
 def test_calls_show_the_variables_and_the_events(site: Site) -> None:
     with site.calls():
         found = site.found()
-    assert {found[part]["state"] for part in ("channel variables", "manager events")} == {"ok"}, found
+    assert {found[part]["state"] for part in ("channel variables", "hangup events")} == {"ok"}, found
 
 
 @pytest.mark.parametrize("line", ["channelvars = OTHER", "channelvars = CAMPAIGN_ID", "channelvars = RINGWAY_ATTEMPT"])
@@ -171,8 +171,8 @@ def test_channel_variables_that_are_missing_show_at_the_first_call(site: Site, l
 def test_events_that_do_not_come_show_at_the_first_call(site: Site, line: str) -> None:
     with site.account(line), site.calls():
         found = site.found()
-    assert found["manager events"]["state"] == "wrong"
-    assert "read = call,system" in found["manager events"]["mend"]
+    assert found["hangup events"]["state"] == "wrong"
+    assert "read = call,system" in found["hangup events"]["mend"]
     assert found["manager rights"]["state"] == "ok"
 
 

@@ -33,7 +33,7 @@ def found(*every: Seen, hearing: Hearing | None = None, tls: bool = False) -> di
 def test_an_idle_asterisk_at_which_all_is_right() -> None:
     states = {part: each.state for part, each in found(seen()).items()}
     unseen = {part for part, state in states.items() if state is State.NOT_SEEN}
-    assert unseen == {"channel variables", "manager events"}
+    assert unseen == {"channel variables", "hangup events", "dial events"}
     assert State.WRONG not in states.values()
     assert "system name" not in states  # one alone needs none
 
@@ -110,7 +110,19 @@ def test_what_calls_show_goes_before_what_the_router_has_heard(
     fields: dict[str, Any], hearing: dict[str, State], variables: State, events: State
 ) -> None:
     of = found(seen(**fields), hearing={"pbx1": hearing})
-    assert (of["channel variables"].state, of["manager events"].state) == (variables, events)
+    assert (of["channel variables"].state, of["hangup events"].state) == (variables, events)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_dial_events_are_what_the_router_has_heard(state: State) -> None:
+    assert found(seen(), hearing={"pbx1": {"dials": state}})["dial events"].state is state
+
+
+def test_calls_that_have_come_show_that_the_dialplan_asks_this_router() -> None:
+    far = seen(ways=(Way("192.0.2.9:4573", 4573, ("192.0.2.9",)),), here=False)
+    assert found(far)["routers asked"].state is State.NOT_SEEN
+    assert found(far, hearing={"pbx1": {"calls": State.OK}})["routers asked"].state is State.OK
+    assert found(far, hearing={"pbx2": {"calls": State.OK}})["routers asked"].state is State.NOT_SEEN
 
 
 def test_system_names_of_several() -> None:
