@@ -1,5 +1,6 @@
 """The FastAGI port: who listens there, and whom `[agi] allow` lets in."""
 
+import asyncio
 import enum
 import os
 import socket
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from dialplan.wording import printable, quote
 from router.agi.client import AgiClientError, ask
 from router.agi.messages import AgiRequest
-from router.config.limits import STATUS_TIMEOUT_SECONDS
+from router.config.limits import DOCTOR_PART_SECONDS, STATUS_TIMEOUT_SECONDS
 from router.config.settings import Agi
 from router.doctor import networks
 from router.doctor.findings import Finding, fine, unseen, wrong
@@ -28,7 +29,7 @@ class Answer(enum.Enum):
 
     ROUTER = "a router answers"
     NOBODY = "nobody listens there"
-    SILENT = "it takes connections, and does not answer"
+    SILENT = "it does not answer"
     STRANGER = "what answers is no router"
     NOT_LET_IN = "it takes connections"  # and this machine may not ask
 
@@ -51,7 +52,10 @@ class Caller(NamedTuple):
 
 async def look(agi: Agi) -> Asked:
     """Ask at the port: for an attempt that is none, which a router refuses and its log tells, and nothing else."""
-    return await OwnThread("agi").run(lambda: _ask(agi))
+    try:
+        return await asyncio.wait_for(OwnThread("agi").run(lambda: _ask(agi)), DOCTOR_PART_SECONDS)
+    except TimeoutError:
+        return Asked(Answer.SILENT)
 
 
 def _ask(agi: Agi) -> Asked:
@@ -101,8 +105,8 @@ def port(agi: Agi, asked: Asked) -> Finding:
             mend = "look whose it is: ss -ltnp. To be asked from here [agi] allow needs this machine's address"
             return unseen(_PORT, f"somebody listens on {where}, and [agi] allow does not let this machine ask", mend)
         case Answer.SILENT:
-            mend = "look whose the port is, with ss -ltnp; a router that hangs is to be restarted"
-            return wrong(_PORT, f"{where} takes connections, and does not answer", mend)
+            mend = "look whose the port is (ss -ltnp), and that host is resolved; restart a router that hangs"
+            return wrong(_PORT, f"{where} does not answer", mend)
     mend = f"stop what has the port (ss -ltnp), or set another: {_VARIABLES}PORT, and RINGWAY_AGI in extensions.conf"
     return wrong(_PORT, f"what answers at {where} is no router", mend)
 

@@ -111,8 +111,9 @@ async def _look(ami: Ami, seen: Seen) -> None:
     finally:
         if session is not None:
             session.close()
-        with contextlib.suppress(asyncio.CancelledError):
-            seen.addresses = seen.addresses or await resolving
+        if not seen.addresses:
+            await asyncio.wait([resolving], timeout=DOCTOR_TOLD_SECONDS)  # whoever resolves names may be silent
+            seen.addresses = resolving.result() if resolving.done() else ()
         resolving.cancel()
 
 

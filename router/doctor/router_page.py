@@ -1,5 +1,6 @@
 """What a router that runs says on its pages: whether it is ready, what has come to it, and what its links hear."""
 
+import asyncio
 import http
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,13 +8,14 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialplan.wording import printable
-from router.config.limits import STATUS_TIMEOUT_SECONDS
+from router.config.limits import DOCTOR_PART_SECONDS, STATUS_TIMEOUT_SECONDS
 from router.config.settings import Endpoint
 from router.doctor.findings import Finding, State, fine, unseen, wrong
 from router.util.own_thread import OwnThread
 from router.util.page import PageError, address_of, page_of
 
 Hearing = Mapping[str, Mapping[str, State]]  # the name of an [[ami]] -> what is heard of it -> whether it is
+_SEE = "see [metrics] host and port, and what listens there"
 _HEARD = {1.0: State.OK, 0.0: State.WRONG}  # -1: not seen yet
 
 
@@ -43,7 +45,10 @@ async def look(metrics: Endpoint) -> tuple[Page | None, Finding]:
         what = "[metrics] port is 0: a running router cannot be asked what it hears"
         return None, unseen("router", what, "give it a port, and restart the router")
     where = address_of(metrics.host, metrics.port)
-    return await OwnThread("page").run(lambda: _asked(where))
+    try:
+        return await asyncio.wait_for(OwnThread("page").run(lambda: _asked(where)), DOCTOR_PART_SECONDS)
+    except TimeoutError:
+        return None, wrong("router", f"{printable(where)}/metrics does not answer", _SEE)
 
 
 def _asked(where: str) -> tuple[Page | None, Finding]:
@@ -54,8 +59,7 @@ def _asked(where: str) -> tuple[Page | None, Finding]:
     except PageError as error:
         if error.refused:
             return None, unseen("router", f"no router answers at {shown}/metrics", "start it: ringway serve")
-        mend = "see [metrics] host and port, and what listens there"
-        return None, wrong("router", f"{shown}/metrics: {printable(str(error))}", mend)
+        return None, wrong("router", f"{shown}/metrics: {printable(str(error))}", _SEE)
     page = read(text, ready.strip() if code == http.HTTPStatus.SERVICE_UNAVAILABLE else "")
     if page is None:
         mend = "set another [metrics] port, or stop what has this one"

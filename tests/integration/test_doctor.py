@@ -96,9 +96,7 @@ def test_everything_wrong_at_once_still_says_every_part(site: Site) -> None:
         found = site.found(settings)
     states = {part: each["state"] for part, each in found.items()}
     wrong = {part for part, state in states.items() if state == "wrong"}
-    assert wrong == {"store", "attempts", "snapshot", "router", "agi port", "agi allow", "manager login"} - {
-        "agi allow"
-    }
+    assert wrong == {"store", "attempts", "snapshot", "router", "agi port", "manager login"}
     assert {"redis rights", "redis policy", "redis disk", "channel variables", "dialplan", "clocks"} <= set(states)
 
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import pathlib
+import threading
 import time
 from collections.abc import Mapping
 
 import pytest
 
 from router.ami import session
-from router.config.settings import Ami
-from router.doctor import asterisk
+from router.config.settings import Agi, Ami, Endpoint
+from router.doctor import agi, asterisk, router_page
 from router.doctor.asterisk import GLOBALS, Seen, look
 from router.doctor.clocks import compared
 from router.doctor.findings import State
@@ -155,6 +156,22 @@ async def test_a_wrong_secret_and_none(tmp_path: pathlib.Path) -> None:
     seen = await look(Ami("pbx1", port=1, secret_file=str(tmp_path / "none")))
     assert (seen.stage, "No such file" in seen.error) == ("files", True)
     assert seen.addresses == ("127.0.0.1",)
+
+
+async def test_a_name_that_nobody_resolves_is_not_waited_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(asterisk, "addresses_of", lambda _: [str(never.wait())])
+    seen = await look(Ami("pbx1", port=1, secret_file=str(tmp_path / "none")))
+    assert (seen.stage, seen.addresses) == ("files", ())
+    monkeypatch.setattr(agi, "DOCTOR_PART_SECONDS", 0.1)
+    monkeypatch.setattr(agi, "_ask", lambda _: never.wait())
+    assert (await agi.look(Agi())).answer is agi.Answer.SILENT
+    monkeypatch.setattr(router_page, "DOCTOR_PART_SECONDS", 0.1)
+    monkeypatch.setattr(router_page, "_asked", lambda _: never.wait())
+    assert (await router_page.look(Endpoint(port=1)))[1].state is State.WRONG
+    never.set()
 
 
 async def test_whoever_refuses_the_connection_is_told_in_the_systems_words(tmp_path: pathlib.Path) -> None:
