@@ -75,6 +75,13 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Check a site's wiring."""
+    from router.commands import doctor as command  # noqa: PLC0415 - only this one needs the clients of all parts
+
+    return command.doctor(arguments)
+
+
 def _count(text: str) -> int:
     """A count of what is to be listed; more than a store can count is none."""
     if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):  # noqa: PLR2004 - 64 bits
@@ -96,6 +103,10 @@ class _Version(argparse.Action):
 
 _ALONE = "The files have to stand alone: `ringway load` checks them against what is stored too."
 _REPLACES = "An entry replaces the stored one with its id or number; the others stay, unless --replace is given."
+_DOCTOR = (
+    "It changes nothing, and works with a running router and without one. What an idle site cannot show yet reads "
+    "`not seen yet`. Exit status 1 where something is wrong."
+)
 _COUNTS = "With --from this is a call like any other: a callback entitlement of that caller is consumed by it."
 
 
@@ -226,6 +237,10 @@ def _add_live(commands: _Commands) -> None:
         "rang), ANSWER; or CONGESTION, CHANUNAVAIL (it never reached the subscriber)",
     )
     sub.add_argument("--agi", metavar="HOST:PORT", help="where the router listens (without it: as configured)")
+    _configured(sub)
+    _printing(sub)
+
+    sub = commands.add("doctor", doctor, "check a site's wiring part by part, and say what to change", _DOCTOR)
     _configured(sub)
     _printing(sub)
 

@@ -66,6 +66,11 @@ class AmiSession:
         self._link = link
         self.ended = link.ended
 
+    @property
+    def peer(self) -> str:
+        """Asterisk's IP address."""
+        return self._link.peer
+
     async def ask(self, action: str, **fields: str) -> Event:
         """Do an action that has one reply; the reply.
 

@@ -3,12 +3,9 @@
 import argparse
 import contextlib
 import http
-import http.client
 import os
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
@@ -20,6 +17,8 @@ from router.commands.output import print_json
 from router.commands.running import Failure
 from router.config.limits import STATUS_TIMEOUT_SECONDS
 from router.config.settings import PORT_MAX, Settings, from_process
+from router.util.listening import from_here
+from router.util.page import PageError, address_of, page_of
 
 # What `ringway_ami_hearing` counts -> in words.
 _HEARING = {"variables": "channel variables", "hangups": "hangups", "dials": "dials", "calls": "own calls"}
@@ -70,16 +69,11 @@ def asking(host: str, port: int) -> Iterator[None]:
 def agi_address(text: str | None, settings: Settings) -> tuple[str, int]:
     """Where to ask: `--agi HOST:PORT`, else where a router of this configuration listens. Raises Unreachable."""
     if text is None:
-        return _from_here(settings.agi.host), settings.agi.port
+        return from_here(settings.agi.host), settings.agi.port
     host, _, port = text.rpartition(":")
     if not host or not _PORT.fullmatch(port) or not 1 <= int(port) <= PORT_MAX:
         raise Unreachable(f"--agi {quote(text)} is not HOST:PORT; write it like 127.0.0.1:4573")
     return host.strip("[]"), int(port)
-
-
-def _from_here(host: str) -> str:
-    """The host at which somebody on this machine reaches what listens on `host`, which may be any address."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -87,8 +81,7 @@ def status(arguments: argparse.Namespace) -> int:
     settings = from_process(arguments.config)
     if settings.metrics.port == 0:
         raise Unreachable("[metrics] port is 0: a router without metrics cannot tell its status; give it one")
-    host = _from_here(settings.metrics.host)
-    router = f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics.port}"
+    router = address_of(settings.metrics.host, settings.metrics.port)
     page = _got(f"{router}/metrics")[1]
     try:
         state = _state(page)
@@ -113,17 +106,9 @@ def status(arguments: argparse.Namespace) -> int:
 def _got(address: str) -> tuple[int, str]:
     """The status and the text of a page of a running router. Raises Unreachable."""
     try:
-        # Without the proxies of the environment: the router is here.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(address, timeout=STATUS_TIMEOUT_SECONDS) as answer:
-            return answer.status, answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode("utf-8", "replace")
-    except (OSError, UnicodeError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        why = getattr(reason, "strerror", None) or printable(str(reason).strip())
-        raise Unreachable(f"the router at {address} gave no answer: {why}; is `ringway serve` running?") from error
+        return page_of(address, STATUS_TIMEOUT_SECONDS)
+    except PageError as error:
+        raise Unreachable(f"the router at {address} gave no answer: {error}; is `ringway serve` running?") from error
 
 
 def _state(text: str) -> dict[str, object]:

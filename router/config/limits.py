@@ -140,3 +140,12 @@ GIVE_UP_SECONDS = 0.5  # told to stop while starting: for what it waits for to b
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
 FINISH_SECONDS = 2.0  # after that: for attempts that the manager interface told of and that are not written down yet
 STATUS_TIMEOUT_SECONDS = 3.0  # `ringway status` and `ringway call`
+
+# --- the check of a site's wiring ---------------------------------------------------------------------------------
+DOCTOR_PART_SECONDS = 8.0  # for each part, all of them at a time: longer than any one of its own bounds
+DOCTOR_ASTERISK_SECONDS = 15.0  # for one Asterisk: to connect, to log in, and what it is asked then
+DOCTOR_LISTEN_SECONDS = 3.0  # where calls are up: for one of them to end, whose end is to be told
+DOCTOR_LOOK_SECONDS = 0.25  # how often it is looked which calls are still up
+DOCTOR_TOLD_SECONDS = 1.0  # an event comes after its channel has gone, and a host's address: some milliseconds later
+DOCTOR_CHANNELS_MAX = 50  # of those that are up, looked at: enough to see their variables
+DOCTOR_CLOCKS_APART_SECONDS = 2.0  # the callback rules bear 5; a clock that is off by 2 is not kept

@@ -1,7 +1,7 @@
 """What a store promises, whichever it is. The same tests run against each."""
 
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -238,11 +238,28 @@ class CounterStore(Protocol):
         ...
 
 
+class Inspection(NamedTuple):
+    """What a shared server says of itself, for whoever checks a site.
+
+    `refused`: the rights that its user lacks, None where it cannot tell. `policy`: which keys it throws away when its
+    memory is full ("": not told), `limited`: whether that may come to pass. `appends`: whether it logs to disk what it
+    is given. `clock_ahead`: its clock less this machine's, in seconds, to within `clock_within`. None: not told.
+    """
+
+    refused: tuple[str, ...] | None
+    policy: str = ""
+    limited: bool = False
+    appends: bool | None = None
+    clock_ahead: float | None = None
+    clock_within: float = 0.0
+
+
 class Stores(NamedTuple):
     """What an address of a store stands for: the data set, the attempts and claims, the counters that routers share.
 
     `counters` is None in the embedded store, where each router counts for itself. `shown` is the address without any
-    secret; `shared`: routers on other machines use it too.
+    secret; `shared`: routers on other machines use it too. `inspect` asks a server that is elsewhere about itself, and
+    raises StoreError; its connections end with those of `callbacks`.
     """
 
     rows: Store
@@ -250,3 +267,4 @@ class Stores(NamedTuple):
     counters: CounterStore | None
     shown: str
     shared: bool
+    inspect: Callable[[], Awaitable[Inspection]] | None = None

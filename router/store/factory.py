@@ -12,6 +12,7 @@ import structlog
 
 from router.config import settings
 from router.store.api import Made, Stores, unsaid
+from router.store.local import look
 from router.store.local.outbox import OutboxCallbackStore
 from router.store.local.snapshot import SnapshotStore
 from router.store.sqlite.callbacks import beside
@@ -35,3 +36,8 @@ def router_stores_of(wanted: settings.StoreSettings, log: structlog.typing.Filte
     path = pathlib.Path(wanted.snapshot)
     rows = SnapshotStore(stores.rows, path, wanted.snapshot_max_age_hours * 3600.0, log)
     return stores._replace(rows=rows, callbacks=OutboxCallbackStore(stores.callbacks, beside(path), log))
+
+
+async def snapshot_seen_at(wanted: settings.StoreSettings) -> float | None:
+    """When the snapshot of `[store]` was in step with the store, see `router.store.local.look`. Raises StoreError."""
+    return await look.seen_at(pathlib.Path(wanted.snapshot))

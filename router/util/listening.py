@@ -1,4 +1,4 @@
-"""Why a port cannot be listened on, and what to do about it: the port is not always to blame."""
+"""Where somebody listens, why a port cannot be listened on, and what to do about it: it is not always the port."""
 
 import errno
 import socket
@@ -6,6 +6,11 @@ import socket
 from router.util.descriptors import TOO_FEW
 
 _HOST = "set host to an address of this machine, or to 0.0.0.0 for all of them"
+
+
+def from_here(host: str) -> str:
+    """The host at which somebody on this machine reaches what listens on `host`, which may be any address."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def why(error: Exception) -> str:

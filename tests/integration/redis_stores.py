@@ -23,6 +23,7 @@ from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.connection import Link, Reply
 from router.store.redis.counters import RedisCounterStore
+from router.store.redis.inspection import inspect
 from router.store.redis.lua_script import Script
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
@@ -206,3 +207,5 @@ async def everything(store: RedisStore, calls: RedisCallbackStore) -> None:
     assert [await counters.next("numbers"), await counters.next("numbers")] == [1, 2]
     assert await calls.purge(Cutoffs({"win-back": 102.0}, 0.0)) == 3
     assert len((await calls.changes("", 0)).attempts) == 1
+    said = await inspect(calls.link)
+    assert (said.refused, said.clock_ahead is not None) == ((), True)

@@ -127,6 +127,7 @@ _COMMANDS = (
     ("call", "02079460000"),
     ("report-attempt", "win-back", "07700900456", "02079460002"),
     ("status",),
+    ("doctor",),
 )
 
 

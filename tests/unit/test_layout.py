@@ -33,9 +33,13 @@ ROUTER_MAY_IMPORT = {
     "router.store": {"router.config", "router.observe.metrics", "router.util"},
     "router.callbacks": {"router.config.limits", "router.observe", "router.store.api", "router.util"},
     "router.management": {"router.config", "router.store.api", "router.util"},
+    "router.doctor": {
+        *("router.agi.client", "router.agi.messages", "router.ami", "router.config", "router.store.api"),
+        *("router.store.factory", "router.util"),
+    },
     "router.commands": {
         *("router.config", "router.management", "router.store.api", "router.store.factory", "router.agi.client"),
-        "router.util",
+        *("router.doctor", "router.util"),
     },
 }
 # Inside dialplan, from the ground up: each part may know those before it.

@@ -253,6 +253,19 @@ class SnapshotStore:
         return await self._store.view(use)
 
 
+async def seen_at(path: pathlib.Path) -> float | None:
+    """When the snapshot in a file was known to be in step with its store, epoch seconds; None: it has nothing yet.
+
+    Makes none. Raises StoreError.
+    """
+    connection = Connection(path, _SCHEMA)
+    try:
+        held = await connection.run(_held)
+    finally:
+        await connection.close()
+    return held.seen_at if held is not None else None
+
+
 def _held(database: sqlite3.Connection) -> _Held | None:
     try:
         found = database.execute("SELECT version, epoch, seen_at FROM meta").fetchone()

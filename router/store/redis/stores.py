@@ -1,10 +1,13 @@
 """What `[store]` says of a Redis, with its secrets and certificates."""
 
+from functools import partial
+
 from router.config import settings
 from router.store.api import Made, StoreError, Stores, unsaid
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
+from router.store.redis.inspection import inspect
 from router.store.redis.store import RedisStore
 
 
@@ -32,4 +35,6 @@ def stores_of(wanted: settings.StoreSettings, made: Made = unsaid) -> Stores:
     )
     callbacks = RedisCallbackStore(address, options)
     counters = RedisCounterStore(callbacks.link)
-    return Stores(RedisStore(address, options, made), callbacks, counters, address.shown, shared=True)
+    rows = RedisStore(address, options, made)
+    asked = partial(inspect, callbacks.link)
+    return Stores(rows, callbacks, counters, address.shown, shared=True, inspect=asked)

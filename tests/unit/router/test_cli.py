@@ -12,7 +12,7 @@ from router.commands import attempts, data, live, report_attempt, route
 from router.config.settings import SettingsError
 from router.store.api import StoreError
 
-COMMANDS = ["serve", "check", "load", "dump", "route", "attempts", "call", "report-attempt", "status"]
+COMMANDS = ["serve", "check", "load", "dump", "route", "attempts", "call", "report-attempt", "status", "doctor"]
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -88,6 +88,7 @@ def test_output_is_utf_8_whatever_the_terminal_has(monkeypatch: pytest.MonkeyPat
         ["dump", "--xml"],
         ["serve", "--json"],
         ["status", "now"],
+        ["doctor", "now"],
     ],
     ids=" ".join,
 )
@@ -110,6 +111,7 @@ def test_wrong_usage_is_status_2_and_says_how(words: list[str], capsys: pytest.C
         (["call", "020"], live.call),
         (["report-attempt", "win-back", "021", "020"], report_attempt.report_attempt),
         (["status"], live.status),
+        (["doctor"], cli.doctor),
     ],
 )
 def test_each_word_leads_to_its_command(words: list[str], command: object) -> None:
@@ -130,7 +132,7 @@ def test_options_reach_the_command() -> None:
     assert parsed("report-attempt", "win-back", "021", "020", "--outcome", "busy").outcome == "BUSY"
 
 
-@pytest.mark.parametrize("command", ["check", "load", "dump", "route", "attempts", "call", "report-attempt", "status"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "serve"])
 def test_whatever_prints_data_prints_json_when_asked(command: str) -> None:
     words = {"check": ["f"], "load": ["f"], "route": ["d"], "call": ["d"], "report-attempt": ["c", "s", "n"]}.get(
         command, []

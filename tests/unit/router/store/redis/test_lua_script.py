@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from router.store.redis import callback_scripts, lua_script, scripts
+from router.store.redis import callback_scripts, inspection, lua_script, scripts
 from router.store.redis.lua_script import Script, load
 
 FOLDER = pathlib.Path(lua_script.__file__).parent / "lua"
@@ -16,9 +16,9 @@ PARTS = [name.removeprefix("_") for name in FILES if name.startswith("_")]
 
 
 def test_every_script_is_used_once() -> None:
-    used = [
-        each.text for module in (scripts, callback_scripts) for each in vars(module).values() if type(each) is Script
-    ]
+    modules = (scripts, callback_scripts, inspection)
+    kept = {each for module in modules for each in vars(module).values() if type(each) is Script}
+    used = [each.text for each in kept]
     assert sorted(used) == sorted(load(name).text for name in WHOLE)
 
 
