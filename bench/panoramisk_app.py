@@ -8,6 +8,7 @@ would overflow that and measure refused connections.
 import argparse
 import asyncio
 import gc
+import logging
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,8 @@ def main() -> None:
     """Run until killed."""
     parser = argparse.ArgumentParser(description="panoramisk's FastAGI server with a dictionary of all numbers.")
     parser.add_argument("--numbers", type=int, default=1_000_000)
+    # It logs a traceback for each caller that gave up; those are counted anyway.
+    logging.getLogger(fast_agi.__name__).setLevel(logging.CRITICAL)
     table = routes(parser.parse_args().numbers)
     gc.collect()
     gc.freeze()  # or each full collection would walk the table: the router does the same

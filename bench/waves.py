@@ -33,6 +33,8 @@ WAVE_CALLS = 512  # open at a time; well below the listen queue, which the kerne
 MAX_CALLS = 200_000
 IDLE_LIMIT = 0.05  # of the waves' time; above, the generator was too slow and the core was not full
 TIMEOUT_SECONDS = 10.0  # until what is left of a wave is given up
+_CLOSED = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+_EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET  # once for each piece that comes
 SETTLE_SECONDS = 0.5  # for work that a server puts off, such as its log, to be done and counted
 
 
@@ -127,7 +129,7 @@ class Waves:
                         counts.verdicts["refused"] += 1
                         continue
                     opened[call.sock.fileno()] = call
-                    epoll.register(call.sock, select.EPOLLIN)
+                    epoll.register(call.sock, _EVENTS)
                 before = processes.scheduled(self._pid)
                 began = time.perf_counter()
             ended = self._answered(opened, epoll, began + self._timeout)
@@ -135,7 +137,7 @@ class Waves:
             after = processes.scheduled(self._pid)
         counts.busy_seconds += after.ran - before.ran
         counts.waited_seconds += after.waited - before.waited
-        for call in opened.values():
+        for call in (*opened.values(), *ended):
             call.sock.close()
         if opened:
             counts.verdicts["timed_out"] += len(opened)
@@ -153,11 +155,16 @@ class Waves:
         return True
 
     def _answered(self, opened: dict[int, _Call], epoll: select.epoll, give_up: float) -> list[_Call]:
-        """Answer each command, and close after the server; returns the calls that are over, the others stay opened."""
+        """Answer each command until the server closes; returns the calls that are over, the others stay opened.
+
+        It closes nothing itself: that is work that can wait until the server has done its own.
+        """
         ended = []
         while opened and (left := give_up - time.perf_counter()) > 0:
-            for descriptor, _ in epoll.poll(left):
-                call = opened[descriptor]
+            for descriptor, events in epoll.poll(left):
+                call = opened.get(descriptor)
+                if call is None:  # it is over, and its socket waits to be closed
+                    continue
                 try:
                     data = call.sock.recv(RECV_BYTES)
                     if data:
@@ -165,8 +172,7 @@ class Waves:
                 except OSError:
                     data = b""
                 call.answer += data
-                if not data or len(call.answer) > MAX_ANSWER_BYTES:
-                    call.sock.close()
+                if not data or events & _CLOSED or len(call.answer) > MAX_ANSWER_BYTES:
                     ended.append(opened.pop(descriptor))
         return ended
 

@@ -64,6 +64,9 @@ def measured(server: Server, load: Load, core: int | None, seed: int, *, foreign
     summary.setdefault("server_cpu_us", round(used.process_seconds / load.calls * 1e6, 2))
     foreign = used.machine_seconds - used.process_seconds - summary["generator_cpu_us"] * load.calls / 1e6
     summary["foreign_share"] = round(foreign / used.seconds, 3)
-    if not summary["void"] and foreign_limit is not None and summary["foreign_share"] > foreign_limit:
+    disturbed = foreign_limit is not None and summary["foreign_share"] > foreign_limit
+    # Calls that only took too long are no fault of the server's then.
+    summary["excused"] = disturbed or summary.pop("generator_late", False)
+    if not summary["void"] and disturbed:
         summary["void"] = f"other programs used {summary['foreign_share']:.0%} of a core"
     return summary

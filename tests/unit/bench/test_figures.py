@@ -6,10 +6,10 @@ from bench import figures
 from bench.figures import Spread
 
 
-def window(cpu: float, *, void: str = "", right: int = 10, **more: Any) -> dict[str, Any]:
+def window(cpu: float, *, void: str = "", **more: Any) -> dict[str, Any]:
     return {
         "planned": 10,
-        "right": right,
+        "right": 10,
         "rate_reached": 1500.0,
         "calls_per_second": 9000.0,
         "idle_share": 0.01,
@@ -17,6 +17,7 @@ def window(cpu: float, *, void: str = "", right: int = 10, **more: Any) -> dict[
         "lateness_ms": {"p99": 0.1},
         "server_cpu_us": cpu,
         "wrong_example": "",
+        "excused": False,
         "void": void,
         **more,
     }
@@ -63,8 +64,15 @@ def test_a_column_of_void_windows_alone_is_empty() -> None:
 
 
 def test_errors_of_void_windows_count_too() -> None:
-    rounds = [of(window(100), window(150, right=7, void="late", wrong=2, missing=1, wrong_example="b'x'"))]
+    rounds = [of(window(100), window(150, void="late", wrong=2, missing=1, wrong_example="b'x'"))]
     assert figures.failed_calls(rounds) == 6, "in both kinds of window"
     assert figures.summary(rounds)["rate"]["router"]["errors"] == {"wrong": 2, "missing": 1}
     assert figures.wrong_examples(rounds) == {"router": "b'x'"}
     assert figures.failed_calls([of(window(1), window(2))]) == 0
+
+
+def test_calls_that_only_took_long_are_excused_where_the_generator_or_the_machine_was_late() -> None:
+    slow: dict[str, Any] = {"timed_out": 3, "not_placed": 4}
+    assert figures.failed_calls([of(window(1), window(2, **slow))]) == 14
+    assert figures.failed_calls([of(window(1), window(2, **slow, excused=True, void="late"))]) == 0
+    assert figures.failed_calls([of(window(1), window(2, excused=True, void="late", wrong=1, refused=1))]) == 4
