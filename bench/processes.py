@@ -82,16 +82,19 @@ def cpu_seconds(root: int) -> float:
 
 
 class Scheduled(NamedTuple):
-    """Seconds of the scheduler's clock, of all threads together."""
+    """Seconds of the scheduler's clock: in which any thread ran, and in which the main one could have run.
+
+    Other threads wait for a core while the main one has it: that is no time of its own.
+    """
 
     ran: float
-    waited: float  # ready to run, while something else had the core
+    waited: float  # while something else had the core
 
 
 def scheduled(process: int) -> Scheduled:
     """Return how long `process` itself has run and waited for its core; zeros where the kernel keeps no such count."""
-    found = [_schedstat(task) for task in _tasks(process)]
-    return Scheduled(sum(each.ran for each in found), sum(each.waited for each in found))
+    ran = sum(_schedstat(task).ran for task in _tasks(process))
+    return Scheduled(ran, _schedstat(Path(f"/proc/{process}")).waited)
 
 
 @contextlib.contextmanager

@@ -111,6 +111,8 @@ def _fault(options: Options) -> str:
         return f"{options.small_numbers + 1} to {calls.MAX_NUMBERS} numbers"
     if not 1 <= options.pairs <= attempts.MAX_PAIRS or not 1 <= options.saturated_calls <= waves.MAX_CALLS:
         return f"1 to {attempts.MAX_PAIRS} pairs and 1 to {waves.MAX_CALLS} calls a window at saturation"
+    if options.save and not options.save.is_dir() and not options.save.parent.is_dir():
+        return f"there is no folder {options.save.parent}"
     return ""
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench import bounds, run, servers, waves, windows
+from bench import bounds, figures, machine, processes, run, servers, waves, windows
 from bench.run import Options
-from bench.sites import Server, Site
+from bench.sites import BenchError, Server, Site
 from tests.unit.bench.test_figures import window
 
 
@@ -79,7 +79,10 @@ def test_all_servers_of_a_round_get_the_same_calls_and_the_small_table_its_own_n
 
 @pytest.mark.parametrize(
     "words",
-    ["--rounds 0", "--rounds 101", "--seconds 0.01", "--numbers 1000", "--numbers 10000001", "--rate 1e9", "--pairs 0"],
+    [
+        *("--rounds 0", "--rounds 101", "--seconds 0.01", "--numbers 1000", "--numbers 10000001", "--rate 1e9"),
+        *("--pairs 0", "--saturated-calls 0", "--save nowhere/result.json"),
+    ],
 )
 def test_what_is_asked_for_is_within_bounds(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -96,6 +99,54 @@ def test_what_nobody_asks_for_is_what_the_bounds_are_about(monkeypatch: pytest.M
     asked = run._options()
     assert asked.rounds == bounds.ROUNDS == 9
     assert bounds.not_judged(numbers=asked.numbers, rate=asked.rate, pairs=asked.pairs, small=asked.small_numbers) == ""
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, cpu: float, *words: str) -> int:
+    """What `main` returns of nine rounds in which the router's calls cost so much, and bare's and the others' 100."""
+    bare: dict[str, Any] = {"latency_ms": {"p50": 1.0, "p99": 1.0, "p99.9": 1.0}}
+    servers_of = {name: window(300 if name == "panoramisk" else 100, **bare) for name in servers.AT_RATE}
+    routers = {name: window(cpu, **bare) for name in ("router", "router-small")}
+    rounds: list[figures.Round] = [dict.fromkeys(("rate", "saturation"), servers_of | routers)] * 9
+
+    def measure(asked: Options, _: Path) -> tuple[dict[str, Any], list[figures.Round]]:
+        result = {"asked": vars(asked) | {"save": ""}, "machine": machine.described(), "own_cores": True}
+        return result | {"calls": figures.summary(rounds)}, rounds
+
+    monkeypatch.setattr("sys.argv", ["run.py", *words])
+    monkeypatch.setattr(run, "_measure", measure)
+    monkeypatch.setattr(processes, "end_on_sigterm", lambda: None)
+    return run.main()
+
+
+def test_a_run_that_holds_every_bound_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answer(monkeypatch, 110) == 0
+
+
+def test_a_run_that_misses_a_bound_says_and_saves_everything_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert answer(monkeypatch, 166, "--save", str(tmp_path / "result.json")) == 1
+    saved = json.loads((tmp_path / "result.json").read_text())
+    said = capsys.readouterr().out
+    assert sum(line.startswith("MISSED") for line in saved["verdicts"]) == 2
+    assert saved["calls"]["ratios"]["cpu_to_bare"]["rounds"] == [1.66] * 9
+    assert "MISSED  CPU per call, router / bare: 1.66 (at most 1.15): by 0.51, 44%" in said
+    assert "MISSED  CPU per call at saturation, router / bare: 1.66" in said
+    assert "held    p50 of the first command, router / bare: 1.00" in said
+    assert "4 bounds held, 2 missed, 0 not judged" in said
+
+
+def test_a_part_that_does_not_start_is_nothing_that_was_held(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(*_: Any) -> None:
+        raise BenchError("bare did not start")
+
+    monkeypatch.setattr("sys.argv", ["run.py"])
+    monkeypatch.setattr(run, "_measure", measure)
+    monkeypatch.setattr(processes, "end_on_sigterm", lambda: None)
+    assert run.main() == 2
+    assert "bench: bare did not start" in capsys.readouterr().err
 
 
 def test_a_result_is_named_by_its_date_and_commit(tmp_path: Path) -> None:
