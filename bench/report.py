@@ -98,10 +98,14 @@ def calls_text(result: Mapping[str, Any], rounds: Sequence[figures.Round]) -> st
 
 def verdict_text(verdicts: Sequence[bounds.Verdict]) -> str:
     """Return a line for each bound, and one that counts them."""
+    lines = ["", *map(bounds.line, verdicts)]
     missed = sum(each.held is False for each in verdicts)
     unjudged = sum(each.held is None for each in verdicts)
+    if unjudged:
+        about = f"{bounds.RATE:g} calls/s, {bounds.NUMBERS} numbers beside 1000, {bounds.PAIRS} pairs of attempts"
+        lines += ["", f"The bounds are about {about}."]
     count = f"{len(verdicts) - missed - unjudged} bounds held, {missed} missed, {unjudged} not judged"
-    return "\n".join(["", *map(bounds.line, verdicts), "", count])
+    return "\n".join([*lines, "", count])
 
 
 def _table(servers: Mapping[str, Any], columns: Mapping[str, tuple[str, int]], order: Sequence[str]) -> list[str]:
