@@ -51,8 +51,9 @@ format: env
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Minutes, judged: bench/README.md. BENCH=--save keeps the result.
 bench: env
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run.py $(BENCH)
 
 # After changing the dependencies in pyproject.toml (needs uv).
 lock:

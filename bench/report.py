@@ -1,101 +1,134 @@
 """What the benchmark prints of what it measured."""
 
-import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-ERRORS = ("wrong", "missing", "refused", "timed_out", "not_placed")
-_HEADING = (
-    f"{'':>10} {'calls/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'p99.9 ms':>9} "
-    f"{'CPU µs/call':>12} {'errors':>7} {'late p99 ms':>12}"
-)
+from bench import bounds, figures
+from bench.servers import AT_RATE, SATURATED
+
+_NAME_WIDTH = 14
+# The columns of each table: what heads them -> under which name the summary has them, and how many digits they show.
+_RATE_TABLE = {
+    "calls/s": ("calls_per_second", 0),
+    "p50 ms": ("p50_ms", 2),
+    "p99 ms": ("p99_ms", 2),
+    "p99.9 ms": ("p99.9_ms", 2),
+    "CPU µs/call": ("cpu_us", 1),
+    "late p99 ms": ("late_p99_ms", 2),
+}
+_SATURATION_TABLE = {"calls/s": ("calls_per_second", 0), "CPU µs/call": ("cpu_us", 1), "idle": ("idle_share", 2)}
+_RATIO_WORDS = {
+    "cpu_to_bare": "CPU per call, router / bare",
+    "cpu_to_bare_with_options": "the same, bare with the socket options",
+    "cpu_to_panoramisk": "CPU per call, router / panoramisk",
+    "cpu_to_small": "CPU per call, router / router with the small table",
+    "cpu_of_small_to_bare": "CPU per call, router with the small table / bare",
+    "saturated_cpu_to_bare": "CPU per call at saturation, router / bare",
+    "saturated_cpu_to_bare_with_options": "the same, bare with the socket options",
+    "saturated_cpu_to_panoramisk": "CPU per call at saturation, router / panoramisk",
+    "p50_to_bare": "p50, router / bare",
+    "p99_to_bare": "p99, router / bare",
+}
 
 
-def window_line(number: int, name: str, window: dict[str, Any]) -> str:
+def window_line(number: int, kind: str, name: str, window: Mapping[str, Any]) -> str:
     """Return one line about one window, for whoever waits."""
     void = f"  VOID: {window['void']}" if window["void"] else ""
-    return (
-        f"round {number + 1} {name:>6}: {window['rate_reached']:.0f} calls/s, "
-        f"p50 {window['latency_ms']['p50']:.2f} ms, p99 {window['latency_ms']['p99']:.2f} ms, "
-        f"{window['server_cpu_us']:.1f} µs CPU/call, {_errors(window)} errors{void}"
-    )
+    if kind == "rate":
+        latency = window["latency_ms"]
+        said = f"{window['rate_reached']:.0f} calls/s, p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms"
+    else:
+        said = f"{window['calls_per_second']:.0f} calls/s, idle {window['idle_share']:.0%}"
+    errors = window["planned"] - window["right"]
+    cpu = f"{window['server_cpu_us']:.1f} µs CPU/call, {errors} errors"
+    return f"round {number + 1} {kind:>10} {name:>{_NAME_WIDTH}}: {said}, {cpu}{void}"
 
 
-def text(result: dict[str, Any]) -> str:
-    """Return the table (medians over the windows that are not void) and what to know beside it."""
-    machine = result["machine"]
-    lines = [
-        "",
-        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}",
-        f"{result['numbers']} numbers: loaded in {result['load_seconds']:.1f} s",
-        f"router: first right answer {result['start_seconds']:.1f} s after its start",
-        f"rounds: {len(result['rounds'])} of {result['seconds']:g} s, {result['rate']:g} calls/s, {result['arrivals']}",
-        "",
-        _HEADING,
-        *(_row(name, result) for name in ("bare", "router")),
-        "",
-        _ratio_line(result),
-    ]
-    for name in ("bare", "router"):
-        kinds = {kind: sum(each[name][kind] for each in result["rounds"]) for kind in ERRORS}
-        if any(kinds.values()):
-            lines.append(f"{name}: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count))
-        example = next((each[name]["wrong_example"] for each in result["rounds"] if each[name]["wrong_example"]), "")
-        if example:
-            lines.append(f"{name}: a wrong answer: {example}")
-    for number, each in enumerate(result["rounds"], start=1):
-        lines += [f"VOID: round {number}, {name}: {each[name]['void']}" for name in each if each[name]["void"]]
-    if not result["own_cores"]:
-        lines.append("One core only: server and generator shared it, so the latencies say little.")
-    if result["tiny"]:
-        lines.append("A tiny run: it shows that the parts work; its figures mean nothing.")
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """Return one line about where it was measured."""
+    return f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}"
+
+
+def memory_text(result: Mapping[str, Any]) -> str:
+    """Return what a table costs beside its calls."""
+    found = result["memory"]
+    lines = ["", machine_line(result["machine"]), f"{found['numbers']} numbers, beside {found['small_numbers']}:"]
+    for store, words in (("sqlite", "SQLite"), ("redis", "Redis")):
+        if f"resident_mib_{store}" not in found:
+            continue
+        lines.append(
+            f"{words}: {found[f'bytes_per_number_{store}']:.0f} bytes a number: "
+            f"{found[f'resident_mib_{store}']:.0f} MiB, {found[f'resident_mib_small_{store}']:.0f} MiB with the small "
+            f"table; at most {found[f'peak_mib_{store}']:.0f} MiB while it started"
+        )
+    for prefix, words in (("load_", "loaded in"), ("start_", "first right answer after")):
+        names = [name for name in found if name.startswith(prefix)]
+        if names:
+            shown = ", ".join(f"{name.removeprefix(prefix).replace('_', ' ')} {found[name]:.1f} s" for name in names)
+            lines.append(f"{words}: {shown}")
+    lines += [f"skipped: {each}" for each in found["skipped"]]
     return "\n".join(lines)
 
 
-def ratios(result: dict[str, Any]) -> list[float]:
-    """Return router / bare CPU a call of each round in which neither is void."""
-    return [
-        each["router"]["server_cpu_us"] / each["bare"]["server_cpu_us"]
-        for each in result["rounds"]
-        if not each["router"]["void"] and not each["bare"]["void"] and each["bare"]["server_cpu_us"]
+def calls_text(result: Mapping[str, Any], rounds: Sequence[figures.Round]) -> str:
+    """Return the tables (medians over the windows that are not void), the ratios, and what to know beside them."""
+    asked, summary = result["asked"], result["calls"]
+    lines = [
+        "",
+        machine_line(result["machine"]),
+        f"{len(rounds)} rounds, in an order by seed {asked['seed']}",
+        f"{asked['numbers']} numbers, {asked['small_numbers']} in the small table, {asked['pairs']} pairs of attempts",
+        "",
+        f"{asked['rate']:g} calls/s, windows of {asked['seconds']:g} s, {asked['arrivals']}:",
+        *_table(summary["rate"], _RATE_TABLE, AT_RATE),
+        "",
+        "saturation:",
+        *_table(summary["saturation"], _SATURATION_TABLE, SATURATED),
+        "",
+        "ratios within a round: median (quartiles; lowest to highest)",
+        *(_ratio_line(words, summary["ratios"][name]) for name, words in _RATIO_WORDS.items()),
     ]
+    for server, example in figures.wrong_examples(rounds).items():
+        lines.append(f"{server}: a wrong answer: {example}")
+    lines += [f"VOID: {each}" for each in figures.voids(rounds)]
+    if not result["own_cores"]:
+        lines.append("One core only: server and generator shared it, so the latencies say little.")
+    return "\n".join(lines)
 
 
-def failed_calls(result: dict[str, Any]) -> int:
-    """Return how many calls, of both servers, did not get a right answer."""
-    return sum(_errors(window) for each in result["rounds"] for window in each.values())
+def verdict_text(verdicts: Sequence[bounds.Verdict]) -> str:
+    """Return a line for each bound, and one that counts them."""
+    lines = ["", *map(bounds.line, verdicts)]
+    missed = sum(each.held is False for each in verdicts)
+    unjudged = sum(each.held is None for each in verdicts)
+    if unjudged:
+        about = f"{bounds.RATE:g} calls/s, {bounds.NUMBERS} numbers beside 1000, {bounds.PAIRS} pairs of attempts"
+        lines += ["", f"The bounds are about {about}."]
+    count = f"{len(verdicts) - missed - unjudged} bounds held, {missed} missed, {unjudged} not judged"
+    return "\n".join([*lines, "", count])
 
 
-def _errors(window: dict[str, Any]) -> int:
-    return int(window["planned"] - window["right"])
+def _table(servers: Mapping[str, Any], columns: Mapping[str, tuple[str, int]], order: Sequence[str]) -> list[str]:
+    head = "".join(f"{heading:>14}" for heading in columns)
+    lines = [f"{'':>{_NAME_WIDTH}}{head}{'errors':>8}"]
+    for name in order:
+        if name in servers:
+            cells = "".join(f"{_cell(servers[name][key], digits):>14}" for key, digits in columns.values())
+            errors = servers[name]["errors"]
+            kinds = ": " + ", ".join(f"{count} {kind}" for kind, count in errors.items()) if errors else ""
+            lines.append(f"{name:>{_NAME_WIDTH}}{cells}{sum(errors.values()):>8}{kinds}")
+    return lines
 
 
-def _row(name: str, result: dict[str, Any]) -> str:
-    windows = [each[name] for each in result["rounds"]]
-    sound = [window for window in windows if not window["void"]]
-    if not sound:
-        return f"{name:>10}  every round is void"
+def _cell(found: Mapping[str, float], digits: int) -> str:
+    return f"{found['median']:.{digits}f}" if found["sound"] else "void"
 
-    def median(*path: str) -> float:
-        values = []
-        for window in sound:
-            value: Any = window
-            for key in path:
-                value = value[key]
-            values.append(float(value))
-        return statistics.median(values)
 
+def _ratio_line(words: str, found: Mapping[str, float]) -> str:
+    if not found["sound"]:
+        return f"{words}: none, no round is sound"
+    quartiles = f"{found['lower_quartile']:.2f} to {found['upper_quartile']:.2f}"
     return (
-        f"{name:>10} {median('rate_reached'):>8.0f} {median('latency_ms', 'p50'):>8.2f} "
-        f"{median('latency_ms', 'p99'):>8.2f} {median('latency_ms', 'p99.9'):>9.2f} "
-        f"{median('server_cpu_us'):>12.1f} {sum(map(_errors, windows)):>7} {median('lateness_ms', 'p99'):>12.2f}"
-    )
-
-
-def _ratio_line(result: dict[str, Any]) -> str:
-    found = ratios(result)
-    if not found:
-        return "router / bare, CPU per call: none, no round is sound"
-    return (
-        f"router / bare, CPU per call: {statistics.median(found):.2f} "
-        f"(median of {len(found)} rounds, {min(found):.2f} to {max(found):.2f})"
+        f"{words}: {found['median']:.2f} ({quartiles}; {found['lowest']:.2f} to {found['highest']:.2f}; "
+        f"{found['sound']} sound round{'' if found['sound'] == 1 else 's'})"
     )

@@ -45,9 +45,13 @@ class Tally(msgspec.Struct):
         """Calls that did not get the right answer."""
         return self.planned - self.right
 
+    def generator_late_ms(self) -> float:
+        """How far the generator was behind its schedule, at its p99."""
+        return percentile(self.lateness, 99) * 1e3
+
     def void_because(self) -> str:
         """Return why the figures must not be used, or nothing."""
-        late_ms = percentile(self.lateness, 99) * 1e3
+        late_ms = self.generator_late_ms()
         if late_ms > LATE_LIMIT_MS:
             return f"generator {late_ms:.1f} ms late at its p99 (limit {LATE_LIMIT_MS:g} ms)"
         if self.not_placed:
@@ -78,6 +82,7 @@ class Tally(msgspec.Struct):
             "latency_ms": _spread(self.latencies),
             "lateness_ms": _spread(self.lateness),
             "generator_cpu_us": round(self.cpu_seconds / max(1, self.placed) * 1e6, 1),
+            "generator_late": self.generator_late_ms() > LATE_LIMIT_MS,
             "void": self.void_because(),
         }
 
