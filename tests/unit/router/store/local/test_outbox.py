@@ -381,6 +381,22 @@ async def test_a_router_ends_while_the_disk_under_it_hangs(parts: Parts, monkeyp
         await hanging
 
 
+async def test_a_router_starts_while_the_store_is_away_and_the_disk_here_hangs(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.05)
+    goes_on = threading.Event()
+    hanging = asyncio.create_task(parts.here._connection.run(lambda _: goes_on.wait(60)))
+    try:
+        parts.away()
+        started: Any = Running(parts.store, shared=True)  # type: ignore[arg-type]
+        await started.made.load()
+        assert started.said("callbacks_down")
+    finally:
+        goes_on.set()
+        await hanging
+
+
 async def test_closing_twice_is_nothing(parts: Parts) -> None:
     await parts.store.close()
     await parts.store.close()
