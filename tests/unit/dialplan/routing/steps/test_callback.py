@@ -44,6 +44,7 @@ def begun(dialled: str, caller: str = ANNA, trace: Explanation | None = None) ->
         ("02079460001", ANNA, True),
         ("02079460002", ANNA, False),  # force-no never looks
         ("02079460003", ANNA, True),
+        ("02079460003", "", False),
         ("02079460000", "", False),  # withheld
         ("02079460000", "front desk", False),
         ("02079460004", ANNA, False),  # disabled
