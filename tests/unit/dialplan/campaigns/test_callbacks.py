@@ -127,6 +127,12 @@ def test_an_answer_after_the_call_had_begun_ends_no_entitlement() -> None:
     assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(ClaimStatus.NONE)
 
 
+def test_the_words_that_stores_keep_stay_what_they_are() -> None:
+    """Else a router would not read what it wrote before it was upgraded."""
+    assert {each.name: each.value for each in ClaimStatus} == {"GRANTED": "right", "CONSUMED": "used", "NONE": "none"}
+    assert [str(each) for each in Outcome] == ["missed", "answered", "failed"]
+
+
 @pytest.mark.parametrize(
     ("claim", "until"),
     [

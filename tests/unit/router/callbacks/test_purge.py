@@ -197,6 +197,11 @@ async def test_a_router_that_starts_under_a_wrong_clock_goes_by_what_the_last_pu
     assert await watched.store.purged_at() == NOW + HOUR + PURGE_PACE * PURGE_SECONDS
 
 
+async def test_where_nobody_was_ever_rung_the_clock_is_the_one_to_go_by(watched: Running) -> None:
+    await watched.made.purge(NOW)
+    assert await watched.store.purged_at() == NOW
+
+
 async def test_of_two_routers_each_adds_what_has_passed_to_where_it_was_itself(watched: Running, clock: Clock) -> None:
     """Else under a wrong clock they would get ahead of the time together, twice as fast as one."""
     other = Running(watched.store)
