@@ -114,7 +114,7 @@ def begin(
                 return Decision(
                     ASSIGNED, target.kind, place, row, values, company, number, caller, table.version, Cache.KEEP
                 )
-    situation = Situation(call, caller, number, entry, table, now, default, trace, pending)
+    situation = Situation(caller, number, entry, table, now, default, trace, pending)
     return _run(situation, iter(STEPS), table.version)
 
 

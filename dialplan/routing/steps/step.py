@@ -91,13 +91,12 @@ class Situation:
     """
 
     __slots__ = (
-        *("cache", "call", "caller", "company", "default", "destination", "ended", "entry", "following", "kind"),
+        *("cache", "caller", "company", "default", "destination", "ended", "entry", "following", "kind"),
         *("left_out", "now", "number", "pending", "reason", "routes", "row", "trace", "until", "values"),
     )
 
     def __init__(
         self,
-        call: Call,
         caller: str,
         number: str | Unreadable,
         entry: Numbered | None,
@@ -107,7 +106,6 @@ class Situation:
         trace: Trace | None,
         pending: Pending | None,
     ) -> None:
-        self.call = call
         self.caller = caller  # E.164, or empty
         self.number = number
         self.entry = entry

@@ -12,6 +12,7 @@ TABLE = table_of(
     company(),
     company("globex", region="US"),
     campaign("win-back", direction="outbound"),
+    campaign("offer"),
     campaign("abroad", company="globex", direction="outbound"),
     number("02079460000"),
     number("+12125550123", company="globex"),
@@ -58,6 +59,7 @@ def test_a_call_was_missed_when_it_came_to_the_subscriber(rang: bool, cause: int
         (408, False, 18, Outcome.FAILED),
         (483, False, 19, Outcome.FAILED),
         (503, False, 34, Outcome.FAILED),
+        (300, False, 17, Outcome.FAILED),
         (302, False, 17, Outcome.FAILED),
         (0, True, 16, Outcome.MISSED),  # something was heard
         (487, True, 0, Outcome.MISSED),
@@ -73,6 +75,11 @@ def test_the_last_sip_answer_says_more_than_the_cause(
 ) -> None:
     assert outcome_of(answered=False, rang=False, cause=cause, early_media=early_media, sip=sip) is outcome
     assert outcome_of(answered=False, rang=True, cause=cause, early_media=early_media, sip=sip) is Outcome.MISSED
+
+
+@pytest.mark.parametrize("cause", [1, 2, 3, 22, 28])
+def test_an_announcement_to_a_number_that_is_nobodys_is_the_trunks_own(cause: int) -> None:
+    assert outcome_of(answered=False, rang=False, cause=cause, early_media=True) is Outcome.FAILED
 
 
 @pytest.mark.parametrize("cause", [0, 16, 17, 21])
@@ -110,10 +117,18 @@ def test_numbers_are_read_at_the_campaigns_home(report: AttemptReport, number: s
     assert attempt == Attempt("1.1", report.campaign, number, subscriber, 5.0, Outcome.MISSED)
 
 
+def test_where_this_version_cannot_read_the_company_numbers_are_read_in_the_platforms_region() -> None:
+    table = table_of(company(), campaign("win-back", direction="outbound"), number("02079460000"))
+    del table.companies["acme"]
+    attempt = read_attempt(seen(), table, "GB", Bare.E164)
+    assert attempt == Attempt("1.1", "win-back", "+442079460000", "+447700900123", 5.0, Outcome.MISSED)
+
+
 @pytest.mark.parametrize(
     ("report", "why"),
     [
         (seen(campaign="nobodys"), "no such campaign"),
+        (seen(campaign="offer"), "the campaign is an inbound one"),
         (seen(number="unknown"), "the number shown cannot be read"),
         (seen(subscriber="front desk"), "the subscriber's number cannot be read"),
         (seen(number="+442079460001"), "the number shown is neither"),

@@ -127,6 +127,12 @@ def test_an_answer_after_the_call_had_begun_ends_no_entitlement() -> None:
     assert given(missed, attempt("at once", age=-CLOCKS_APART_SECONDS, outcome="answered")) == Claim(ClaimStatus.NONE)
 
 
+def test_the_words_that_stores_keep_stay_what_they_are() -> None:
+    """Else a router would not read what it wrote before it was upgraded."""
+    assert {each.name: each.value for each in ClaimStatus} == {"GRANTED": "right", "CONSUMED": "used", "NONE": "none"}
+    assert [str(each) for each in Outcome] == ["missed", "answered", "failed"]
+
+
 @pytest.mark.parametrize(
     ("claim", "until"),
     [
@@ -147,12 +153,14 @@ class Words:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.lines: list[tuple[str, str]] = []
 
     def step(self, name: str, outcome: str, details: Message) -> None:
         assert name == "attempt"
         why = details.arguments.get("why", "")
         assert (outcome == "rejected") is (why != "")
         self.told.append((str(details.arguments["attempt"]), why.text if isinstance(why, Message) else ""))
+        self.lines.append((outcome, details.text))
 
 
 def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
@@ -165,6 +173,7 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
             attempt("e", age=50, outcome="answered"),
             attempt("f", age=60),
             attempt("g", age=HOUR + 1, campaign="short"),
+            attempt("y", age=-10, outcome="failed"),
             attempt("z", age=-10),
         )
     )
@@ -173,6 +182,7 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
     claim_of(history, since, words, began=NOW, left_out=lambda name: entitling_fault(name, TABLE.campaigns, OURS))
     assert words.told == [
         ("z", "it ended after this call had begun"),
+        ("y", "it never reached the subscriber"),
         ("a", "it never reached the subscriber"),
         ("b", 'campaign "over" is not active'),
         ("c", ""),
@@ -180,6 +190,17 @@ def test_the_trace_says_of_each_attempt_why_it_does_not_count() -> None:
         ("e", "it was answered"),
         ("f", "a later attempt was answered"),
         ("g", 'the callback window of campaign "short" is over'),
+    ]
+
+
+def test_a_line_of_the_trace_has_all_that_an_attempt_was() -> None:
+    """Of a campaign of which nobody can say more than that it gives nothing, it says that it is not stored."""
+    words = Words()
+    missed, strange = attempt("1.1", age=60), attempt("1.2", age=10, campaign="nobodys")
+    claim_of(History((missed, strange)), earliest(["win-back"], TABLE.campaigns, OURS, NOW), words)
+    assert words.lines == [
+        ("rejected", 'missed, campaign "nobodys", 1970-01-12T13:46:30Z, 1.2: campaign "nobodys" is not stored'),
+        ("gives the entitlement", 'missed, campaign "win-back", 1970-01-12T13:45:40Z, 1.1'),
     ]
 
 

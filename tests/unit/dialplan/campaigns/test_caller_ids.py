@@ -137,6 +137,34 @@ def test_campaigns_that_are_gone_are_forgotten() -> None:
     assert len(round_robin._last) <= 2 * 5 + 1
 
 
+def test_where_some_are_forgotten_the_others_keep_their_turn_and_the_pool_its_own() -> None:
+    round_robin = RoundRobin()
+    for name in ("three", "free", "gone"):
+        show(round_robin, name, the_table(outbound("gone", caller_ids=OWN)))
+    smaller = table_of(
+        company(identified=True),
+        outbound("three", caller_ids=OWN),
+        *(number(text) for text in OWN),
+        *(number(e164(text), kind="pool", company=None) for text in POOL),
+    )
+    assert shown(round_robin, "three", smaller, 1) == [e164(OWN[1])]
+    assert set(round_robin._last) == {"three", ""}
+    pool = CallerIdCandidates(smaller.pool, "", NumberKind.POOL, CallerIdReason.POOL)
+    assert round_robin.next(pool, smaller).number == e164(POOL[1])
+
+
+def test_a_campaign_whose_company_this_version_cannot_read_shows_the_pool() -> None:
+    table = the_table()
+    del table.companies["acme"]
+    assert show(RoundRobin(), "three", table) == CallerIdResult(
+        e164(POOL[0]), NumberKind.POOL, CallerIdReason.NOT_IDENTIFIED
+    )
+
+
+def test_before_there_is_any_data_that_is_the_reason() -> None:
+    assert show(RoundRobin(), "one", RoutingTable()) == CallerIdResult(None, None, CallerIdReason.NO_DATA)
+
+
 def test_the_pool_follows_each_patch() -> None:
     table = the_table()
     assert table.pool == [e164(text) for text in POOL]

@@ -70,6 +70,19 @@ def test_what_is_no_report_is_nothing(arguments: list[str]) -> None:
     assert read_report(arguments) is None
 
 
+def test_an_id_of_all_the_characters_that_it_may_have_is_read() -> None:
+    report = read_report(with_(name="x" * ATTEMPT_ID_MAX_CHARS))
+    assert report is not None
+    assert report.id == "x" * ATTEMPT_ID_MAX_CHARS
+
+
+def test_a_moment_of_any_length_is_read_and_is_ahead_of_every_clock() -> None:
+    """Python reads no number of 5,000 digits."""
+    report = read_report(with_(ended="9" * 5000))
+    assert report is not None
+    assert report.at == 999_999_999_999.999
+
+
 @pytest.mark.parametrize("value", ["", "|", "|||||||", "win-back|1|2"])
 def test_what_somebody_else_keeps_in_astdb_is_nothing(value: str) -> None:
     assert read_astdb("/ringway-attempts/1.1", value) is None

@@ -8,6 +8,7 @@ import pytest
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.kinds.fields import Destination
+from dialplan.kinds.number import Number, ScheduledUpdate
 from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Cache, Call, Decision, Kind, Waiting, begin, decide
@@ -56,6 +57,12 @@ TABLE = table_of(
         updates=[update(-HOUR, call_flow="night"), update(FOLLOWING_SECONDS, call_flow="menu")],
     ),
     number("+12025550143", company="globex", updates=[update(HOUR, inbound_campaign="past")]),
+    # As an earlier version took it: an update that names nothing, and no more does the row.
+    stored=[
+        Number(
+            "+442079460008", company="acme", updates=(ScheduledUpdate(dt.datetime.fromtimestamp(AT + HOUR, dt.UTC)),)
+        )
+    ],
 )
 
 
@@ -145,7 +152,7 @@ def test_what_follows_ends_with_the_update_behind_it() -> None:
 
 
 def test_what_follows_is_what_a_call_will_get_then() -> None:
-    for dialled in ("02079460004", "02079460005", "02079460006"):
+    for dialled in ("02079460004", "02079460005", "02079460006", "02079460008"):
         before = decided(dialled)
         assert before.until is not None
         assert before.following is not None
@@ -156,9 +163,10 @@ def test_what_follows_is_what_a_call_will_get_then() -> None:
 
 
 def test_an_update_that_leads_nowhere_is_followed_by_the_companys_default_else_the_platforms() -> None:
-    after = decided("02079460006").following
-    assert after is not None
-    assert (after.kind, after.row) == (Kind.DEFAULT, TABLE.flows["closed"])
+    for dialled in ("02079460006", "02079460008"):  # to a campaign that is not active, and to nothing
+        after = decided(dialled).following
+        assert after is not None
+        assert (after.kind, after.row) == (Kind.DEFAULT, TABLE.flows["closed"])
     after = decided("+12025550143").following
     assert after is not None
     assert (after.kind, after.row, after.destination) == (Kind.DEFAULT, None, DEFAULT)

@@ -5,7 +5,7 @@ import pytest
 
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
-from dialplan.routing.decide import Call, Decision, Kind, decide
+from dialplan.routing.decide import Cache, Call, Decision, Kind, decide, untrusted
 from dialplan.routing.entry import Entry
 from dialplan.routing.steps import REASONS
 from dialplan.routing.table import Patch, RoutingTable
@@ -81,6 +81,23 @@ def said(decision: Decision) -> tuple[str, str, str, str]:
 )
 def test_each_step_of_the_order_decides_in_its_turn(dialled: str, expected: tuple[str, str, str, str]) -> None:
     assert said(decided(dialled)) == expected
+
+
+def test_what_cannot_be_read_is_no_number_of_the_decision() -> None:
+    assert (decided("front desk").number, decided("front desk").company) == ("", "")
+
+
+def test_a_pool_number_that_leads_somewhere_is_no_companys() -> None:
+    for updates in ([], [{"at": AT_NOON, "call_flow": "menu"}]):
+        table = table_of(
+            flow("menu"), number("+442079460000", kind="pool", company=None, call_flow="menu", updates=updates)
+        )
+        decision = decide(Call("02079460000", "", "GB", Bare.E164), table, NOON, DEFAULT)
+        assert (said(decision)[2], decision.company) == ("menu", "")
+
+
+def test_a_call_whose_data_cannot_be_trusted_has_the_platforms_default_and_nothing_else() -> None:
+    assert untrusted(DEFAULT, 7) == Decision("error", Kind.DEFAULT, DEFAULT, None, (), "", "", "", 7, Cache.NO)
 
 
 @pytest.mark.parametrize("dialled", ["02079460000", "+442079460000", "00442079460000", "442079460000", "020 7946 0000"])

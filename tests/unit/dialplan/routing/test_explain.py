@@ -36,17 +36,23 @@ STORE = held(
 )
 
 
-def explained(dialled: str, caller: str = "") -> list[ExplainedStep]:
+def the_table() -> RoutingTable:
     patch = Patch(1, full=True)
     for kind, section in STORE.held.items():
         patch.add((kind, key, row) for key, row in section.items())
+    return RoutingTable().patched(patch)
+
+
+def explained(
+    dialled: str, caller: str = "", now: float = NOON, table: RoutingTable | None = None
+) -> list[ExplainedStep]:
     explanation = Explanation()
-    decide(Call(dialled, caller, "GB", Bare.E164), RoutingTable().patched(patch), NOON, DEFAULT, explanation)
+    decide(Call(dialled, caller, "GB", Bare.E164), table or the_table(), now, DEFAULT, explanation)
     return explanation.steps
 
 
-def lines(dialled: str, step: str) -> list[tuple[str, str]]:
-    return [(each.outcome, each.detail) for each in explained(dialled) if each.step == step]
+def lines(dialled: str, step: str, now: float = NOON, table: RoutingTable | None = None) -> list[tuple[str, str]]:
+    return [(each.outcome, each.detail) for each in explained(dialled, "", now, table) if each.step == step]
 
 
 def test_every_candidate_is_told_with_why_it_was_rejected() -> None:
@@ -139,3 +145,28 @@ def test_a_step_has_its_code_and_its_arguments_too() -> None:
         {"target": {"code": "target-campaign", "arguments": {"campaign": "over"}}},
     )
     assert msgspec.json.decode(msgspec.json.encode(found))["detail"] == found.detail
+
+
+def test_an_update_is_in_force_from_its_very_moment() -> None:
+    told = lines("02079460000", "assignment", NOON - 2 * 3600)
+    assert told[1] == ("in force", 'call flow "night": since 2026-07-01T10:00:00Z')
+
+
+def test_a_number_that_has_no_other_form_here_is_told_once() -> None:
+    ((outcome, detail),) = lines("+12025550143", "dialled number")
+    assert outcome == "+12025550143"
+    assert "shown as" not in detail
+
+
+def test_a_table_that_was_never_filled_is_told() -> None:
+    assert lines("02079460000", "number", table=RoutingTable()) == [("no data", "nothing has been loaded yet")]
+
+
+def test_what_this_version_cannot_read_is_told() -> None:
+    table = the_table()
+    del table.numbers["+442079460001"], table.flows["menu"]
+    table.left_out = frozenset({(RowKind.NUMBER, "+442079460001"), (RowKind.CALL_FLOW, "menu")})
+    unread = "is stored, and cannot be read by this version"
+    assert lines("02079460001", "number", table=table) == [("unread", f"it {unread}")]
+    told = lines("02079460000", "destination", NOON - 3 * 3600, table)
+    assert told == [("rejected", f'call flow "menu" {unread}')]

@@ -221,3 +221,35 @@ def test_a_patched_table_leaves_the_old_ones_pool_as_it_was() -> None:
     assert table.patched(patch(*rows(shared(B)))).pool == [A, B]
     assert table.patched(patch((RowKind.NUMBER, A, None))).pool == []
     assert table.pool == [A]
+
+
+# --- the digest -------------------------------------------------------------------------------------------------------
+
+C = "+442079460002"
+WANTED = rows(Number(A, company="acme", call_flow="menu"), Number(B, company="acme"))
+
+
+def test_tables_with_the_same_rows_have_their_digest_in_common_however_they_came_to_them() -> None:
+    at_once = RoutingTable().patched(patch(*WANTED, full=True))
+    step_by_step = RoutingTable()
+    step_by_step.apply(patch(*rows(Number(A, company="acme"))))
+    step_by_step.apply(patch(*rows(Number(B, company="acme"), Number(C, company="acme")), version=2))
+    step_by_step.apply(patch((RowKind.NUMBER, C, None), (RowKind.NUMBER, "+442079469999", None), version=3))
+    step_by_step.apply(patch(*WANTED, version=4))
+    assert step_by_step.digest == at_once.digest
+    said_twice = patch(*rows(Number(A, company="acme"), Number(C)), *WANTED, (RowKind.NUMBER, C, None))
+    assert RoutingTable().patched(said_twice).digest == at_once.digest
+    assert at_once.patched(patch(version=2)).digest == at_once.digest
+
+
+def test_tables_with_other_rows_have_another_digest_and_all_of_them_fit_into_a_metric() -> None:
+    found = {RoutingTable().digest}
+    assert found == {0}
+    for place in range(20):
+        table = RoutingTable().patched(patch(*rows(Number(f"+4420794600{place:02}", company="acme")), full=True))
+        found.add(table.digest)
+        table.apply(patch(*WANTED, version=2))
+        found.add(table.digest)
+    assert len(found) == 1 + 20 + 20 - 1  # the first two of the numbers are replaced, and are the same tables then
+    assert max(found) < 2**52
+    assert min(found) >= 0

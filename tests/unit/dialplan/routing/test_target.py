@@ -50,3 +50,8 @@ def test_equal_targets_without_values_are_one_object() -> None:
     assert targets.of(Assignment("menu", None, {})) is targets.of(Assignment("menu", None, {}))
     assert targets.of(Assignment(None, "offer", {})) is targets.of(Assignment(None, "offer", {}))
     assert targets.of(Assignment("menu", None, {"A": 1})) is not targets.of(Assignment("menu", None, {}))
+
+
+def test_values_that_stand_beside_a_campaign_make_no_flow_of_it() -> None:
+    """As an earlier version may have stored it: today it is refused."""
+    assert isinstance(Targets().of(Assignment(None, "offer", {"TEXT": "Good day"})), ToCampaign)

@@ -354,6 +354,20 @@ async def test_with_room_again_memory_knows_all_that_the_store_knows(full: Runni
     assert full.since(ANNA) == {}
 
 
+async def test_a_purge_that_makes_no_room_has_nothing_read_again(full: Running) -> None:
+    """A million pairs would be, every hour."""
+    await full.made.purge(NOW + HOUR, math.inf)
+    assert not full.made._follower._read_all
+
+
+async def test_a_purge_of_a_memory_that_holds_all_has_nothing_read_again(here: Running) -> None:
+    await here.store.record([attempt()])
+    await here.made.load()
+    await here.made.purge(OVER, math.inf)
+    assert not here.knows()
+    assert not here.made._follower._read_all
+
+
 async def test_nobody_loses_an_entitlement_while_memory_is_filled_again(full: Running) -> None:
     full.store.telling.clear()
     await full.made.purge(OVER, math.inf)

@@ -4,11 +4,13 @@ import asyncio
 import math
 import time
 import types
+from collections import Counter
 
 import pytest
 
 from dialplan.campaigns.retention import Cutoffs
 from router.callbacks import purge
+from router.callbacks.index import AttemptIndex
 from router.config.limits import ATTEMPT_KEEP_SECONDS, PURGE_JUMP_SECONDS, PURGE_PACE, PURGE_SECONDS
 from router.store.api import StoreError
 from tests.samples import company
@@ -58,27 +60,46 @@ async def test_what_is_left_of_a_campaign_that_is_gone_does_not_stay_for_ever(he
 
 
 async def test_calls_have_their_turn_while_memory_is_purged(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purge, "PURGE_PAIRS_AT_ONCE", 1)
+    """Between as many pairs as take a millisecond, and not between fewer: there may be a million."""
+    monkeypatch.setattr(purge, "PURGE_PAIRS_AT_ONCE", 5)
     pairs = 20
     await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
     await here.made.load()
-    turns = 0
+    turn = 0
+    purged_in: Counter[int] = Counter()
+    really = AttemptIndex.purge
 
-    async def nothing(_cutoffs: Cutoffs) -> int:
-        return pairs
+    def counted(index: AttemptIndex, pair: tuple[str, str], cutoffs: Cutoffs) -> None:
+        purged_in[turn] += 1
+        really(index, pair, cutoffs)
 
     async def calls() -> None:
-        nonlocal turns
+        nonlocal turn
         while True:
-            turns += 1
+            turn += 1
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(here.store, "purge", nothing)
+    monkeypatch.setattr(AttemptIndex, "purge", counted)
     calling = asyncio.create_task(calls())
     await here.made.purge(OVER, math.inf)
     calling.cancel()
-    assert turns >= pairs
+    assert (purged_in.total(), max(purged_in.values())) == (pairs, 5)
     assert not here.knows("+447700900100")
+
+
+async def test_a_router_that_starts_does_not_purge_at_once(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that are started together none adds to the work of the start."""
+    asked: list[int] = []
+
+    async def purged_at() -> float | None:
+        asked.append(1)
+        return None
+
+    monkeypatch.setattr(here.store, "purged_at", purged_at)
+    async with working(here.made):
+        await here.store.read.wait()
+        await here.made.report(report())
+    assert asked == []
 
 
 async def test_purging_goes_on_by_itself_and_outlives_a_failure(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +113,8 @@ async def test_purging_goes_on_by_itself_and_outlives_a_failure(here: Running, m
         tries += 1
         if tries == 1:
             raise StoreError("gone for a moment")
+        if tries == 2:
+            raise RuntimeError("a slip")
         return await really(cutoffs)
 
     monkeypatch.setattr(here.store, "purge", fails_first)
@@ -100,7 +123,7 @@ async def test_purging_goes_on_by_itself_and_outlives_a_failure(here: Running, m
     async with working(here.made):
         await until(lambda: here.said("attempts_purged"))
     assert await here.store.everything() == []
-    assert [entry["error"] for entry in here.said("attempts_not_purged")] == ["gone for a moment"]
+    assert [entry["error"] for entry in here.said("attempts_not_purged")] == ["gone for a moment", "a slip"]
 
 
 # --- a clock that is wrong --------------------------------------------------------------------------------------------
@@ -172,6 +195,22 @@ async def test_a_router_that_starts_under_a_wrong_clock_goes_by_what_the_last_pu
     await restarted.made.purge(NOW + MONTH)
     assert len(await watched.store.everything()) == 1
     assert await watched.store.purged_at() == NOW + HOUR + PURGE_PACE * PURGE_SECONDS
+
+
+async def test_where_nobody_was_ever_rung_the_clock_is_the_one_to_go_by(watched: Running) -> None:
+    await watched.made.purge(NOW)
+    assert await watched.store.purged_at() == NOW
+
+
+async def test_of_two_routers_each_adds_what_has_passed_to_where_it_was_itself(watched: Running, clock: Clock) -> None:
+    """Else under a wrong clock they would get ahead of the time together, twice as fast as one."""
+    other = Running(watched.store)
+    await watched.store.note_purge(NOW)
+    for _ in range(2):
+        clock.goes_on(PURGE_SECONDS)
+        for each in (watched, other):
+            await each.made.purge(NOW + MONTH)
+    assert await watched.store.purged_at() == NOW + 3 * PURGE_PACE * PURGE_SECONDS  # one step for the other's start
 
 
 async def test_after_a_stop_the_purge_catches_up_little_by_little(watched: Running, clock: Clock) -> None:

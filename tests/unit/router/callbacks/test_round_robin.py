@@ -7,6 +7,7 @@ from tests.unit.router.rung import PATIENCE_SECONDS, Running, Store
 
 async def test_the_store_says_which_comes_next(store: Store) -> None:
     here = Running(store, shared=True)
+    assert here.made.round_robin.shared
     assert [await here.made.round_robin.next_index("win-back") for _ in range(3)] == [1, 2, 3]
 
 
@@ -32,5 +33,6 @@ async def test_nobody_waits_for_a_turn_of_a_store_that_is_known_to_be_away(store
 
 async def test_a_router_that_shares_no_store_counts_for_itself(store: Store) -> None:
     here = Running(store)
+    assert not here.made.round_robin.shared
     assert await here.made.round_robin.next_index("win-back") is None
     assert (store.turns, here.said("round_robin_failed")) == (0, [])

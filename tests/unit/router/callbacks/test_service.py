@@ -229,7 +229,7 @@ async def test_the_campaign_of_a_callback_without_a_store_is_the_one_that_memory
     assert began_before_both.status is ClaimStatus.NONE
 
 
-async def test_a_claim_that_has_ended_makes_room_for_the_next(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_claim_that_has_ended_makes_room_for_one_other(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callbacks, "CALLBACK_CLAIMS_MAX", 1)
     await here.store.record([attempt()])
     here.store.broken = "gone"
@@ -237,6 +237,13 @@ async def test_a_claim_that_has_ended_makes_room_for_the_next(here: Running, mon
     here.store.broken = ""
     for _ in range(3):
         assert (await here.claim("call-1")).status is ClaimStatus.GRANTED
+    here.store.held.clear()
+    here.store.asked.clear()
+    waiting = asyncio.ensure_future(here.claim("call-2"))
+    await here.store.asked.wait()
+    assert (await here.claim("call-3")).declared
+    here.store.held.set()
+    assert not (await waiting).declared
 
 
 @pytest.mark.parametrize(

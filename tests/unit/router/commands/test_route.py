@@ -115,6 +115,19 @@ def test_any_number_gets_a_decision(demo: Run, did: str, reason: str) -> None:
     assert done.json()["reason"] == reason
 
 
+def test_a_number_that_leads_nowhere_goes_to_its_companys_default_flow(demo: Run, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "night.toml").write_text(
+        '[[companies]]\nid = "initech"\nname = "Initech"\nregion = "GB"\ndefault_flow = "night"\n'
+        '[[call_flows]]\nid = "night"\ncompany = "initech"\nname = "Night"\ndestination = { context = "night" }\n'
+        '[[numbers]]\nnumber = "02079460009"\ncompany = "initech"\n'
+    )
+    assert demo("load", tmp_path / "night.toml").status == 0
+    found = demo("route", "02079460009", "--json").json()
+    assert (found["reason"], found["kind"], found["id"]) == ("no-destination", "default", "night")
+    assert found["destination"]["context"] == "night"
+    assert told(found, "default") == [("taken", 'default flow "night" of company "initech": night,s,1')]
+
+
 def test_asking_changes_nothing(demo: Run, tmp_path: pathlib.Path) -> None:
     before = (tmp_path / "ringway.db").read_bytes()
     demo("route", "02079460000")

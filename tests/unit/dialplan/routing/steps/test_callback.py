@@ -44,6 +44,7 @@ def begun(dialled: str, caller: str = ANNA, trace: Explanation | None = None) ->
         ("02079460001", ANNA, True),
         ("02079460002", ANNA, False),  # force-no never looks
         ("02079460003", ANNA, True),
+        ("02079460003", "", False),
         ("02079460000", "", False),  # withheld
         ("02079460000", "front desk", False),
         ("02079460004", ANNA, False),  # disabled
@@ -59,17 +60,18 @@ def test_whose_entitlement_is_asked_for(dialled: str, caller: str, asks: bool) -
         assert made.need.entry is TABLE.numbers[made.need.number]
 
 
-def test_only_a_pair_that_may_have_an_attempt_has_to_wait() -> None:
+@pytest.mark.parametrize(("dialled", "reason"), [("02079460000", "assigned"), ("02079460003", "no-destination")])
+def test_only_a_pair_that_may_have_an_attempt_has_to_wait(dialled: str, reason: str) -> None:
     asked: list[tuple[str, str]] = []
 
     def nobody(called: str, caller: str) -> bool:
         asked.append((called, caller))
         return False
 
-    made = begin(Call("02079460000", ANNA, "GB", Bare.E164), TABLE, NOW, DEFAULT, nobody)
+    made = begin(Call(dialled, ANNA, "GB", Bare.E164), TABLE, NOW, DEFAULT, nobody)
     assert isinstance(made, Decision)
-    assert made.reason == "assigned"
-    assert set(asked) == {("+442079460000", "+447700900123")}
+    assert made.reason == reason
+    assert set(asked) == {("+44" + dialled[1:], "+447700900123")}
 
 
 def test_the_pool_follows_the_campaign() -> None:

@@ -29,3 +29,11 @@ def test_a_report_that_cannot_be_read_is_refused_at_once(arguments: list[str]) -
     assert isinstance(answer, Response)
     assert executed(answer.commands[0]) == [("ATTEMPT_STATUS", "REFUSED")]
     assert (answer.decision, callbacks.seen) == (None, [])
+
+
+def test_when_it_is_revoked_what_the_dialplan_trusts_is_emptied() -> None:
+    """Else a report that was forged into another one would be deleted where it waits."""
+    handler = with_callbacks(FakeCallbacks(Claim(ClaimStatus.NONE)), RoutingTable())
+    given = handler.answer(request([], network_script="attempt"), NOW)
+    assert isinstance(given, Response)
+    assert executed(handler.fallback_response(given).commands[0]) == [("ATTEMPT_STATUS", "")]

@@ -133,6 +133,7 @@ def test_a_region_that_nobody_knows_still_lets_international_numbers_through() -
 def test_the_answer_carries_the_call_and_the_decision_for_the_log() -> None:
     answer, decision = at_once(request(extension="020 7946 0000", callerid="07700900123"))
     assert answer.call.dialled == "020 7946 0000"
+    assert answer.attempt == ""
     assert decision.number == "+442079460000"
     assert decision.caller == "+447700900123"
     assert (decision.reason, decision.kind) == ("assigned", Kind.CALL_FLOW)

@@ -123,6 +123,8 @@ def test_where_memory_knows_of_no_attempt_the_answer_comes_at_once(known: bool) 
         ("pbx-7", NOW),
         ("", NOW),
         ("179999900.1", NOW),
+        ("1_79999900.1", NOW),
+        ("pbx7pbx7pb.1", NOW),
         ("١٧٩٩٩٩٩٠٠٠.1", NOW),
     ],
 )

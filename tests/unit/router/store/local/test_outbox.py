@@ -107,6 +107,15 @@ async def test_an_entitlement_is_given_by_the_store_alone(parts: Parts) -> None:
     assert not any(claim.again for claim in claims)
 
 
+async def test_what_the_store_knows_of_calls_and_purges_is_asked_there(parts: Parts) -> None:
+    await parts.store.record([attempt("1.1")])
+    await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+    (use,) = await parts.store.uses(OUR, ANNA, 160.0)
+    assert use.call_id == "call"
+    await parts.store.note_purge(170.0)
+    assert await parts.store.purged_at() == await parts.redis.purged_at() == 170.0
+
+
 async def test_where_neither_takes_it_the_source_is_told(parts: Parts) -> None:
     parts.away()
     with contextlib.closing(sqlite3.connect(parts.path)) as other:
@@ -169,6 +178,26 @@ async def test_a_store_that_fails_a_look_is_known_to_be_away(parts: Parts) -> No
     assert await ids(parts.redis) == ["1.1"]
 
 
+async def test_after_a_look_that_failed_and_one_that_did_not_attempts_go_to_the_store_again(parts: Parts) -> None:
+    await parts.store.changes("", 0)
+    parts.away()
+    with pytest.raises(StoreError):
+        await parts.store.changes("", 0)
+    parts.back()
+    await parts.store.changes("", 0)
+    await parts.store.record([attempt("1.1")])
+    assert (await ids(parts.redis), parts.log.events) == (["1.1"], [])
+
+
+async def test_where_nothing_waits_no_look_costs_the_disk_anything(parts: Parts) -> None:
+    looks: list[int] = []
+    parts.here.looked = lambda: looks.append(1)
+    for _ in range(3):
+        await parts.store.changes("", 0)
+    await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+    assert len(looks) == 1
+
+
 async def test_a_router_that_starts_without_the_store_knows_what_waits_here(parts: Parts) -> None:
     parts.away()
     await parts.store.record([attempt(at=NOW)])
@@ -200,6 +229,23 @@ async def test_a_place_here_that_fails_does_not_take_the_store_away(
         assert parts.log.events[1:] == [("attempts_stay_here", {"error": "the disk is full"})]
     await parts.store.changes("", 0)
     assert await ids(parts.here) == []
+
+
+async def test_the_same_fault_of_the_place_here_is_told_again_after_it_was_well(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drop(_: Sequence[Attempt]) -> None:
+        raise StoreError("the disk is full")
+
+    for name in ("1", "2"):
+        parts.away()
+        await parts.store.record([attempt(name)])
+        parts.back()
+        with monkeypatch.context() as full:
+            full.setattr(parts.here, "drop", drop)
+            await parts.store.changes("", 0)
+        await parts.store.changes("", 0)
+    assert len(parts.log.of("attempts_stay_here")) == 2
 
 
 async def test_a_disk_that_hangs_under_it_stops_neither_attempts_nor_callbacks(
@@ -253,6 +299,47 @@ async def test_more_than_may_wait_here_stay_with_their_sources(parts: Parts, mon
     assert await ids(parts.here) == ["3"]
 
 
+async def test_a_store_that_is_away_is_not_asked_again_where_no_more_may_wait_here_either(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each report would wait for the store's answer, which does not come."""
+    monkeypatch.setattr(outbox, "OUTBOX_MAX", 0)
+    asked: list[str] = []
+    record = parts.store._store.record
+
+    async def counted(attempts: Sequence[Attempt]) -> list[Recorded]:
+        asked.append(attempts[0].id)
+        return await record(attempts)
+
+    monkeypatch.setattr(parts.store._store, "record", counted)
+    parts.away()
+    for name in ("1", "2"):
+        with pytest.raises(StoreError, match="no more can"):
+            await parts.store.record([attempt(name)])
+    assert asked == ["1"]
+
+
+async def test_what_waits_in_a_place_that_could_not_be_opened_at_first_counts_when_it_can(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "OUTBOX_MAX", 2)
+    parts.away()
+    await parts.store.record([attempt("1"), attempt("2")])
+    await parts.store.close()
+
+    async def count() -> int:
+        raise StoreError("its disk does not answer")
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(SqliteCallbackStore, "count", staticmethod(count))
+        await parts.restarted()
+    assert parts.log.names()[-1] == "attempts_cannot_wait_here"
+    assert parts.store.pending_count == 0
+    with pytest.raises(StoreError, match="2 attempts wait for the store here already"):
+        await parts.store.record([attempt("3")])
+    assert parts.store.pending_count == 2
+
+
 async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     """Nor does it once it is sound again."""
     await parts.store.close()
@@ -261,6 +348,7 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
     (told,) = parts.log.events
     assert told[0] == "attempts_cannot_wait_here"
     assert "the file is damaged" in told[1]["error"]
+    assert parts.store.pending_count == 0
     await parts.store.changes("", 0)
     await parts.store.record([attempt("1.1")])
     assert (await parts.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
@@ -276,6 +364,37 @@ async def test_a_damaged_place_here_stops_no_router(parts: Parts) -> None:
         await OutboxCallbackStore(parts.redis, SqliteCallbackStore(parts.path / "none"), parts.store._log).open(
             make=False
         )
+
+
+async def test_a_router_ends_while_the_disk_under_it_hangs(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.05)
+    goes_on = threading.Event()
+    hanging = asyncio.create_task(parts.here._connection.run(lambda _: goes_on.wait(60)))
+    try:
+        parts.away()
+        with pytest.raises(StoreError, match="its disk does not answer"):
+            await parts.store.record([attempt("1.1")])
+        await parts.store.close()
+        assert not hanging.done()
+    finally:
+        goes_on.set()
+        await hanging
+
+
+async def test_a_router_starts_while_the_store_is_away_and_the_disk_here_hangs(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.05)
+    goes_on = threading.Event()
+    hanging = asyncio.create_task(parts.here._connection.run(lambda _: goes_on.wait(60)))
+    try:
+        parts.away()
+        started: Any = Running(parts.store, shared=True)  # type: ignore[arg-type]
+        await started.made.load()
+        assert started.said("callbacks_down")
+    finally:
+        goes_on.set()
+        await hanging
 
 
 async def test_closing_twice_is_nothing(parts: Parts) -> None:

@@ -44,6 +44,7 @@ async def test_a_handing_over_that_breaks_off_is_done_again(parts: Parts, monkey
     with pytest.raises(StoreError):
         await parts.store.changes("", 0)
     assert len(await ids(parts.redis)) == 2
+    assert parts.store.pending_count == 3
     parts.here.looked = None
     parts.back()
     await parts.store.changes("", 0)
@@ -111,17 +112,42 @@ async def test_what_comes_while_others_go_there_waits_behind_them(
     await parts.restarted()
     parts.back()
     record = parts.store._store.record
-    told: list[Recorded] = []
+    began: list[int] = []
 
     async def first(attempts: Sequence[Attempt]) -> list[Recorded]:
-        if not told:
-            told.extend(await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)]))
+        began.append(len(attempts))
+        if len(began) == 1:
+            await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
         return await record(attempts)
 
     parts.store._store.record = first  # type: ignore[method-assign]
     await parts.store.changes("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
     assert await ids(parts.here) == []
+
+
+async def test_what_comes_while_the_first_of_many_go_there_does_not_wait_for_the_others(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its source waits for the answer, and there may be 200,000 of them."""
+    monkeypatch.setattr(outbox, "OUTBOX_AT_ONCE", 2)
+    parts.away()
+    await parts.store.record([attempt(f"1.{place}") for place in range(3)])
+    parts.back()
+    monkeypatch.setattr(outbox, "RECORD_SECONDS", None)  # for ever
+    record = parts.store._store.record
+    began: list[int] = []
+
+    async def first(attempts: Sequence[Attempt]) -> list[Recorded]:
+        began.append(len(attempts))
+        if len(began) == 1:
+            await parts.store.record([attempt("2.1", at=50)])
+        return await record(attempts)
+
+    parts.store._store.record = first  # type: ignore[method-assign]
+    await parts.store.changes("", 0)
+    assert began == [2, 2]
+    assert await ids(parts.redis) == ["1.2", "1.1", "1.0", "2.1"]
 
 
 async def test_what_is_kept_during_a_look_is_no_less_waited_behind(parts: Parts) -> None:
@@ -167,6 +193,34 @@ async def test_what_is_being_kept_when_a_handing_over_ends_is_waited_behind(
     await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
     await parts.store.changes("", 0)
     assert await parts.redis.attempts(None, None, 10) == [attempt("1.1", at=100, outcome=Outcome.ANSWERED)]
+    assert await ids(parts.here) == []
+
+
+async def test_what_is_kept_while_the_last_look_finds_nothing_is_handed_over_at_the_next_one(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look has read the file before, and its answer comes afterwards."""
+    monkeypatch.setattr(outbox, "RECORD_SECONDS", 0.05)
+    parts.away()
+    await parts.store.record([attempt("1.0")])
+    parts.back()
+    look = parts.here.attempts
+
+    async def during(number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+        found = await look(number, subscriber, limit)
+        if not found:
+            await parts.store.record([attempt("1.1", at=100)])
+        return found
+
+    with monkeypatch.context() as once:
+        once.setattr(parts.here, "attempts", during)
+        await parts.store.changes("", 0)
+    assert await ids(parts.here) == ["1.1"]
+    assert parts.store.pending_count == 1
+    await parts.store.record([attempt("1.1", at=101, outcome=Outcome.ANSWERED)])
+    await parts.store.changes("", 0)
+    told = [attempt("1.1", at=100, outcome=Outcome.ANSWERED), attempt("1.0")]
+    assert await parts.redis.attempts(None, None, 10) == told
     assert await ids(parts.here) == []
 
 
