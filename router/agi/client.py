@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dialplan.wording import quote
 from router.agi.messages import ENVIRONMENT_KEYS, AgiRequest
 from router.config.limits import ANSWER_MAX_BYTES, ANSWER_MAX_COMMANDS
+from router.util.until import connected, left
 
 _COMMAND = re.compile(r'EXEC MSet "(.*)"', re.DOTALL)
 _WITHHELD = "67"  # agi_callingpres where there is no number: prohibited, number not available
@@ -70,7 +71,7 @@ def ask(host: str, port: int, request: AgiRequest, seconds: float, status: str) 
     block = environment(request)
     variables: dict[str, str] = {}
     try:
-        with _connected(host, port, until) as connection:
+        with connected(host, port, until) as connection:
             connection.sendall(block)
             for command in _commands(connection, until):
                 variables |= read_mset(command)
@@ -80,34 +81,10 @@ def ask(host: str, port: int, request: AgiRequest, seconds: float, status: str) 
     return variables
 
 
-def _left(until: float) -> float:
-    """The seconds that are left. Raises TimeoutError."""
-    seconds = until - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError("timed out")
-    return seconds
-
-
-def _connected(host: str, port: int, until: float) -> socket.socket:
-    """A connection to the first address of the host that takes one; `until` is for all of them together."""
-    failed: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(_left(until))
-            connection.connect(address)
-        except OSError as error:
-            connection.close()
-            failed = error
-        else:
-            return connection
-    raise failed or OSError("the host has no address")
-
-
 def _commands(connection: socket.socket, until: float) -> Iterator[str]:
     """The commands that come, each replied to once it has been looked at."""
     begun, count, received = b"", 0, 0
-    connection.settimeout(_left(until))
+    connection.settimeout(left(until))
     while data := connection.recv(_READ_BYTES):
         received += len(data)
         *lines, begun = (begun + data).split(b"\n")
@@ -117,11 +94,11 @@ def _commands(connection: socket.socket, until: float) -> Iterator[str]:
                 raise AgiClientError(_TOO_MUCH)
             yield line.decode("utf-8", "replace")
             with contextlib.suppress(OSError):  # who reads no reply may have said all the same what is still to be read
-                connection.settimeout(_left(until))
+                connection.settimeout(left(until))
                 connection.sendall(b"200 result=0\n")
         if received > ANSWER_MAX_BYTES:
             raise AgiClientError(_TOO_MUCH)
-        connection.settimeout(_left(until))
+        connection.settimeout(left(until))
     if begun:
         yield begun.decode("utf-8", "replace")
 

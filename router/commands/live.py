@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from dialplan.wording import printable, quote
 from router.agi.client import AgiClientError, UnsendableError, ask_route
@@ -85,7 +86,7 @@ def status(arguments: argparse.Namespace) -> int:
     page = _got(f"{router}/metrics")[1]
     try:
         state = _state(page)
-    except ValueError:
+    except (ValueError, OverflowError):  # another program's page; a count that is infinite
         state = {}
     if "table_version" not in state:
         raise Unreachable(f"what answers at {router}/metrics is no router; see [metrics] port, and what listens there")
@@ -127,12 +128,12 @@ def _state(text: str) -> dict[str, object]:
                 state[name] = f"{int(sample.value):013x}"
             elif name == "table_age_seconds":
                 state[name] = round(sample.value, 3)
-            elif name == "store_up" and sample.labels["store"] == "callbacks":
+            elif name == "store_up" and sample.labels.get("store") == "callbacks":
                 state["callbacks_store"] = "up" if sample.value else "DOWN"
             elif name == "store_up":
-                state["store"] = f"{sample.labels['store']}, {'up' if sample.value else 'DOWN'}"
+                state["store"] = f"{_label(sample, 'store')}, {'up' if sample.value else 'DOWN'}"
             elif name == "store_unfit" and sample.value:
-                state["store_unfit"] = sample.labels["cause"]
+                state["store_unfit"] = _label(sample, "cause")
             elif name == "decisions_total":
                 decisions += sample.value
     state |= _links(families)
@@ -140,16 +141,21 @@ def _state(text: str) -> dict[str, object]:
     return state
 
 
+def _label(sample: Sample, name: str) -> str:
+    """What a label says, as it may be shown: whoever has the port may have said it."""
+    return printable(sample.labels.get(name, ""))
+
+
 def _links(families: Sequence[Metric]) -> dict[str, str]:
     """The links to Asterisk, and what those that are up let the router hear."""
     links: dict[str, str] = {}
     heard: dict[str, list[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
-        key = f"ami {sample.labels.get('asterisk')}"
+        key = f"ami {_label(sample, 'asterisk')}"
         if sample.name == "ringway_ami_connected":
             links[key] = "connected" if sample.value else "DOWN"
         elif sample.name == "ringway_ami_hearing":
-            what = sample.labels["what"]
+            what = _label(sample, "what")
             heard.setdefault(key, []).append(f"{_HEARING.get(what, what)}: {_HEARD.get(sample.value, _MISSING)}")
     for key, parts in heard.items():
         if links.get(key) == "connected":

@@ -1,5 +1,7 @@
 """What commands print besides their own text: JSON, and the warnings of a change."""
 
+import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -8,14 +10,25 @@ import msgspec
 
 from dialplan.dataset.problems import Problem
 
+_ESCAPED = re.compile(r"[^\x20-\x7e]")
+
 
 def print_json(value: object) -> None:
-    """Print a value as indented JSON. What was no text where it came from is shown as an escape in the text."""
+    """Print a value as indented JSON. What was no text where it came from is shown as an escape in the text.
+
+    What is not printable is an escape of JSON's own, which reads the same: a terminal does nothing that it says.
+    """
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_escaped(msgspec.to_builtins(value)))
-    print(msgspec.json.format(encoded, indent=2).decode())
+    lines = msgspec.json.format(encoded, indent=2).decode().split("\n")
+    print("\n".join(line if line.isprintable() else _ESCAPED.sub(_escape, line) for line in lines))
+
+
+def _escape(found: re.Match[str]) -> str:
+    """A character, as JSON writes it in ASCII."""
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def _escaped(value: Any) -> Any:

@@ -140,6 +140,7 @@ GIVE_UP_SECONDS = 0.5  # told to stop while starting: for what it waits for to b
 DRAIN_MARGIN_SECONDS = 0.5  # after SIGTERM: the deadline of the calls in flight, and this for their last bytes
 FINISH_SECONDS = 2.0  # after that: for attempts that the manager interface told of and that are not written down yet
 STATUS_TIMEOUT_SECONDS = 3.0  # `ringway status` and `ringway call`
+PAGE_MAX_BYTES = 4 * 1024**2  # of a router's metrics, which have some 30 KB, and 1 KB for each [[ami]]
 
 # --- the check of a site's wiring ---------------------------------------------------------------------------------
 DOCTOR_PART_SECONDS = 8.0  # for each part, all of them at a time: longer than any one of its own bounds

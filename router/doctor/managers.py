@@ -17,17 +17,19 @@ _NAME, _DIALPLAN, _ASKED = "system name", "dialplan", "routers asked"
 _NOT_IN = "nobody is logged in"
 _REPORTING = f"[ringway] in manager.conf needs write = reporting, as manager_ringway.conf has it; {_RELOAD}"
 _CHANNELVARS = f"[general] in manager.conf needs channelvars = {','.join(VARIABLES)}; then {_RELOAD}"
+_FROM_LOGIN = "what an account may see holds from its login on"
 _READ = (
     "[ringway] in manager.conf needs read = call,system and the four eventfilter lines of manager_ringway.conf, and no "
-    f"others; then {_RELOAD}"
+    f"others; then {_RELOAD}, and restart the router: {_FROM_LOGIN}"
 )
+_NO_AMI = "add one as config/ringway.toml shows, and the account of deploy/asterisk/README.md"
 _SYSTEM_NAME = "set systemname in [options] of its asterisk.conf, another one on each Asterisk, and restart it"
 
 
 def found_of(seen: Sequence[Seen], asterisks: Sequence[Ami], agi: Agi, hearing: Hearing) -> list[Finding]:
     """Each part of each Asterisk; `hearing`: what a running router's links hear."""
     if not seen:
-        return [unseen("manager", "no [[ami]]: nothing can be asked of Asterisk", "docs/operations.md has the steps")]
+        return [unseen("manager", "no [[ami]]: nothing can be asked of Asterisk", _NO_AMI)]
     found: list[Finding] = []
     for each, ami in zip(seen, asterisks, strict=True):
         found.append(_login(each, ami))
@@ -54,12 +56,19 @@ def _login(seen: Seen, ami: Ami) -> Finding:
     error = printable(seen.error)
     match seen.stage:
         case "files":
-            return wrong(_LOGIN, error, f"see secret_file and tls_ca_file of [[ami]] {quote(seen.name)}", seen.name)
+            return wrong(_LOGIN, error, _files_mend(error, seen.name), seen.name)
         case "connect":
             return wrong(_LOGIN, f"{where}: {error}", _connect_mend(error, ami), seen.name)
         case "login":
             return wrong(_LOGIN, f"{where}: {error}", _login_mend(error, ami), seen.name)
     return fine(_LOGIN, f"{where} as {printable(ami.username)}{' by TLS' if ami.tls else ''}", seen.name)
+
+
+def _files_mend(error: str, name: str) -> str:
+    ami = f"[[ami]] {quote(name)}"
+    if error.startswith("secret_file"):
+        return f"write the secret of manager.conf alone into that file, or name another: secret_file of {ami}"
+    return f"see tls_ca_file of {ami}"
 
 
 def _connect_mend(error: str, ami: Ami) -> str:
@@ -81,8 +90,10 @@ def _login_mend(error: str, ami: Ami) -> str:
     if "Authentication failed" in error:
         user = printable(ami.username)
         return (
-            f"Asterisk does not say why; see [{user}] in manager.conf: its secret is that of secret_file, "
-            f"and permit lets this machine in; then {_RELOAD}"
+            f"Asterisk tells its own log alone why. There `failed to authenticate` means another secret in [{user}] of "
+            "manager.conf (the shipped one has it from ringway_ami_secret.conf) than in secret_file; `failed to pass "
+            f"IP ACL`: a line permit for this machine's address is missing there; `nonexistent user`: no [{user}], so "
+            f"#include ringway/manager_ringway.conf. Then {_RELOAD}"
         )
     if "Challenge" in error:
         return "Asterisk gives no challenge: authtype in [general] of manager.conf, and allowmultiplelogin"
@@ -113,6 +124,9 @@ def _variables(seen: Seen, hearing: Hearing) -> Finding:
 def _events(seen: Seen, hearing: Hearing) -> Finding:
     if seen.hangups is False:
         return wrong(_EVENTS, "a call has ended just now, and no event told of it", _READ, seen.name)
+    if seen.hangups and hearing.get(seen.name, {}).get("hangups") is State.WRONG:
+        what = "a call has ended just now, and an event told of it, but not the running router"
+        return wrong(_EVENTS, what, f"{_RELOAD}, then restart the router: {_FROM_LOGIN}", seen.name)
     if seen.hangups:
         return fine(_EVENTS, "a call has ended just now, and an event told of it", seen.name)
     return _heard(_EVENTS, "hangups", seen, hearing, _READ)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,9 +35,10 @@ class Page(NamedTuple):
     not_ready: str = ""
 
     def total(self, name: str, **labels: str) -> int:
-        """The sum of a metric's values that have these labels."""
+        """The sum of a metric's values that have these labels; 0 where they are no numbers that can be counted."""
         found = (each for each in self.samples if each.name == name and labels.items() <= each.labels.items())
-        return int(sum(each.value for each in found))
+        count = sum(each.value for each in found)
+        return int(count) if math.isfinite(count) else 0
 
 
 async def look(metrics: Endpoint) -> tuple[Page | None, Finding]:

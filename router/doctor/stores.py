@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 _RIGHTS, _POLICY, _DISK = "redis rights", "redis policy", "redis disk"
 
+_GRANT = "add that with ACL SETUSER, and keep it with ACL SAVE (without an aclfile: in redis.conf); docs/redis.md has its line"
+
 
 async def look(wanted: StoreSettings) -> tuple[list[Finding], list[Clock]]:
     """What is found of `[store]`, and the clock of its server, where it has one. Changes nothing."""
@@ -78,7 +80,10 @@ async def _server(inspect: Callable[[], Awaitable[Inspection]]) -> tuple[list[Fi
     try:
         said = await _in_time(inspect())
     except StoreError as error:
-        return [unseen(part, str(error).partition("; ")[0]) for part in (_RIGHTS, _POLICY, _DISK)], []
+        return [
+            unseen(part, str(error).removeprefix("store ").partition("; ")[0], "see store above")
+            for part in (_RIGHTS, _POLICY, _DISK)
+        ], []
     clock = [] if said.clock_ahead is None else [Clock("redis", said.clock_ahead, said.clock_within)]
     return [rights(said), policy(said), disk(said)], clock
 
@@ -89,7 +94,7 @@ def rights(said: Inspection) -> Finding:
         return unseen(_RIGHTS, "a server before Redis 7.0 does not tell", "compare its user with docs/redis.md")
     if said.refused:
         lacking = " ".join(f"+{each}" for each in said.refused)
-        return wrong(_RIGHTS, f"its user lacks {lacking}", "add that with ACL SETUSER; docs/redis.md has its line")
+        return wrong(_RIGHTS, f"its user lacks {lacking}", _GRANT)
     return fine(_RIGHTS, "its user has all that docs/redis.md lists")
 
 

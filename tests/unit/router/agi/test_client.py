@@ -18,6 +18,7 @@ from router.agi import client
 from router.agi.client import AgiClientError, UnsendableError, ask_attempt, ask_route, environment, read_mset
 from router.agi.messages import AgiRequest, mset, pair, parse_environment
 from router.config.limits import ANSWER_MAX_BYTES, ANSWER_MAX_COMMANDS
+from router.util import until
 from tests.fastagi import ENVIRONMENT, executed
 
 VALUES = st.text(st.characters(exclude_characters="\n\r\0", exclude_categories=["Cs"]), max_size=40)
@@ -206,7 +207,8 @@ def test_one_deadline_is_for_all_of_it(before: bytes, monkeypatch: pytest.Monkey
     """A byte a second, each of them in time."""
     seconds = itertools.count()
     passed = time.monotonic()
-    monkeypatch.setattr(client, "time", types.SimpleNamespace(monotonic=lambda: passed))
+    for module in (client, until):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: passed))
 
     def answer(connection: socket.socket) -> None:
         nonlocal passed
@@ -287,8 +289,8 @@ def test_a_route_stands_once_its_status_is_set_and_not_before(then: Callable[[so
 
 def test_a_silent_router_is_left_with_the_answer_that_it_has_given(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = threading.Event()
-    left = iter([30.0] * 3)  # to connect, to read, to reply; it is the next reading that is in vain
-    monkeypatch.setattr(client, "_left", lambda _: next(left, 0.05))
+    left = iter([30.0] * 2)  # to read, to reply; it is the next reading that is in vain
+    monkeypatch.setattr(client, "left", lambda _: next(left, 0.05))
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(TAKEN)

@@ -111,6 +111,44 @@ def test_status_without_metrics_says_why_it_cannot_tell(run: Run) -> None:
     assert "[metrics] port is 0" in done.err
 
 
+METRICS_OF_A_STRANGER = """ringway_table_version {version}
+ringway_store_up{{store="a\x1b[2J"}} 1
+ringway_store_unfit{{cause="\x9b2J"}} 1
+ringway_store_unfit 1
+ringway_ami_connected{{asterisk="\x1b]0;x\x07"}} 1
+ringway_ami_hearing{{asterisk="\x1b]0;x\x07",what="\x1b[2J"}} 0
+ringway_ami_hearing 0
+ringway_store_up 1
+"""
+
+
+@pytest.mark.parametrize("version", ["1", "NaN", "+Inf"])
+def test_status_lets_nothing_through_that_a_terminal_obeys(
+    run: Run, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    text = METRICS_OF_A_STRANGER.format(version=version)
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(f"HTTP/1.1 200 OK\r\n\r\n{text}".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("RINGWAY_METRICS__PORT", str(listening.getsockname()[1]))
+
+        def serve() -> None:
+            for _ in range(2 if version == "1" else 1):
+                with listening.accept()[0] as connection:
+                    answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = run("status")
+        thread.join(30)
+    assert all(line.isprintable() for line in (done.out + done.err).split("\n"))
+    assert ("is no router" in done.err) is (version != "1"), done
+    assert ("2J" in done.out) is (version == "1")
+
+
 def test_status_without_a_router_says_where_it_looked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         monkeypatch.setenv("RINGWAY_METRICS__PORT", str(gone.getsockname()[1]))

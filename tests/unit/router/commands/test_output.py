@@ -1,5 +1,6 @@
 """What commands print when what they were given, or were told, is no text."""
 
+import json
 import pathlib
 import socket
 
@@ -74,7 +75,7 @@ def test_a_file_with_such_bytes_in_its_name_has_its_warnings_and_problems_said(
     [
         ({"a": NO_TEXT}, '{\n  "a": "\\\\udcff"\n}\n'),
         ({NO_TEXT: [f"é{NO_TEXT}", 1, None, {"b": True}]}, None),
-        ({"a": "é\u2028\x00"}, '{\n  "a": "é\u2028\\u0000"\n}\n'),
+        ({"a": "é\u2028\x00"}, '{\n  "a": "é\\u2028\\u0000"\n}\n'),
     ],
 )
 def test_json_is_whole_whatever_its_texts_hold(
@@ -91,3 +92,12 @@ def test_the_address_in_a_message_is_printable(run: Run) -> None:
         done = run("call", "020", "--agi", f"a\x1b[2J:{listening.getsockname()[1]}")
     assert done.status == 1
     assert done.err.rstrip("\n").isprintable()
+
+
+def test_nothing_that_a_terminal_obeys_is_printed_and_json_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"a\x9b2J": ["\x1b[2J\x07\x7f", "\u202e\u2028\ufeff\U000e0001", "café \U0001f600"]}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert all(line.isprintable() for line in printed.split("\n"))
+    assert json.loads(printed) == value
+    assert "café \U0001f600" in printed

@@ -65,6 +65,9 @@ def test_a_connection_that_does_not_come_to_be(error: str, tls: bool, said: str)
     ("error", "said"),
     [
         ("Login was refused: Authentication failed", "permit"),
+        ("Login was refused: Authentication failed", "failed to pass IP ACL"),
+        ("Login was refused: Authentication failed", "failed to authenticate"),
+        ("Login was refused: Authentication failed", "nonexistent user"),
         ("Challenge was refused: no; the secret is not sent in clear to another machine", "challenge"),
         ("Challenge: no reply within 5.0 s", "challenge"),
         ("Login: no reply within 5.0 s", "log"),
@@ -99,7 +102,7 @@ def test_an_asterisk_that_is_not_through_in_time_is_not_taken_for_right() -> Non
         ({}, {}, State.NOT_SEEN, State.NOT_SEEN),
         ({"lacking": ()}, {}, State.OK, State.NOT_SEEN),
         ({"lacking": ("CAMPAIGN_ID",)}, {"variables": State.OK}, State.WRONG, State.NOT_SEEN),
-        ({"hangups": True}, {"hangups": State.WRONG}, State.NOT_SEEN, State.OK),
+        ({"hangups": True}, {"hangups": State.WRONG}, State.NOT_SEEN, State.WRONG),
         ({"hangups": False}, {"hangups": State.OK}, State.NOT_SEEN, State.WRONG),
         ({}, {"variables": State.OK, "hangups": State.OK}, State.OK, State.OK),
         ({}, {"variables": State.WRONG, "hangups": State.WRONG}, State.WRONG, State.WRONG),
@@ -111,6 +114,24 @@ def test_what_calls_show_goes_before_what_the_router_has_heard(
 ) -> None:
     of = found(seen(**fields), hearing={"pbx1": hearing})
     assert (of["channel variables"].state, of["hangup events"].state) == (variables, events)
+
+
+def test_a_router_whose_session_is_from_before_the_mend_is_to_be_restarted() -> None:
+    """The doctor's own session has the account's new rights, and the router's has the old ones."""
+    events = found(seen(hangups=True), hearing={"pbx1": {"hangups": State.WRONG}})["hangup events"]
+    assert "not the running router" in events.what
+    assert "restart the router" in events.mend
+    never = found(seen(hangups=False))["hangup events"]
+    assert "restart the router" in never.mend
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("secret_file /a: No such file or directory", "write the secret"), ("tls_ca_file /a: no PEM", "tls_ca_file of")],
+)
+def test_a_file_that_cannot_be_used(error: str, said: str) -> None:
+    login = found(seen(stage="files", error=error))["manager login"]
+    assert (login.state, said in login.mend) == (State.WRONG, True)
 
 
 @pytest.mark.parametrize("state", list(State))

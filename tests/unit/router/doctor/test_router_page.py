@@ -78,3 +78,10 @@ def test_what_its_links_hear_is_read_off_its_metrics() -> None:
 def test_a_page_of_another_program_is_none() -> None:
     assert read("go_goroutines 5\n") is None
     assert read("{") is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400"])
+def test_a_count_that_is_none_is_taken_for_nothing(value: str) -> None:
+    page = read(f"ringway_table_version 1\nringway_decisions_total {value}\n")
+    assert page is not None
+    assert page.total("ringway_decisions_total") == 0
