@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _RIGHTS, _POLICY, _DISK = "redis rights", "redis policy", "redis disk"
 
-_GRANT = "add that with ACL SETUSER, and keep it with ACL SAVE (without an aclfile: in redis.conf); docs/redis.md has its line"
+_GRANT = "add that with ACL SETUSER, and ACL SAVE (without an aclfile: in redis.conf); docs/redis.md has its line"
 
 
 async def look(wanted: StoreSettings) -> tuple[list[Finding], list[Clock]]:
