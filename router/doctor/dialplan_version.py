@@ -18,9 +18,7 @@ def loaded(of: str, asterisk: Mapping[str, str]) -> Finding:
     """What an Asterisk has loaded; `asterisk`: its globals."""
     said = asterisk.get(GLOBAL, "").strip()
     if not said and not asterisk.get(LOADED, ""):
-        mend = (
-            f'#include "ringway/extensions_ringway.conf" in extensions.conf, below all of [globals]; {_RELOAD}'
-        )
+        mend = f'#include "ringway/extensions_ringway.conf" in extensions.conf, below all of [globals]; {_RELOAD}'
         return wrong(_PART, "extensions_ringway.conf is not loaded", mend, of)
     copy = f"copy deploy/asterisk of this version over /etc/asterisk/ringway, and {_RELOAD}"
     if not said:
