@@ -90,7 +90,7 @@ def _login_mend(error: str, ami: Ami) -> str:
     if "Authentication failed" in error:
         user = printable(ami.username)
         return (
-            f"Asterisk tells its own log alone why. There `failed to authenticate` means another secret in [{user}] of "
+            f"Asterisk tells its own log alone why. There `failed to authenticate` means another secret of [{user}] in "
             "manager.conf (the shipped one has it from ringway_ami_secret.conf) than in secret_file; `failed to pass "
             f"IP ACL`: a line permit for this machine's address is missing there; `nonexistent user`: no [{user}], so "
             f"#include ringway/manager_ringway.conf. Then {_RELOAD}"
