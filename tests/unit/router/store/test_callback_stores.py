@@ -312,6 +312,14 @@ async def test_a_cursor_that_means_nothing_here_gets_everything(callback_store: 
     assert (changes.full, changes.attempts) == (True, [attempt()])
 
 
+@pytest.mark.parametrize("rest", ["", ":", ":soon", ":-1"])
+async def test_the_beginning_of_a_cursor_alone_gets_everything(callback_store: CallbackStore, rest: str) -> None:
+    await callback_store.record([attempt()])
+    epoch = (await callback_store.changes("", 0)).cursor.partition(":")[0]
+    changes = await callback_store.changes(f"{epoch}{rest}", 0)
+    assert (changes.full, changes.attempts) == (True, [attempt()])
+
+
 async def test_who_waits_for_changes_hears_when_another_router_has_written_some(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
@@ -421,6 +429,16 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
     assert sum([await callback_store.purge(Cutoffs({"win-back": 900.0}, 101.0)) for _ in range(2)]) == 2
 
 
+async def test_an_answer_does_not_stay_for_what_was_missed_at_another_number_or_by_somebody_else(
+    callback_store: CallbackStore,
+) -> None:
+    missed = attempt("1", campaign="removed")
+    answers = [attempt("2", number=ALSO_OURS, outcome=ANSWERED), attempt("3", subscriber=BORIS, outcome=ANSWERED)]
+    await callback_store.record([missed, *answers])
+    assert await callback_store.purge(Cutoffs({"win-back": 900.0}, 0.0)) == 2
+    assert await callback_store.attempts(None, None, 10) == [missed]
+
+
 async def test_more_than_goes_in_one_step_is_purged_all_the_same(callback_store: CallbackStore) -> None:
     old = [attempt(str(place), subscriber=f"+4477009{place:05}") for place in range(2 * limits.PURGE_ROWS_AT_ONCE)]
     await callback_store.record([*old, attempt("new", at=900.0)])
@@ -500,6 +518,11 @@ async def test_the_same_word_told_at_two_stores_at_once_is_news_once(
         word = [attempt(f"{place}")]
         told = await asyncio.gather(callback_store.record(word), other.record(word))
         assert sorted(each.heard for (each,) in told) == [Heard.KNOWN, Heard.NEW]
+
+
+async def test_nothing_waits_in_front_of_the_store_itself(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt()])
+    assert (callback_store.pending_count, await callback_store.pending()) == (0, [])
 
 
 async def test_closing_what_is_closed_is_nothing(another_callback_store: CallbackOpener) -> None:

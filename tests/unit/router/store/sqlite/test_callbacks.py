@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -421,6 +422,25 @@ async def test_purging_goes_in_steps_and_lets_callbacks_in_between(
     assert done.index("COMMIT") <= 1
     assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest
     assert done.count("COMMIT") >= 5  # four steps, and the claims that are too old
+
+
+async def test_a_step_of_a_purge_has_one_bound_for_all_that_it_deletes(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is past its campaign's window, and what is too old for all."""
+    monkeypatch.setattr(sqlite_callbacks, "PURGE_ROWS_AT_ONCE", 10)
+    await store.record([attempt(f"past {place}") for place in range(6)])
+    await store.record([attempt(f"old {place}", campaign="removed") for place in range(16)])
+    transact = store._transact
+    results: list[Any] = []
+
+    async def noted(work: Callable[[sqlite3.Connection], Any]) -> Any:
+        results.append(await transact(work))
+        return results[-1]
+
+    monkeypatch.setattr(store, "_transact", noted)
+    assert await store.purge(Cutoffs({"win-back": 500.0}, 500.0)) == 22
+    assert results == [10, 10, 2, []]
 
 
 async def test_claims_that_are_too_old_go_in_steps_as_well(
