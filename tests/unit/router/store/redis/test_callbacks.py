@@ -1,5 +1,6 @@
 """What is Redis's own of attempts and claims; what every store promises is in test_callback_stores."""
 
+import asyncio
 import math
 import time
 import uuid
@@ -21,6 +22,7 @@ from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
 from tests.redis_server import RedisServer
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
+from tests.unit.router.store.conftest import PATIENCE_SECONDS
 
 
 class Kept:
@@ -236,6 +238,22 @@ async def test_what_cannot_be_read_is_an_error_that_names_the_server(kept: Kept)
     kept.client.hset(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}", "c:call", '{"attempt": "1.1"}')
     with pytest.raises(StoreError, match="a claim cannot be read"):
         await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+
+
+async def test_a_store_that_is_closed_leaves_no_connection(kept: Kept) -> None:
+    """Neither that of its questions nor the one that waits for news."""
+
+    def connections() -> int:
+        return len(kept.client.client_list())
+
+    before = connections()
+    other = RedisCallbackStore(kept.store.address, Options(prefix=kept.prefix))
+    await other.changes((await other.changes("", 0)).cursor, 0.01)
+    assert connections() >= before + 2
+    await other.close()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while connections() > before:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
 
 
 async def test_nothing_of_a_pair_outlives_everything_else(kept: Kept) -> None:
