@@ -213,6 +213,17 @@ async def test_a_callback_looks_at_the_newest_attempts_of_its_pair_and_no_furthe
     assert await callback_store.claim(OUR, ANNA, "call-2", 150.0, SINCE) == Claim(GRANTED, written[2])
 
 
+async def test_a_call_that_asks_again_has_its_attempt_however_many_came_meanwhile(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "HISTORY_ATTEMPTS_MAX", 2)
+    await callback_store.record([attempt("1")])
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    await callback_store.record([attempt(name, at=160.0) for name in ("2", "3", "4")])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"), again=True)
+
+
 # --- what was known then --------------------------------------------------------------------------------------------
 
 

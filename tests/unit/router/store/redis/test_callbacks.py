@@ -65,9 +65,9 @@ async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
 
 
 async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> None:
-    await kept.store.record([attempt()])
+    await kept.store.record([attempt(), attempt("2", outcome=Outcome.FAILED)])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert await kept.store.purge(Cutoffs({}, math.inf)) == 1
+    assert await kept.store.purge(Cutoffs({}, math.inf)) == 2
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
