@@ -20,6 +20,7 @@ from router.store.redis import callbacks as redis_callbacks
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
+from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS
@@ -348,6 +349,19 @@ async def test_a_router_whose_clock_is_behind_takes_its_own_time(kept: Kept, mon
     await kept.store.record([attempt("young", at=now - 17 * day), attempt("old", at=now - 19 * day)])
     assert await kept.store.purge(Cutoffs({"win-back": now - 18 * day}, now - 300 * day)) == 1
     assert await ids(kept.store) == ["young"]
+
+
+async def test_a_server_that_does_not_tell_its_clock_holds_no_purge_back(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = kept.store.link.script
+
+    async def says_nothing(asked: Script, *rest: Any) -> Any:
+        return [None] if asked is scripts.CLOCK else await script(asked, *rest)
+
+    await kept.store.record([attempt(at=100.0)])
+    monkeypatch.setattr(kept.store.link, "script", says_nothing)
+    assert await kept.store.purge(Cutoffs({"win-back": 100.5}, 0.0)) == 1
 
 
 async def test_a_caller_whom_nobody_rang_costs_no_key(kept: Kept) -> None:
