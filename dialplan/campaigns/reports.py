@@ -62,15 +62,24 @@ def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: 
         return "no such campaign is stored"
     if campaign.direction is Direction.INBOUND:
         return "the campaign is an inbound one, which calls nobody"
-    company = table.companies.get(campaign.company)
-    home = company.region if company is not None else region
-    number = normalise(report.number, home, bare)
+    number = read_number(report, table, region, bare)
     if isinstance(number, Unreadable):
         return f"the number shown cannot be read: {number.text}"
-    subscriber = normalise(report.subscriber, home, bare)
+    subscriber = normalise(report.subscriber, _home(report, table, region), bare)
     if isinstance(subscriber, Unreadable):
         return f"the subscriber's number cannot be read: {subscriber.text}"
     entry = table.numbers.get(number)
     if entry is None or entry.company not in (None, campaign.company):
         return "the number shown is neither the pool's nor the campaign's company's"
     return Attempt(report.id, report.campaign, number, subscriber, report.at, report.outcome)
+
+
+def read_number(report: AttemptReport, table: RoutingTable, region: str, bare: Bare) -> str | Unreadable:
+    """The number shown in what a source tells, as rows have it; read as `read_attempt` reads it."""
+    return normalise(report.number, _home(report, table, region), bare)
+
+
+def _home(report: AttemptReport, table: RoutingTable, region: str) -> str:
+    campaign = table.campaigns.get(report.campaign)
+    company = table.companies.get(campaign.company) if campaign is not None else None
+    return company.region if company is not None else region

@@ -9,7 +9,7 @@ import structlog
 
 from dialplan.campaigns.attempts import Attempt, AttemptReport, Heard
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS
-from dialplan.campaigns.reports import read_attempt
+from dialplan.campaigns.reports import read_attempt, read_number
 from dialplan.kinds.registry import RowKind
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.table import RoutingTable
@@ -57,7 +57,8 @@ class Recorder:
             return False
         attempt = read_attempt(report, table, self._region, self._bare)
         if isinstance(attempt, str) and table.left_out:
-            named = {(RowKind.CAMPAIGN, report.campaign), (RowKind.NUMBER, report.number)}
+            number = read_number(report, table, self._region, self._bare)
+            named = {(RowKind.CAMPAIGN, report.campaign), (RowKind.NUMBER, str(number))}
             if not table.left_out.isdisjoint(named):  # a router of the version that wrote them can take it
                 return False
         if isinstance(attempt, str):

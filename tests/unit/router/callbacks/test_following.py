@@ -16,6 +16,7 @@ from dialplan.campaigns.attempts import Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.callbacks import follower, index, purge
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.store.api import StoreError
 from tests.unit.router.rung import (
     ALSO_OURS,
     ANNA,
@@ -228,6 +229,24 @@ async def test_a_store_that_is_away_is_asked_ever_more_rarely_and_after_its_retu
         here.store.broken = "gone again"
         await until(lambda: waits.seconds)
     assert waits.seconds[0] == STORE_RETRY_MIN_SECONDS
+
+
+async def test_a_store_that_cannot_be_opened_again_is_tried_again(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    async def fails() -> None:
+        tries.append(here.store.broken)
+        raise StoreError(here.store.broken)
+
+    monkeypatch.setattr(follower, "asyncio", Waits())
+    monkeypatch.setattr(here.store, "open", fails)
+    here.store.broken = "no route to host"
+    async with working(here.made):
+        await until(lambda: len(tries) >= 2)
+        here.store.broken = ""
+        await until(lambda: here.said("callbacks_up"))
 
 
 async def test_another_history_of_the_store_is_told_and_the_usual_full_reads_are_not(

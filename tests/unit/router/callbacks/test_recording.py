@@ -88,18 +88,26 @@ async def test_a_router_without_data_takes_no_report_so_that_it_is_told_again(he
         assert await here.made.report(report())
 
 
-@pytest.mark.parametrize("left_out", [(RowKind.CAMPAIGN, "newer"), (RowKind.NUMBER, "+442079460077")], ids=str)
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ((RowKind.CAMPAIGN, "newer"), report(campaign="newer")),
+        ((RowKind.NUMBER, "+442079460077"), report(number="+442079460077")),
+        ((RowKind.NUMBER, "+442079460077"), report(number="02079460077")),
+    ],
+    ids=["campaign", "number", "national number"],
+)
 async def test_what_names_a_row_that_this_version_cannot_read_is_told_again(
-    here: Running, left_out: tuple[RowKind, str]
+    here: Running, left_out: tuple[RowKind, str], told: AttemptReport
 ) -> None:
     """A router of the version that has written the row can take it."""
-    told = report(campaign="newer") if left_out[0] is RowKind.CAMPAIGN else report(number=left_out[1])
     async with working(here.made):
         assert await here.made.report(told)
         here.table.left_out = frozenset({left_out})
         assert not await here.made.report(told)
         assert await here.made.report(report())
-    assert here.counted("attempts_dropped") == {"ignored": 1}
+        assert await here.made.report(report(campaign="nobodys")), "it names none of them"
+    assert here.counted("attempts_dropped") == {"ignored": 2}
 
 
 async def test_what_ended_in_the_future_is_dated_now_and_the_clocks_are_to_be_set(

@@ -1,6 +1,7 @@
 """What every store of attempts promises. One that is new goes into the list in conftest and has to pass as it is."""
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -10,9 +11,12 @@ from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatu
 from dialplan.campaigns.retention import Cutoffs, is_past, relevant, stays_with_missed
 from router.config import limits
 from router.store.api import CallbackStore, Recorded, Use
+from router.store.redis import callbacks as redis_callbacks
+from router.store.sqlite import callbacks as sqlite_callbacks
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS, CallbackOpener
 
+A_THIRD = "+442079460002"
 MISSED, ANSWERED, FAILED = Outcome.MISSED, Outcome.ANSWERED, Outcome.FAILED
 GRANTED, CONSUMED, NONE = ClaimStatus.GRANTED, ClaimStatus.CONSUMED, ClaimStatus.NONE
 
@@ -72,6 +76,13 @@ async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -
     assert await ids(callback_store, ALSO_OURS, BORIS) == []
 
 
+async def test_of_attempts_at_one_moment_the_later_name_is_listed_first(callback_store: CallbackStore) -> None:
+    """So that a page shows them in one order, whatever the order of their writing."""
+    await callback_store.record([attempt("2"), attempt("3", subscriber=BORIS), attempt("1", number=ALSO_OURS)])
+    assert await ids(callback_store) == ["3", "2", "1"]
+    assert [each.id for each in await callback_store.attempts(None, None, 2)] == ["3", "2"]
+
+
 # --- claims ---------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +132,7 @@ async def test_an_attempt_that_ended_later_is_for_a_later_call(callback_store: C
     assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"), again=True)
     assert await callback_store.claim(OUR, ANNA, "call-2", 151.0, SINCE) == Claim(CONSUMED, attempt("1"))
     assert await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE) == Claim(GRANTED, later)
+    assert await callback_store.claim(OUR, ANNA, "call-4", 171.0, SINCE) == Claim(CONSUMED, later)
 
 
 async def test_an_attempt_dated_by_a_clock_that_is_ahead_is_called_back_once(callback_store: CallbackStore) -> None:
@@ -172,6 +184,46 @@ async def test_of_callbacks_at_two_routers_in_the_same_instant_one_has_the_entit
         assert sorted(claim.status for claim in claims) == [GRANTED, CONSUMED], caller
 
 
+async def test_a_robot_that_rings_on_takes_no_other_callback_its_answer(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many answers are remembered is counted by pair."""
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "CALLBACK_PAIR_CLAIMS_MAX", 2)
+    await callback_store.record([attempt(), attempt(subscriber=BORIS), attempt(number=ALSO_OURS)])
+    for place in range(5):
+        await callback_store.claim(OUR, ANNA, f"call-{place}", 150.0, SINCE)
+    for number, subscriber in ((OUR, BORIS), (ALSO_OURS, ANNA)):
+        for call, again in (("1", False), ("2", False), ("2", True)):
+            assert (await callback_store.claim(number, subscriber, call, 150.0, SINCE)).again is again
+
+
+@pytest.mark.parametrize("moments", [(100.0, 101.0, 102.0), (100.0, 100.0, 100.0)], ids=["apart", "together"])
+async def test_a_callback_looks_at_the_newest_attempts_of_its_pair_and_no_further(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch, moments: tuple[float, ...]
+) -> None:
+    """However often somebody was rung, a callback is answered in the same time."""
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "HISTORY_ATTEMPTS_MAX", 2)
+    campaigns = ("survey", "win-back", "win-back")
+    written = [attempt(str(place), at, campaign=campaigns[place]) for place, at in enumerate(moments)]
+    await callback_store.record(written)
+    assert [each.id for each in (await callback_store.history(OUR, ANNA, 150.0)).attempts] == ["2", "1"]
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, {"survey": 0.0}) == Claim(NONE)
+    assert await callback_store.claim(OUR, ANNA, "call-2", 150.0, SINCE) == Claim(GRANTED, written[2])
+
+
+async def test_a_call_that_asks_again_has_its_attempt_however_many_came_meanwhile(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "HISTORY_ATTEMPTS_MAX", 2)
+    await callback_store.record([attempt("1")])
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    await callback_store.record([attempt(name, at=160.0) for name in ("2", "3", "4")])
+    assert await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE) == Claim(GRANTED, attempt("1"), again=True)
+
+
 # --- what was known then --------------------------------------------------------------------------------------------
 
 
@@ -203,8 +255,8 @@ async def test_the_calls_that_consumed_entitlements_are_named_in_their_order(cal
     await callback_store.claim(OUR, ANNA, "in vain", 160, SINCE)
     await callback_store.claim(OUR, BORIS, "Boris's", 155, SINCE)
     await callback_store.record([attempt("2", at=204)])
-    await callback_store.claim(OUR, ANNA, "second", 200, SINCE)
-    assert await callback_store.uses(OUR, ANNA, 1000) == [Use("c:first {1}", 150, 150), Use("second", 200, 204)]
+    await callback_store.claim(OUR, ANNA, "a second one", 200, SINCE)
+    assert await callback_store.uses(OUR, ANNA, 1000) == [Use("c:first {1}", 150, 150), Use("a second one", 200, 204)]
     assert await callback_store.uses(OUR, ANNA, 200) == [Use("c:first {1}", 150, 150)]
     assert await callback_store.uses(OUR, ANNA, 150) == await callback_store.uses(ALSO_OURS, ANNA, 1000) == []
 
@@ -229,6 +281,7 @@ async def test_what_is_read_as_a_whole_is_what_may_matter_to_a_callback(callback
             attempt("answered later", at=110.0, outcome=ANSWERED),
             attempt("failed", at=120.0, outcome=FAILED),
             attempt("answered", outcome=ANSWERED, subscriber=BORIS),
+            attempt("answered, and missed at another number", outcome=ANSWERED, number=A_THIRD),
             attempt("gave an entitlement", number=ALSO_OURS),
         ]
     )
@@ -270,6 +323,14 @@ async def test_a_cursor_that_means_nothing_here_gets_everything(callback_store: 
     assert (changes.full, changes.attempts) == (True, [attempt()])
 
 
+@pytest.mark.parametrize("rest", ["", ":", ":soon", ":-1"])
+async def test_the_beginning_of_a_cursor_alone_gets_everything(callback_store: CallbackStore, rest: str) -> None:
+    await callback_store.record([attempt()])
+    epoch = (await callback_store.changes("", 0)).cursor.partition(":")[0]
+    changes = await callback_store.changes(f"{epoch}{rest}", 0)
+    assert (changes.full, changes.attempts) == (True, [attempt()])
+
+
 async def test_who_waits_for_changes_hears_when_another_router_has_written_some(
     callback_store: CallbackStore, another_callback_store: CallbackOpener
 ) -> None:
@@ -277,6 +338,12 @@ async def test_who_waits_for_changes_hears_when_another_router_has_written_some(
     waiting = asyncio.create_task(callback_store.changes(cursor, PATIENCE_SECONDS))
     await (await another_callback_store()).record([attempt()])
     assert (await waiting).attempts == [attempt()]
+
+
+async def test_who_starts_with_a_store_that_has_nothing_is_told_so_at_once(callback_store: CallbackStore) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        changes = await callback_store.changes("", math.inf)
+    assert (changes.full, changes.attempts) == (True, [])
 
 
 async def test_who_is_far_behind_hears_of_all_of_it(callback_store: CallbackStore) -> None:
@@ -315,6 +382,44 @@ async def test_a_claim_stays_for_as_long_as_its_pair_has_an_attempt(callback_sto
     assert (await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)).status is GRANTED
 
 
+@pytest.mark.parametrize(
+    ("outcome", "moments"),
+    [
+        (MISSED, Cutoffs({"win-back": 900.0}, 0.0)),
+        (ANSWERED, Cutoffs({"win-back": 900.0}, 0.0)),
+        (MISSED, Cutoffs({}, 900.0)),
+        (ANSWERED, Cutoffs({}, 900.0)),
+    ],
+    ids=["missed", "answered", "old and missed", "old and answered"],
+)
+async def test_a_young_claim_goes_with_the_last_attempt_of_its_pair(
+    callback_store: CallbackStore, outcome: Outcome, moments: Cutoffs
+) -> None:
+    await callback_store.record([attempt(outcome=outcome)])
+    told = await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)
+    assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE)).again
+    assert await callback_store.purge(moments) == 1
+    assert await callback_store.claim(OUR, ANNA, "call-1", 950.0, SINCE) == Claim(NONE)
+    await callback_store.record([attempt(outcome=outcome)])
+    assert await callback_store.claim(OUR, ANNA, "call-2", 950.0, SINCE) == told, "nothing of it is consumed"
+
+
+async def test_a_claim_stays_beside_a_missed_and_a_failed_attempt(callback_store: CallbackStore) -> None:
+    """As many of the one as of the other, and then the failed one alone."""
+    await callback_store.record(
+        [
+            attempt("1", at=100.0, campaign="survey"),
+            attempt("2", at=140.0),
+            attempt("3", at=141.0, campaign="last", outcome=FAILED),
+        ]
+    )
+    await callback_store.claim(OUR, ANNA, "call-1", 150.0, SINCE)
+    assert await callback_store.purge(Cutoffs({"survey": 120.0, "win-back": 0.0, "last": 0.0}, 0.0)) == 1
+    assert await callback_store.claim(OUR, ANNA, "call-2", 160.0, SINCE) == Claim(CONSUMED, attempt("2", at=140.0))
+    assert await callback_store.purge(Cutoffs({"win-back": 141.0, "last": 0.0}, 0.0)) == 1
+    assert (await callback_store.history(OUR, ANNA, 160.0)).used_at == 150.0
+
+
 async def test_an_answer_ends_the_rights_of_campaigns_with_a_longer_window_for_as_long(
     callback_store: CallbackStore,
 ) -> None:
@@ -333,6 +438,16 @@ async def test_an_answer_stays_for_as_long_as_its_pair_has_a_missed_attempt_of_a
     assert (await callback_store.claim(OUR, ANNA, "call-1", 950.0, {"removed": 0.0})).status is NONE
     # The answer goes with the missed attempt, or the next time.
     assert sum([await callback_store.purge(Cutoffs({"win-back": 900.0}, 101.0)) for _ in range(2)]) == 2
+
+
+async def test_an_answer_does_not_stay_for_what_was_missed_at_another_number_or_by_somebody_else(
+    callback_store: CallbackStore,
+) -> None:
+    missed = attempt("1", campaign="removed")
+    answers = [attempt("2", number=ALSO_OURS, outcome=ANSWERED), attempt("3", subscriber=BORIS, outcome=ANSWERED)]
+    await callback_store.record([missed, *answers])
+    assert await callback_store.purge(Cutoffs({"win-back": 900.0}, 0.0)) == 2
+    assert await callback_store.attempts(None, None, 10) == [missed]
 
 
 async def test_more_than_goes_in_one_step_is_purged_all_the_same(callback_store: CallbackStore) -> None:
@@ -414,6 +529,11 @@ async def test_the_same_word_told_at_two_stores_at_once_is_news_once(
         word = [attempt(f"{place}")]
         told = await asyncio.gather(callback_store.record(word), other.record(word))
         assert sorted(each.heard for (each,) in told) == [Heard.KNOWN, Heard.NEW]
+
+
+async def test_nothing_waits_in_front_of_the_store_itself(callback_store: CallbackStore) -> None:
+    await callback_store.record([attempt()])
+    assert (callback_store.pending_count, await callback_store.pending()) == (0, [])
 
 
 async def test_closing_what_is_closed_is_nothing(another_callback_store: CallbackOpener) -> None:

@@ -1,5 +1,6 @@
 """What is Redis's own of attempts and claims; what every store promises is in test_callback_stores."""
 
+import asyncio
 import math
 import time
 import uuid
@@ -12,14 +13,17 @@ import pytest
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.campaigns.retention import Cutoffs
+from router.config.limits import ATTEMPT_KEEP_SECONDS
 from router.store.api import StoreError
 from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.counters import RedisCounterStore
+from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
 from tests.unit.router.store.attempts import ANNA, BORIS, OUR, SINCE, attempt, ids
+from tests.unit.router.store.conftest import PATIENCE_SECONDS
 
 
 class Kept:
@@ -62,9 +66,9 @@ async def test_all_keys_have_the_prefix_as_their_hash_tag(kept: Kept) -> None:
 
 
 async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> None:
-    await kept.store.record([attempt()])
+    await kept.store.record([attempt(), attempt("2", outcome=Outcome.FAILED)])
     await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
-    assert await kept.store.purge(Cutoffs({}, math.inf)) == 1
+    assert await kept.store.purge(Cutoffs({}, math.inf)) == 2
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
@@ -235,6 +239,129 @@ async def test_what_cannot_be_read_is_an_error_that_names_the_server(kept: Kept)
     kept.client.hset(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}", "c:call", '{"attempt": "1.1"}')
     with pytest.raises(StoreError, match="a claim cannot be read"):
         await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+
+
+async def test_a_store_that_is_closed_leaves_no_connection(kept: Kept) -> None:
+    """Neither that of its questions nor the one that waits for news."""
+
+    def connections() -> int:
+        return len(kept.client.client_list())
+
+    before = connections()
+    other = RedisCallbackStore(kept.store.address, Options(prefix=kept.prefix))
+    await other.changes((await other.changes("", 0)).cursor, 0.01)
+    assert connections() >= before + 2
+    await other.close()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while connections() > before:  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_of_a_pair_outlives_everything_else(kept: Kept) -> None:
+    """Whatever becomes of the routers, which purge: each key of a pair goes by itself, long after."""
+    pair, reached, failed = (f"{{{kept.prefix}}}:{name}:{OUR} {ANNA}" for name in ("pair", "reached", "failed"))
+    await kept.store.record([attempt("1"), attempt("2", outcome=Outcome.FAILED)])
+    keep = 2 * ATTEMPT_KEEP_SECONDS
+    assert [keep - 60 < kept.client.ttl(key) <= keep for key in (pair, reached, failed)] == [True] * 3
+    for again in (kept.store.record([attempt("3")]), kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)):
+        kept.client.expire(pair, 5)
+        await again
+        assert keep - 60 < kept.client.ttl(pair) <= keep
+
+
+async def test_the_stream_keeps_what_routers_may_be_behind_and_little_more(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts and claims: Redis lets the oldest go, a hundred at a time."""
+    monkeypatch.setattr(redis_callbacks, "REDIS_ATTEMPT_CHANGES_MAX", 1)
+    callers = [f"+4477009{place:05}" for place in range(250)]
+    await kept.store.record([attempt(subscriber=caller) for caller in callers])
+    news = f"{{{kept.prefix}}}:news"
+    assert kept.client.xlen(news) < 150
+    kept.client.xtrim(news, maxlen=0)
+    for caller in callers:
+        await kept.store.claim(OUR, caller, "call", 150.0, SINCE)
+    assert 0 < kept.client.xlen(news) < 150
+
+
+async def test_a_pair_that_others_change_each_time_is_given_up_in_the_end(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error, which its source hears: it tells again, and a callback has its declared answer."""
+    monkeypatch.setattr(redis_callbacks, "REDIS_TRIES", 3)
+    look, bodies = kept.store._look, kept.store._bodies
+    left = 0
+
+    async def looks_before(*asked: Any) -> Any:
+        nonlocal left
+        seen = await look(*asked)
+        if left:
+            left -= 1
+            kept.client.hset(f"{{{kept.prefix}}}:pair:{OUR} {ANNA}", "rev", f"another {left}")
+        return seen
+
+    async def reads_before(names: Iterable[str]) -> dict[str, bytes]:
+        nonlocal left
+        seen = await bodies(names)
+        if left:
+            left -= 1
+            kept.client.hset(f"{{{kept.prefix}}}:attempts", f"{OUR} {ANNA} 1.1", failed + b" " * left)
+        return seen
+
+    await kept.store.record([attempt(outcome=Outcome.FAILED)])
+    failed = kept.client.hget(f"{{{kept.prefix}}}:attempts", f"{OUR} {ANNA} 1.1")
+    monkeypatch.setattr(kept.store, "_bodies", reads_before)
+    left = 3
+    with pytest.raises(StoreError, match="too many words about one attempt at once"):
+        await kept.store.record([attempt()])
+    left = 1
+    assert [each.heard for each in await kept.store.record([attempt()])] == [Heard.MORE]
+
+    monkeypatch.setattr(kept.store, "_look", looks_before)
+    left = 3
+    with pytest.raises(StoreError, match="too many callbacks of one subscriber at once"):
+        await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
+    left = 2
+    assert (await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)).status is ClaimStatus.GRANTED
+
+
+async def test_an_attempt_that_turns_out_to_have_come_to_its_subscriber_is_listed_with_those_alone(kept: Kept) -> None:
+    await kept.store.record([attempt(outcome=Outcome.FAILED)])
+    await kept.store.record([attempt()])
+    reached, failed = (
+        kept.client.zrange(f"{{{kept.prefix}}}:{name}:{OUR} {ANNA}", 0, -1) for name in ("reached", "failed")
+    )
+    assert (reached, failed) == ([b"1.1"], [])
+
+
+async def test_a_call_that_got_nothing_marks_no_attempt_as_one_that_gave_an_entitlement(kept: Kept) -> None:
+    await kept.store.record([attempt(outcome=Outcome.ANSWERED)])
+    assert await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(ClaimStatus.NONE)
+    assert await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE) == Claim(ClaimStatus.NONE, again=True)
+    assert kept.client.smembers(f"{{{kept.prefix}}}:claimed") == set()
+
+
+async def test_a_router_whose_clock_is_behind_takes_its_own_time(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's clock only holds purges back."""
+    now, day = time.time(), 86_400.0
+    clock = SimpleNamespace(time=lambda: time.time() - 10 * day, monotonic=time.monotonic)
+    monkeypatch.setattr(redis_callbacks, "time", clock)
+    await kept.store.record([attempt("young", at=now - 17 * day), attempt("old", at=now - 19 * day)])
+    assert await kept.store.purge(Cutoffs({"win-back": now - 18 * day}, now - 300 * day)) == 1
+    assert await ids(kept.store) == ["young"]
+
+
+async def test_a_server_that_does_not_tell_its_clock_holds_no_purge_back(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = kept.store.link.script
+
+    async def says_nothing(asked: Script, *rest: Any) -> Any:
+        return [None] if asked is scripts.CLOCK else await script(asked, *rest)
+
+    await kept.store.record([attempt(at=100.0)])
+    monkeypatch.setattr(kept.store.link, "script", says_nothing)
+    assert await kept.store.purge(Cutoffs({"win-back": 100.5}, 0.0)) == 1
 
 
 async def test_a_caller_whom_nobody_rang_costs_no_key(kept: Kept) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,55 @@ async def test_no_look_takes_up_more_news_than_its_bound(
     assert heard == [["0", "1"], ["2", "3"], ["4"], []]
 
 
+class Waits:
+    """asyncio, where each wait is noted and over at once."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_who_waits_for_news_leaves_the_file_alone_between_two_looks(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = (await store.changes("", 0)).cursor
+    for look_seconds, seconds in ((0.25, 0.001), (0.001, 0.002)):
+        monkeypatch.setattr(sqlite_callbacks, "CALLBACK_LOOK_SECONDS", look_seconds)
+        waits = Waits()
+        with monkeypatch.context() as noted:
+            noted.setattr(sqlite_callbacks, "asyncio", waits)
+            said = await said_to(store)
+            assert await store.changes(cursor, seconds) == (cursor, False, [])
+        looks = sum(line.startswith("SELECT epoch") for line in said)
+        assert waits.seconds == [0.001] * (looks - 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "index"),
+    [
+        (sqlite_callbacks._REACHED_OF_PAIR, "attempts_of_pair"),
+        (sqlite_callbacks._DELETE_OLD, "attempts_by_time"),
+        (sqlite_callbacks._DELETE_UNANSWERED, "attempts_of_campaign"),
+        (sqlite_callbacks._CHANGED, "attempts_by_change"),
+        (sqlite_callbacks._DELETE_OLD_CLAIMS, "claims_by_time"),
+    ],
+    ids=["claim", "old", "unanswered", "changes", "old claims"],
+)
+async def test_no_question_goes_through_all_of_the_file(store: SqliteCallbackStore, question: str, index: str) -> None:
+    steps = execute(store.path, f"EXPLAIN QUERY PLAN {question}", *[None] * question.count("?"))
+    plan = "; ".join(str(step[-1]) for step in steps)
+    assert index in plan
+    assert "SCAN attempts" not in plan
+    assert "SCAN claims" not in plan
+    assert "ORDER BY" not in plan, "what is asked for first lies first"
+
+
 async def test_strangers_do_not_fill_the_file(store: SqliteCallbackStore) -> None:
     """A claim of a pair that no campaign reached is answered, and not written."""
     await store.record([attempt(outcome=Outcome.FAILED)])
@@ -228,6 +278,22 @@ async def test_claims_and_records_of_a_burst_wait_for_the_disk_together(store: S
     assert len(await ids(store, OUR, BORIS)) == 100
 
 
+async def test_what_comes_one_by_one_while_another_is_written_shares_the_next_transaction(
+    store: SqliteCallbackStore,
+) -> None:
+    said = await said_to(store)
+    with busy(store):
+        waiting = [asyncio.ensure_future(store.record([attempt("1")]))]
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        for name in ("2", "3"):
+            waiting.append(asyncio.ensure_future(store.record([attempt(name)])))
+            for _ in range(5):  # a turn of its own, and enough for somebody else to begin with it
+                await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert said.count("COMMIT") == 2
+
+
 async def test_a_transaction_has_its_bound(store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_callbacks, "CALLBACK_WRITES_MAX", 2)
     said = await said_to(store)
@@ -249,6 +315,34 @@ async def test_one_that_fails_takes_none_of_the_others_with_it(store: SqliteCall
     assert isinstance(damaged, StoreError)
     assert (first, second) == (Claim(ClaimStatus.GRANTED, attempt()), Claim(ClaimStatus.CONSUMED, attempt()))
     assert recorded == [Recorded(attempt(number=ALSO_OURS), Heard.NEW)]
+
+
+async def test_of_two_that_come_together_one_that_fails_does_not_take_the_other_with_it(
+    store: SqliteCallbackStore,
+) -> None:
+    await store.record([attempt()])
+    execute(store.path, "INSERT INTO attempts VALUES (?, ?, '1', 'win-back', 1.0, 'lost', 1)", OUR, BORIS)
+    damaged, claim = await asyncio.gather(
+        store.claim(OUR, BORIS, "call-1", 150.0, SINCE),
+        store.claim(OUR, ANNA, "call-2", 150.0, SINCE),
+        return_exceptions=True,
+    )
+    assert isinstance(damaged, StoreError)
+    assert claim == Claim(ClaimStatus.GRANTED, attempt())
+
+
+async def test_one_that_fails_after_its_source_went_disturbs_nobody_behind_it(store: SqliteCallbackStore) -> None:
+    execute(store.path, "INSERT INTO attempts VALUES (?, ?, '1', 'win-back', 1.0, 'lost', 1)", OUR, BORIS)
+    with busy(store):
+        damaged = asyncio.ensure_future(store.claim(OUR, BORIS, "call-1", 150.0, SINCE))
+        await asyncio.sleep(0)
+        await until_handed_over(store)
+        behind = asyncio.ensure_future(store.record([attempt()]))
+        await asyncio.sleep(0)
+        damaged.cancel()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await behind == [Recorded(attempt(), Heard.NEW)]
+    assert damaged.cancelled()
 
 
 async def test_a_callback_that_does_not_wait_any_longer_consumes_nothing(store: SqliteCallbackStore) -> None:
@@ -307,6 +401,12 @@ async def test_a_store_that_is_closed_writes_down_what_waits_and_lets_go_of_its_
     assert execute(store.path, "SELECT id FROM attempts ORDER BY id") == [("1",), ("2",)]
 
 
+async def test_a_store_in_which_nothing_waits_lets_go_of_its_file(store: SqliteCallbackStore) -> None:
+    await store.record([attempt()])
+    await store.close()
+    assert store._connection._database is None
+
+
 async def test_purging_goes_in_steps_and_lets_callbacks_in_between(
     store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +422,25 @@ async def test_purging_goes_in_steps_and_lets_callbacks_in_between(
     assert done.index("COMMIT") <= 1
     assert [line.partition(" ")[0] for line in done].index("INSERT") <= 1  # after the first step at the latest
     assert done.count("COMMIT") >= 5  # four steps, and the claims that are too old
+
+
+async def test_a_step_of_a_purge_has_one_bound_for_all_that_it_deletes(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is past its campaign's window, and what is too old for all."""
+    monkeypatch.setattr(sqlite_callbacks, "PURGE_ROWS_AT_ONCE", 10)
+    await store.record([attempt(f"past {place}") for place in range(6)])
+    await store.record([attempt(f"old {place}", campaign="removed") for place in range(16)])
+    transact = store._transact
+    results: list[Any] = []
+
+    async def noted(work: Callable[[sqlite3.Connection], Any]) -> Any:
+        results.append(await transact(work))
+        return results[-1]
+
+    monkeypatch.setattr(store, "_transact", noted)
+    assert await store.purge(Cutoffs({"win-back": 500.0}, 500.0)) == 22
+    assert results == [10, 10, 2, []]
 
 
 async def test_claims_that_are_too_old_go_in_steps_as_well(
