@@ -327,7 +327,8 @@ def test_as_many_prepared_answers_are_kept_as_fit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(answer, "RESPONSE_CACHE_MAX_BYTES", 3 * first.size())
     kept = []
     for text in "123456":
-        variables(decision(flow, values=(("A", text),)), answers=answers)
+        for _ in range(2):  # the second time it is there already
+            variables(decision(flow, values=(("A", text),)), answers=answers)
         kept.append(len(answers._prepared))
     assert kept == [2, 3, 1, 2, 3, 1]
 
@@ -444,6 +445,16 @@ class TestWhatFollows:
         assert next(iter(emptied)) == "ROUTE_STATUS"  # nothing of it is trusted any more, if the rest does not arrive
         untouched = {*ROUTE, *CACHE}  # the fallback response sets these anew
         assert emptied.keys() == variables(made, with_names=True).keys() - untouched
+
+    @pytest.mark.parametrize(
+        "target", [None, Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))]
+    )
+    def test_an_answer_without_a_flow_is_revoked_too(self, target: Campaign | None) -> None:
+        made = decision(target, until=1_800_000_000, following=self.following(target))
+        emptied = [name for line in cleared_by(made) for name, _ in executed(line)]
+        following = [name for name in variables(made, with_names=True) if name.startswith("ROUTE_NEXT_")]
+        assert len(following) == 7
+        assert sorted(emptied) == sorted(["ROUTE_STATUS", "ROUTE_PARAMS", "ROUTE_DIGEST", *following])
 
 
 class TestDigest:

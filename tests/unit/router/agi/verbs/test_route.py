@@ -116,6 +116,7 @@ def test_a_withheld_caller_stays_unknown_even_where_the_number_came_along(presen
     caller = answered(asked)["ROUTE_CALLER"]
     if len(presentation) < 5_000:
         assert caller == ("+447700900123" if shown else "")
+        assert at_once(asked)[0].call.caller == ("07700900123" if shown else "")  # nor does the log know it
     else:
         assert caller in ("", "+447700900123")
 
@@ -176,7 +177,7 @@ def test_the_safe_answer_is_the_platforms_default_and_says_error() -> None:
         ("ROUTE_VALID_UNTIL", ""),
         ("ROUTE_STATUS", "OK"),
     ]
-    assert answer.call.dialled == ""
+    assert (answer.call.dialled, answer.call.caller, answer.call.region) == ("", "", "")
 
 
 @pytest.mark.parametrize("text", ["", " ", "\r", "\0", "%0A", "${EPOCH}", "٠٢٠", "😀", "+", "0" * 10_000, "1\\,x=y"])
