@@ -245,7 +245,7 @@ def test_a_lone_surrogate_never_breaks_the_command() -> None:
 
 
 def test_plain_text_needs_no_escape() -> None:
-    assert escape("Hello world, + - * # . _ : ; $ {}") == "Hello world\\\\, + - * # . _ : ; $ {}"
+    assert escape("Hello world, + - * # . _ : ; $ {} !") == "Hello world\\\\, + - * # . _ : ; $ {} !"
     assert words(b'EXEC MSet "A=1"\n') == [b"EXEC", b"MSet", b"A=1"]
 
 

@@ -446,6 +446,14 @@ class TestWhatFollows:
         untouched = {*ROUTE, *CACHE}  # the fallback response sets these anew
         assert emptied.keys() == variables(made, with_names=True).keys() - untouched
 
+    def test_what_is_kept_never_outlives_what_follows(self) -> None:
+        answers, seen = RouteCommands(), []
+        for place in range(300):
+            night = CallFlow(f"night-{place}", "Night", MENU.destination)
+            said = variables(decision(until=1_800_000_000, following=self.following(night)), answers=answers)
+            seen.append(said["ROUTE_NEXT_ID"])
+        assert seen == [f"night-{place}" for place in range(300)]
+
     @pytest.mark.parametrize(
         "target", [None, Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))]
     )
