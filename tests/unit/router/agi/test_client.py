@@ -311,6 +311,17 @@ def test_an_answer_without_an_end_is_refused_at_its_bound(endless: Callable[[soc
         attempt_status(endless)
 
 
+def test_one_command_more_than_any_router_sends_is_refused_however_short() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b'EXEC MSet "A=1"\n' * (ANSWER_MAX_COMMANDS + 1))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+
+    with pytest.raises(AgiClientError, match="more came than any router answers"):
+        attempt_status(answer)
+
+
 def test_the_longest_answer_is_taken() -> None:
     assert ANSWER_MAX_COMMANDS * 2_047 < ANSWER_MAX_BYTES
 
