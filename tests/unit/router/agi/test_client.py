@@ -118,6 +118,7 @@ def test_anything_but_the_one_command_is_not_understood(line: str) -> None:
         (r"A=x\\", {"A": "x"}),  # one that escapes nothing is nothing
         ("A,B=1,C", {"": "C", "B": "1"}),
         ("", {"": ""}),
+        ("A=b=c", {"A": "b=c"}),
     ],
 )
 def test_what_no_router_writes_is_read_as_asterisk_reads_it_too(pairs: str, variables: dict[str, str]) -> None:
