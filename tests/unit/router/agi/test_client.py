@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import socket
 import struct
 import threading
@@ -35,6 +36,37 @@ def test_a_request_has_every_key_in_asterisks_order() -> None:
     assert lines[-2:] == ["", ""]
     lines = environment(asked("1", "2", "a", "b")).decode().split("\n")
     assert lines[len(ENVIRONMENT) :] == ["agi_arg_1: a", "agi_arg_2: b", "", ""]
+
+
+def test_a_request_is_to_the_letter() -> None:
+    asked_so = AgiRequest("route", "params", "call.1", "07700900123", "0", "02079460000", "s", ("1", ""))
+    assert environment(asked_so).decode().splitlines() == [
+        "agi_network: yes",
+        "agi_network_script: route?params",
+        "agi_request: agi://localhost/route?params",
+        "agi_channel: Ringway/call",
+        "agi_language: en",
+        "agi_type: Ringway",
+        "agi_uniqueid: call.1",
+        "agi_version: unknown",
+        "agi_callerid: 07700900123",
+        "agi_calleridname: unknown",
+        "agi_callingpres: 0",
+        "agi_callingani2: unknown",
+        "agi_callington: unknown",
+        "agi_callingtns: unknown",
+        "agi_dnid: 02079460000",
+        "agi_rdnis: unknown",
+        "agi_context: ringway-inbound",
+        "agi_extension: s",
+        "agi_priority: 1",
+        "agi_enhanced: 0.0",
+        "agi_accountcode: unknown",
+        "agi_threadid: unknown",
+        "agi_arg_1: 1",
+        "agi_arg_2: ",
+        "",
+    ]
 
 
 REQUESTS = st.builds(
@@ -78,6 +110,20 @@ def test_a_command_is_read_as_asterisk_reads_it(variables: dict[str, str]) -> No
 def test_anything_but_the_one_command_is_not_understood(line: str) -> None:
     with pytest.raises(AgiClientError, match="not the expected command"):
         read_mset(line)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "variables"),
+    [
+        (r"A=x\\\\,B=1", {"A": "x\\", "B": "1"}),
+        (r"A=x\\", {"A": "x"}),  # one that escapes nothing is nothing
+        ("A,B=1,C", {"": "C", "B": "1"}),
+        ("", {"": ""}),
+        ("A=b=c", {"A": "b=c"}),
+    ],
+)
+def test_what_no_router_writes_is_read_as_asterisk_reads_it_too(pairs: str, variables: dict[str, str]) -> None:
+    assert read_mset(f'EXEC MSet "{pairs}"') == variables
 
 
 @contextmanager
@@ -132,7 +178,7 @@ def test_a_call_is_asked_for_by_its_numbers(caller: str, said: str, withheld: bo
     with server(saying(b'EXEC MSet "ROUTE_STATUS=OK"\n'), blocks) as port:
         ask_route("127.0.0.1", port, "020 7946 0000", caller, "call.1", 30)
     request = parse_environment(blocks[0][:-2])
-    assert (request.script, request.unique_id, request.arguments) == ("route", "call.1", ())
+    assert (request.script, request.query, request.unique_id, request.arguments) == ("route", "", "call.1", ())
     assert (request.extension, request.dnid) == ("020 7946 0000", "020 7946 0000")
     assert (request.caller_id, bool(int(request.calling_presentation) & 0x60)) == (said, withheld)
 
@@ -143,9 +189,10 @@ def test_an_attempt_is_reported_and_its_status_returned(status: str) -> None:
     answer = f'EXEC MSet "ATTEMPT_STATUS={status}"\n'.encode()
     with server(saying(answer), blocks) as port:
         assert ask_attempt("127.0.0.1", port, ["id-1", "win-back", "a, b"], "call.1", 30) == status
-    request = parse_environment(blocks[0][:-2])
-    assert (request.script, request.unique_id) == ("attempt", "call.1")
-    assert request.arguments == ("id-1", "win-back", "a, b")
+    arguments = ("id-1", "win-back", "a, b")
+    assert parse_environment(blocks[0][:-2]) == AgiRequest(
+        "attempt", "", "call.1", "unknown", "67", "unknown", "s", arguments
+    )
 
 
 @pytest.mark.parametrize("sent", [b"", b'EXEC MSet "ATTEMPT_STATUS=MAYBE"\n', b'EXEC MSet "ROUTE_STATUS=OK"\n'])
@@ -170,6 +217,41 @@ def test_a_router_that_stalls_is_not_waited_for_for_ever() -> None:
         with pytest.raises(TimeoutError):
             ask_route("127.0.0.1", port, "1", "", "call.1", 0.05)
         gone.set()
+
+
+def test_an_address_that_takes_no_connection_is_not_waited_for_for_ever() -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than it queues: the kernel leaves the next one without a word
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        with pytest.raises(TimeoutError):
+            ask_route("127.0.0.1", full.getsockname()[1], "1", "", "call.1", 0.05)
+
+
+def test_when_the_last_moment_has_come_nothing_is_tried_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time left is none: it does not make the socket one that never waits."""
+    monkeypatch.setattr(client, "time", types.SimpleNamespace(monotonic=lambda: 1_000.0))
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(TimeoutError):
+        ask_route("127.0.0.1", listener.getsockname()[1], "1", "", "call.1", 0)
+
+
+@pytest.mark.parametrize("said", [b'EXEC MSet "ROUTE_STATUS=O', b"EXEC", b"\xff"])
+def test_a_command_that_is_cut_off_is_shown_and_is_no_answer(said: bytes) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(said)
+
+    shown = f"not the expected command: {said.decode('utf-8', 'replace')!r}"
+    with server(answer) as port, pytest.raises(AgiClientError, match=re.escape(shown)):
+        ask_route("127.0.0.1", port, "1", "", "call.1", 30)
+
+
+def test_bytes_of_an_answer_that_are_no_utf_8_are_replaced_and_the_rest_is_read() -> None:
+    with server(saying(b'EXEC MSet "ROUTE_ID=x\xff,ROUTE_STATUS=OK"\n')) as port:
+        said = ask_route("127.0.0.1", port, "1", "", "call.1", 30)
+    assert said == {"ROUTE_ID": "x\N{REPLACEMENT CHARACTER}", "ROUTE_STATUS": "OK"}
 
 
 # --- a router that goes on for ever, or goes behind its answer --------------------------------------------------------
@@ -230,6 +312,17 @@ def test_one_deadline_is_for_all_of_it(before: bytes, monkeypatch: pytest.Monkey
 def test_an_answer_without_an_end_is_refused_at_its_bound(endless: Callable[[socket.socket], None]) -> None:
     with pytest.raises(AgiClientError, match="more came than any router answers"):
         attempt_status(endless)
+
+
+def test_one_command_more_than_any_router_sends_is_refused_however_short() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b'EXEC MSet "A=1"\n' * (ANSWER_MAX_COMMANDS + 1))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+
+    with pytest.raises(AgiClientError, match="more came than any router answers"):
+        attempt_status(answer)
 
 
 def test_the_longest_answer_is_taken() -> None:
@@ -327,6 +420,27 @@ def test_the_next_address_of_a_host_is_tried(monkeypatch: pytest.MonkeyPatch) ->
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, dead, ("127.0.0.1", port))]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         assert ask_attempt("host", port, ["id-1"], "call.1", 30) == "OK"
+
+
+def test_only_addresses_for_streams_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for datagrams would take anything and never answer."""
+    found: list[tuple[object, ...]] = []
+    real = socket.getaddrinfo
+
+    def look_up(*asked: object, **how: object) -> list[tuple[object, ...]]:
+        found[:] = real(*asked, **how)  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with server(saying(TAKEN)) as port:
+        assert ask_attempt("127.0.0.1", port, ["id-1"], "call.1", 30) == "OK"
+    assert {kind for _, kind, *_ in found} == {socket.SOCK_STREAM}
+
+
+def test_a_host_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    with pytest.raises(OSError, match="the host has no address"):
+        ask_route("host", 1, "1", "", "call.1", 30)
 
 
 def test_nobody_there_is_an_error_of_the_system() -> None:

@@ -245,7 +245,7 @@ def test_a_lone_surrogate_never_breaks_the_command() -> None:
 
 
 def test_plain_text_needs_no_escape() -> None:
-    assert escape("Hello world, + - * # . _ : ; $ {}") == "Hello world\\\\, + - * # . _ : ; $ {}"
+    assert escape("Hello world, + - * # . _ : ; $ {} !") == "Hello world\\\\, + - * # . _ : ; $ {} !"
     assert words(b'EXEC MSet "A=1"\n') == [b"EXEC", b"MSet", b"A=1"]
 
 
@@ -276,6 +276,36 @@ def test_pairs_are_laid_out_over_commands_that_every_asterisk_takes(
 
 def test_no_command_goes_ahead_where_everything_fits_into_one() -> None:
     assert split_pairs(["A=1", "B=2"], ["LAST=OK"], 0) == ([], ["A=1", "B=2"])
+
+
+def filled(command: bytes, over: int) -> str:
+    """A pair that fills up a command with `A=` in it, its last comma counted; with so many bytes beyond."""
+    return "A=".ljust(len("A=") + COMMAND_MAX_BYTES - len(command) - 1 + over, "x")
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_last_command_takes_what_fits_beside_its_room(over: int) -> None:
+    """A command more is a round trip more for every call to that flow."""
+    room, last, opening = 84, ["LAST=OK"], ["NAMES=A"]
+    one = filled(mset([*opening, "A=", *last]) + b"x" * room, over)
+    expected = ([[*opening, one]], []) if over else ([], [*opening, one])
+    assert split_pairs([one], last, room, opening) == expected
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_command_that_goes_ahead_takes_what_fits(over: int) -> None:
+    begun = "B=".ljust(1_000, "x")
+    one = filled(mset([begun, "A="]), over)
+    expected = [[begun], [one]] if over else [[begun, one]]
+    assert split_pairs([begun, one], [], COMMAND_MAX_BYTES) == (expected, [])
+
+
+def test_a_command_takes_as_many_pairs_as_asterisk_unescapes() -> None:
+    """In the last one the last place has a pair that needs no escape; in those ahead it stays free."""
+    ahead = [f"P{place}=" for place in range(MSET_MAX_PAIRS)]
+    assert split_pairs(ahead, [], COMMAND_MAX_BYTES) == ([ahead[:-1], ahead[-1:]], [])
+    assert split_pairs(ahead[2:], ["LAST=OK"], 0, ["NAMES=A"]) == ([], ["NAMES=A", *ahead[2:]])
+    assert split_pairs(ahead[1:], ["LAST=OK"], 0, ["NAMES=A"]) == ([["NAMES=A", ahead[-1]]], ahead[1:-1])
 
 
 def test_sizes_are_counted_in_bytes_not_in_characters() -> None:

@@ -22,6 +22,7 @@ from dialplan.kinds.parameter import (
 from dialplan.routing.decide import Cache, Decision, Following, Kind
 from router.agi import response as answer
 from router.agi.response import RouteCommands, cleared_by
+from router.config.limits import COMMAND_MAX_BYTES
 from tests.fastagi import NEW_MSET_PAIRS, OLD_MSET_PAIRS, executed
 
 MENU = CallFlow("menu", "Menu", Destination("flow-menu", "100", 3), company="acme")
@@ -212,6 +213,15 @@ def test_eleven_short_parameters_still_go_in_one_command_and_twelve_do_not() -> 
         assert len(commands(decision(flow, values=values))) == lines
 
 
+@pytest.mark.parametrize("over", [0, 1])
+def test_one_command_is_filled_up_to_what_the_longest_call_needs(over: int) -> None:
+    longest = {"number": "+" + "9" * 15, "caller": "+" + "9" * 15, "reason": "r" * 32, "version": 10**19}
+    flow, values = text_flow({"A": ""})
+    (line,) = commands(decision(flow, values=values, **longest))
+    text = "x" * (COMMAND_MAX_BYTES - len(line) - 1 + over)  # its last comma is counted
+    assert len(commands(decision(flow, values=(("A", text),), **longest))) == 1 + over
+
+
 NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=PARAMETER_NAME_MAX_CHARS).map(
     lambda name: f"X{name}"[:PARAMETER_NAME_MAX_CHARS]
 )
@@ -306,6 +316,30 @@ def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch)
         most = max(most, len(answers._prepared))
         assert sum(each.size() for each in answers._prepared.values()) <= 10_000
     assert 5 <= most <= 20
+
+
+def test_as_many_prepared_answers_are_kept_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And as many again when they have made room: not each of them alone from then on."""
+    answers = RouteCommands()
+    flow, _ = text_flow({"A": ""})
+    variables(decision(flow, values=(("A", "0"),)), answers=answers)
+    (first,) = answers._prepared.values()
+    monkeypatch.setattr(answer, "RESPONSE_CACHE_MAX_BYTES", 3 * first.size())
+    kept = []
+    for text in "123456":
+        for _ in range(2):  # the second time it is there already
+            variables(decision(flow, values=(("A", text),)), answers=answers)
+        kept.append(len(answers._prepared))
+    assert kept == [2, 3, 1, 2, 3, 1]
+
+
+def test_a_prepared_answer_counts_with_all_its_text() -> None:
+    answers = RouteCommands()
+    flow, values = text_flow({f"P{place}": "x" * 900 for place in range(6)})
+    lines = commands(decision(flow, values=values, company="c" * 64), answers=answers)
+    assert len(lines) > 2
+    (kept,) = answers._prepared.values()
+    assert sum(map(len, lines)) <= kept.size() <= sum(map(len, lines)) + 1_000
 
 
 def test_an_answer_larger_than_the_cache_is_given_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,6 +446,24 @@ class TestWhatFollows:
         untouched = {*ROUTE, *CACHE}  # the fallback response sets these anew
         assert emptied.keys() == variables(made, with_names=True).keys() - untouched
 
+    def test_what_is_kept_never_outlives_what_follows(self) -> None:
+        answers, seen = RouteCommands(), []
+        for place in range(300):
+            night = CallFlow(f"night-{place}", "Night", MENU.destination)
+            said = variables(decision(until=1_800_000_000, following=self.following(night)), answers=answers)
+            seen.append(said["ROUTE_NEXT_ID"])
+        assert seen == [f"night-{place}" for place in range(300)]
+
+    @pytest.mark.parametrize(
+        "target", [None, Campaign("offer", "acme", "Offer", Direction.INBOUND, Destination("campaign-offer"))]
+    )
+    def test_an_answer_without_a_flow_is_revoked_too(self, target: Campaign | None) -> None:
+        made = decision(target, until=1_800_000_000, following=self.following(target))
+        emptied = [name for line in cleared_by(made) for name, _ in executed(line)]
+        following = [name for name in variables(made, with_names=True) if name.startswith("ROUTE_NEXT_")]
+        assert len(following) == 7
+        assert sorted(emptied) == sorted(["ROUTE_STATUS", "ROUTE_PARAMS", "ROUTE_DIGEST", *following])
+
 
 class TestDigest:
     """ROUTE_DIGEST: the same for two answers that send calls the same way, so that a dialplan need not keep anew."""
@@ -457,6 +509,7 @@ class TestDigest:
             self.digest(decision()) == variables(decision(), with_names=True, answers=RouteCommands())["ROUTE_DIGEST"]
         )
         assert self.digest(decision()).isalnum()
+        assert len(self.digest(decision())) == 16
 
     def test_plain_answers_have_none(self) -> None:
         assert "ROUTE_DIGEST" not in variables(decision())

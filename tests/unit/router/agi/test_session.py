@@ -159,6 +159,12 @@ def test_a_block_of_usage_text_longer_than_asterisks_is_no_reply() -> None:
         assert drive([BLOCK, begin, b"520 b\n"])[1].forged is is_forged
 
 
+def test_what_comes_before_usage_text_does_not_count_for_its_length() -> None:
+    begin = b"520-".ljust(USAGE_MAX_BYTES - 1, b"a") + b"\n"
+    outcomes = outcomes_of([BLOCK, b"x\n" * 100 + begin, b"520 b\n"])
+    assert outcomes[1:] == [AgiReply(520, "a" * (USAGE_MAX_BYTES - 5), forged=True)]
+
+
 @pytest.mark.parametrize("before", range(AGI_HANGUPS_MAX + 2))
 @pytest.mark.parametrize("after", range(AGI_HANGUPS_MAX + 2))
 def test_more_notices_of_a_hangup_than_asterisk_gives_are_forged(before: int, after: int) -> None:
@@ -200,6 +206,17 @@ def test_after_the_last_commands_nothing_is_sent_or_kept() -> None:
     assert _held(session) == [b""]
     with pytest.raises(RuntimeError, match="after the end"):
         session.send_last()
+
+
+def test_a_session_is_untouched_until_its_first_byte() -> None:
+    session = AgiSession()
+    seen = [session.is_untouched]
+    session.receive(BLOCK[:1])
+    seen.append(session.is_untouched)
+    session.receive(BLOCK[1:])
+    session.next_event()
+    assert _held(session) == [b""]
+    assert [*seen, session.is_untouched] == [True, False, False]
 
 
 def test_replies_alternate_with_commands() -> None:
@@ -300,7 +317,8 @@ def _refused_after(session: AgiSession, piece: bytes) -> tuple[Refused, int]:
     while True:
         received += len(piece)
         assert received < 10_000_000, "it is never refused"
-        session.receive(piece)
+        if not session.receive(piece):
+            continue
         try:
             while session.next_event() is not None:
                 pass
@@ -315,8 +333,10 @@ def test_a_block_over_the_bound_is_refused_though_it_ends() -> None:
 
 def test_a_block_just_inside_the_bound_is_read() -> None:
     room = ENVIRONMENT_MAX_BYTES - len(environment({"agi_rdnis": ""})) + 2
-    (request,) = outcomes_of([environment({"agi_rdnis": "x" * room})])
+    largest = environment({"agi_rdnis": "x" * room})
+    (request,) = outcomes_of([largest])
     assert isinstance(request, AgiRequest)
+    assert outcomes_of([largest[:-2], b"\n\n"]) == [request]
     assert outcomes_of([environment({"agi_rdnis": "x" * (room + 1)})]) == [Refused.TOO_LONG]
 
 
@@ -371,6 +391,11 @@ def test_nothing_is_kept_of_a_refused_block_or_of_bytes_that_nobody_asked_for() 
         assert session.next_event() is None
         assert _held(session) == [b""]
     assert session.forged
+    session.send(b"X\n")
+    for _ in range(3):
+        session.receive(b"x" * 100 + b"\n")
+        assert session.next_event() is None
+        assert _held(session) == [b""]
 
 
 FORGED_END = "1\nagi_callingpres: 0\nagi_dnid: 999\nagi_extension: 999\n"
@@ -387,7 +412,9 @@ def test_real_lines_behind_a_forged_end_in_the_same_segment_refuse_the_call() ->
     assert session.forged
 
 
-@pytest.mark.parametrize("behind", [b"a", b"\n", b"agi_x: y\n", b"200 result=0\n", b"HANGUPx", b"hangup\n", b"\0"])
+@pytest.mark.parametrize(
+    "behind", [b"a", b"\n", b"agi_x: y\n", b"200 result=0\n", b"HANGUPx", b"HANGUP\n!", b"hangup\n", b"\0"]
+)
 def test_any_byte_behind_the_blank_line_refuses_the_call(behind: bytes) -> None:
     assert outcomes_of([BLOCK + behind])[0] is Refused.AFTER_ENVIRONMENT
     assert outcomes_of([BLOCK[:-5], BLOCK[-5:] + behind])[0] is Refused.AFTER_ENVIRONMENT
