@@ -5,7 +5,13 @@ import inspect
 import logging
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+
+# An example that takes long on a busy machine is no fault.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 class _LoopErrors(logging.Handler):

@@ -73,6 +73,24 @@ def kinds_of(region: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(pattern, re.ASCII) for pattern in found if pattern)
 
 
+# France's overseas departments have blocks of its national plan (Arcep, plan national de numérotation, 2.3); some of
+# them the library takes for the mainland's as well. Beginning -> calling code.
+FRENCH: Final = {"FR", "GP", "BL", "MF", "GF", "MQ", "RE", "YT", "PM"}
+OVERSEAS: Final = {"262": "262", "263": "262", "268": "262", "269": "262", "596": "596"}
+OVERSEAS |= {"5987": "590", "5988": "594", "5989": "596"}
+
+
+def by_block(number: phonenumbers.PhoneNumber, region: str) -> str | None:
+    """The E.164 of a national number of a French block; None where it is of none."""
+    significant = phonenumbers.national_significant_number(number)
+    if region not in FRENCH or len(significant) != 9:
+        return None
+    if significant.startswith("508") and phonenumbers.is_valid_number(phonenumbers.parse(f"+{significant}")):
+        return f"+{significant}"  # Saint-Pierre-et-Miquelon: the block is the calling code
+    code = OVERSEAS.get(significant[:3]) or OVERSEAS.get(significant[:4])
+    return f"+{code}{significant}" if code else None
+
+
 @st.composite
 def numbers(draw: st.DrawFn) -> tuple[str, str]:
     """A region, and the E.164 of a number that may well be assigned there."""
@@ -137,8 +155,10 @@ def test_a_number_that_may_be_assigned_stays_what_it_is(found: tuple[str, str]) 
 def test_the_librarys_forms_of_it_read_as_the_library_reads_them(found: tuple[str, str], abroad: str) -> None:
     region, text = found
     number = phonenumbers.parse(text)
+    dialled = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+    meant = by_block(number, region) or read_by_library(dialled, region) or text
+    assert normalise(dialled, region, Bare.NATIONAL) == meant, (dialled, region)
     for form, where in [
-        (phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL), region),
         (phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL), abroad),
         (phonenumbers.format_out_of_country_calling_number(number, abroad), abroad),
     ]:
