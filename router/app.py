@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import resource
@@ -20,7 +21,8 @@ from router.agi.server import AgiServer, Limits
 from router.agi.verbs.attempt import AttemptVerb
 from router.agi.verbs.caller_id import CallerIdVerb
 from router.agi.verbs.dispatcher import Dispatcher
-from router.agi.verbs.route import RouteVerb, Usual
+from router.agi.verbs.route import RouteVerb
+from router.agi.verbs.verb import Usual
 from router.ami.decided_calls import DecidedCalls
 from router.ami.monitor import AmiMonitor, Asterisk
 from router.callbacks.service import CallbackService
@@ -139,11 +141,12 @@ class _Router:
             for each in settings.ami
         ]
         usual = Usual(numbering.region, numbering.bare, settings.defaults.destination)
-        route = RouteVerb(lambda: self._sync.table, usual, self._callbacks)
+        table = functools.partial(getattr, self._sync, "table")  # no function of Python's: each call asks it
+        route = RouteVerb(table, usual, self._callbacks)
         caller_id = CallerIdVerb(lambda: self._sync.table, self._callbacks.round_robin, log)
         verbs = Dispatcher([route, caller_id, AttemptVerb(self._callbacks.report, log)], route.fallback)
         limits = Limits(settings.agi.allow, settings.agi.deadline_ms / 1000, mask_callers=settings.log.mask_callers)
-        self._agi = AgiServer(verbs, limits, metrics, log, writer.add, decided.add)
+        self._agi = AgiServer(verbs, limits, metrics, log, writer.add, decided.add, route.in_short())
 
     async def run(self) -> bool:
         """Start, serve until told to stop, drain, end; told so while starting, end at once.

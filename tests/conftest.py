@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-
 # An example that takes long on a busy machine is no fault.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")

@@ -7,7 +7,7 @@ from dialplan.routing.steps import COMPILING
 from dialplan.routing.target import Target, Targets
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What the table holds of a number.
 
     `steps`: what steps have made of its row, by their names. It is empty for the usual number, which goes to its `base`

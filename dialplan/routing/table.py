@@ -81,6 +81,7 @@ class RoutingTable(_Sections):
     def __init__(self, version: int = 0) -> None:
         super().__init__()
         self.version = version
+        self.targets = object()  # another one when a company, a flow or a campaign has changed
         self.digest = 0
         self.find = exact(self.numbers)
         self.pool: list[str] = []  # the active numbers of the pool, in order
@@ -96,6 +97,10 @@ class RoutingTable(_Sections):
             if rows:
                 digest -= sum(_digest(key, rows[key]) for key in changed if key in rows)
             rows.update(changed)
+        if any(rows for kind, rows in patch.sections.items() if kind is not RowKind.NUMBER) or any(
+            kind is not RowKind.NUMBER for kind, _ in patch.removed
+        ):
+            self.targets = object()
         for kind, key in patch.removed:
             row = self.sections[kind].pop(key, None)
             if row is not None:
@@ -119,6 +124,7 @@ class RoutingTable(_Sections):
             for kind, rows in self.sections.items():
                 table.sections[kind].update(rows)
             table.pool, table.digest, table.left_out = self.pool, self.digest, self.left_out
+            table.targets = self.targets
         table.apply(patch)
         return table
 

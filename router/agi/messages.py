@@ -41,6 +41,7 @@ _RANKS = {key: rank for rank, key in enumerate(ENVIRONMENT_KEYS)}
 _USED = ("agi_network_script", "agi_uniqueid", "agi_callerid", "agi_callingpres", "agi_dnid", "agi_extension")
 _ARGUMENT = "agi_arg_"
 _CODE_DIGITS = 3
+USUAL_REPLY = b"200 result=0\n"  # to MSet
 # The usual block, a call without arguments, in one match; anything else is looked at key by key.
 _USUAL = re.compile(r"\n".join(f"{key}: ([^\\n]*)" if key in _USED else f"{key}: [^\\n]*" for key in ENVIRONMENT_KEYS))
 

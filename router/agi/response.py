@@ -51,6 +51,15 @@ class RouteCommands:
         the parameters that are set, ROUTE_NEXT_PARAMS, those of the next assignment, and ROUTE_DIGEST, the same for two
         answers that send calls the same way, now and next.
         """
+        ahead, head, tail = self.prepared(decision, with_names=with_names)
+        line = (
+            f"{head}{decision.number},ROUTE_CALLER={decision.caller},ROUTE_REASON={decision.reason},"
+            f"ROUTE_VERSION={decision.version}{tail}"
+        )
+        return ahead, line.encode("utf-8", "replace")
+
+    def prepared(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], str, str]:
+        """What does not differ between calls: the commands ahead, and the last one's text before and behind that."""
         following = decision.following
         key = (
             *(id(decision.target), decision.kind, decision.company, decision.values, with_names, decision.cache),
@@ -64,11 +73,7 @@ class RouteCommands:
                 self._prepared.clear()
                 self._bytes = prepared.size()
             self._prepared[key] = prepared
-        line = (
-            f"{prepared.head}{decision.number},ROUTE_CALLER={decision.caller},ROUTE_REASON={decision.reason},"
-            f"ROUTE_VERSION={decision.version}{prepared.tail}"
-        )
-        return prepared.ahead, line.encode("utf-8", "replace")
+        return prepared.ahead, prepared.head, prepared.tail
 
 
 def cleared_by(decision: Decision) -> tuple[bytes, ...]:

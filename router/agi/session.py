@@ -12,7 +12,16 @@ import re
 from enum import Enum, auto
 from typing import TypeAlias
 
-from router.agi.messages import AgiError, AgiReply, AgiRequest, Hangup, Refused, parse_environment, parse_reply
+from router.agi.messages import (
+    USUAL_REPLY,
+    AgiError,
+    AgiReply,
+    AgiRequest,
+    Hangup,
+    Refused,
+    parse_environment,
+    parse_reply,
+)
 from router.config.limits import AGI_HANGUPS_MAX, ENVIRONMENT_MAX_BYTES, REPLY_MAX_BYTES, USAGE_MAX_BYTES
 
 Event: TypeAlias = AgiRequest | AgiReply | Hangup
@@ -22,7 +31,6 @@ _HANGUP = b"HANGUP\n"
 _REPLY_OR_HANGUP = re.compile(rb"^(?:HANGUP|[0-9]{3}(?:[ -][^\n]*)?)\n", re.MULTILINE)
 # A line that may end a block of usage text, or that no such text has: replies, and what an environment says.
 _IN_USAGE = re.compile(rb"^(?:agi_|[0-9]{3}[ \n-])", re.MULTILINE)
-_USUAL_REPLY = b"200 result=0\n"
 _SUCCESS = AgiReply(200, "result=0")
 
 
@@ -158,7 +166,7 @@ class AgiSession:
         return AgiError(cause)
 
     def _reply(self) -> AgiReply | Hangup | None:
-        if self._buffer == _USUAL_REPLY and not self.forged:
+        if self._buffer == USUAL_REPLY and not self.forged:
             self._buffer = b""
             self.state = _ANSWERING
             return _SUCCESS

@@ -21,6 +21,9 @@ ANSWER_MAX_COMMANDS = 300  # two flows with 100 parameters each, each of which t
 ANSWER_MAX_BYTES = 1024**2  # as many as that of COMMAND_MAX_BYTES are 600 KiB
 
 # --- FastAGI, connections -----------------------------------------------------------------------------------------
+# Asterisk's block comes in some ten pieces. The kernel wakes us for no less than its 22 keys alone, then for any byte.
+AGI_FIRST_READ_BYTES = 339
+AGI_SILENT_SECONDS = 0.008  # until a shorter block, of a client made by hand, is read all the same
 AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
 AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each costs some 4 KiB and a descriptor
 DEADLINE_MAX_MS = 60_000  # more than a minute of silence is no deadline
@@ -31,6 +34,7 @@ ACCOUNT_SECONDS = 0.02  # how long a decided call may wait to be counted and log
 ACCOUNT_MAX_CALLS = 500  # counted and logged at once: some 3 ms of work
 
 # --- answers ------------------------------------------------------------------------------------------------------
+REMEMBERED_MAX = 4096  # decisions by their entries, twice for each script; some 2 KiB each, and freed in 2 ms
 RESPONSE_CACHE_MAX_BYTES = 32 * 1024**2  # of prepared responses: 50,000 usual ones, or 700 of the largest kind
 
 # --- logs ---------------------------------------------------------------------------------------------------------

@@ -23,10 +23,12 @@ class Durations:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count a duration into the first bucket that reaches so far."""
-        self.counts[bisect_left(self._bounds, seconds)] += 1
-        self.total += seconds
+    def add(self, seconds: Sequence[float]) -> None:
+        """Count durations, each into the first bucket that reaches so far."""
+        bounds, counts = self._bounds, self.counts
+        for each in seconds:
+            counts[bisect_left(bounds, each)] += 1
+            self.total += each
 
 
 class DurationHistogram(Collector):

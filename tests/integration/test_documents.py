@@ -17,7 +17,7 @@ from dialplan.dataset.reader import RawRow
 from dialplan.kinds.parameter import Parameter
 from dialplan.kinds.registry import KINDS, RowKind
 from dialplan.routing.steps import REASONS
-from router.agi.server import CAUSES
+from router.agi.causes import CAUSES
 from router.config.settings import Settings
 from router.observe.log import CallRecord
 from router.observe.metrics import CALLBACK_OUTCOMES, DROP_CAUSES, HEARING, Metrics

@@ -25,8 +25,8 @@ from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision
 from dialplan.routing.table import RoutingTable
 from router.agi.messages import AgiRequest
-from router.agi.verbs.route import RouteVerb, Usual
-from router.agi.verbs.verb import Response
+from router.agi.verbs.route import RouteVerb
+from router.agi.verbs.verb import Response, Usual
 from router.callbacks.service import CallbackService
 from router.observe.metrics import Metrics
 from router.store.sqlite import callbacks as sqlite_callbacks

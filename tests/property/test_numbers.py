@@ -76,8 +76,16 @@ def kinds_of(region: str) -> tuple[re.Pattern[str], ...]:
 # France's overseas departments have blocks of its national plan (Arcep, plan national de numérotation, 2.3); some of
 # them the library takes for the mainland's as well. Beginning -> calling code.
 FRENCH: Final = {"FR", "GP", "BL", "MF", "GF", "MQ", "RE", "YT", "PM"}
-OVERSEAS: Final = {"262": "262", "263": "262", "268": "262", "269": "262", "596": "596"}
-OVERSEAS |= {"5987": "590", "5988": "594", "5989": "596"}
+OVERSEAS: Final = {
+    "262": "262",
+    "263": "262",
+    "268": "262",
+    "269": "262",
+    "596": "596",
+    "5987": "590",
+    "5988": "594",
+    "5989": "596",
+}
 
 
 def by_block(number: phonenumbers.PhoneNumber, region: str) -> str | None:

@@ -3,11 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from router.agi.messages import AgiRequest
-from router.agi.verbs.verb import Response, Verb
-
-
-class UnknownVerbError(Exception):
-    """The path in agi://HOST/PATH is none that this router serves."""
+from router.agi.verbs.verb import Response, UnknownVerbError, Verb
 
 
 class Dispatcher:

@@ -9,30 +9,19 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-import msgspec
-
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
-from dialplan.kinds.fields import Destination
-from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision, Waiting, begin, untrusted
 from dialplan.routing.steps.step import Numbered
 from dialplan.routing.table import RoutingTable
 from router.agi.messages import AgiRequest
 from router.agi.response import RouteCommands, cleared_by
-from router.agi.verbs.verb import Response
+from router.agi.usual import UsualCalls
+from router.agi.verbs.verb import Response, Usual
 
 # agi_callingpres, Q.931 octet 3a: bits 6 and 7 tell that the number may not be shown, or is not available.
 _NOT_TO_BE_SHOWN = 0x60
 _EPOCH_DIGITS = 10  # until the year 2286
 _NO_ENTITLEMENT = Claim(ClaimStatus.NONE)
-
-
-class Usual(msgspec.Struct, frozen=True):
-    """How numbers are read where the trunk says nothing else, and where a call goes that nothing takes."""
-
-    region: str
-    bare: Bare
-    default: Destination
 
 
 class Entitlements(Protocol):
@@ -91,6 +80,10 @@ class RouteVerb:
         final = waiting.resume(claim, self._table())
         self._entitlements.count(claim, final)
         return self._response(request, call, final, claim.attempt.id if claim.attempt is not None else "")
+
+    def in_short(self) -> UsualCalls:
+        """The short way of its usual calls."""
+        return UsualCalls(self._table, self, self._usual, self._commands, self._entitlements.knows)
 
     def _response(self, request: AgiRequest, call: Call, decision: Decision, attempt: str = "") -> Response:
         ahead, last = self._commands.of(decision, with_names=request.query == "params")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
+from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Call, Decision
 from router.agi.messages import AgiRequest
@@ -25,6 +28,14 @@ class Response(NamedTuple):
     attempt: str = ""  # the id of the attempt whose callback this is
 
 
+class Usual(msgspec.Struct, frozen=True):
+    """How numbers are read where the trunk says nothing else, and where a call goes that nothing takes."""
+
+    region: str
+    bare: Bare
+    default: Destination
+
+
 class Verb(Protocol):
     """One script that Asterisk may ask for; `name` is its path in agi://HOST/NAME. Each is timed by its name.
 
@@ -43,4 +54,28 @@ class Verb(Protocol):
 
         The first one empties the variable that is trusted. What else the fallback sets anew may be left out.
         """
+        ...
+
+
+class UnknownVerbError(Exception):
+    """The path in agi://HOST/PATH is none that this router serves."""
+
+
+class Verbs(Protocol):
+    """All verbs: what a call asks for responses; see `router.agi.verbs.dispatcher`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The verbs that there are."""
+
+    def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
+        """Answer a request; it is awaited where a store has to be asked. Raises UnknownVerbError."""
+        ...
+
+    def fallback_response(self, revoked: Response | None = None) -> Response:
+        """Answer a call whose data cannot be trusted, after the response `revoked` if there was one."""
+        ...
+
+    def failed_response(self, request: AgiRequest) -> Response:
+        """Answer a request whose verb has failed."""
         ...

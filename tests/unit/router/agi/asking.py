@@ -14,11 +14,12 @@ from dialplan.routing.decide import Decision
 from dialplan.routing.steps.step import Numbered as Entry
 from dialplan.routing.table import RoutingTable
 from router.agi.messages import AgiRequest, parse_environment
+from router.agi.usual import UsualCalls
 from router.agi.verbs.attempt import AttemptVerb
 from router.agi.verbs.caller_id import CallerIdVerb
 from router.agi.verbs.dispatcher import Dispatcher
-from router.agi.verbs.route import RouteVerb, Usual
-from router.agi.verbs.verb import Response, Verb
+from router.agi.verbs.route import RouteVerb
+from router.agi.verbs.verb import Response, Usual, Verb
 from tests.fastagi import environment, executed
 
 NOW = 1_800_000_000.0
@@ -87,6 +88,11 @@ def dispatcher(table: Callable[[], RoutingTable], callbacks: Any, usual: Usual =
     route = RouteVerb(table, usual, callbacks)
     verbs: list[Verb] = [route, CallerIdVerb(table, callbacks, log), AttemptVerb(callbacks.report, log)]
     return Dispatcher(verbs, route.fallback)
+
+
+def usual_calls(table: Callable[[], RoutingTable], callbacks: Any) -> UsualCalls:
+    """Their short way."""
+    return RouteVerb(table, USUAL, callbacks).in_short()
 
 
 async def awaited(asked: AgiRequest, handler: Dispatcher) -> tuple[Response, dict[str, str]]:

@@ -22,13 +22,14 @@ from dialplan.routing.decide import Decision, Kind
 from dialplan.routing.steps import REASONS
 from dialplan.routing.steps.step import Numbered as Entry
 from dialplan.routing.table import Patch, RoutingTable
+from router.agi.causes import CAUSES
 from router.agi.messages import AgiRequest
-from router.agi.server import CAUSES, AgiServer, Limits
+from router.agi.server import AgiServer, Limits
 from router.agi.verbs.verb import Response
 from router.observe.log import CallRecord
 from router.observe.metrics import Metrics
 from tests.fastagi import Call, environment_lines, place
-from tests.unit.router.agi.asking import dispatcher
+from tests.unit.router.agi.asking import dispatcher, usual_calls
 
 PATIENCE_SECONDS = 30.0
 SHORT_SECONDS = 0.15  # a deadline that a test waits for
@@ -82,6 +83,7 @@ class Verbs:
 
     def __init__(self, table: RoutingTable) -> None:
         self._real = dispatcher(lambda: table, NoCallbacks())
+        self.usual = usual_calls(lambda: table, NoCallbacks())
         self.names = self._real.names
 
     def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
@@ -109,7 +111,7 @@ class Served:
     @property
     def records(self) -> list[CallRecord]:
         """The calls' records so far, with those that wait to be written together."""
-        self.server.account()
+        self.server.accounts.settle()
         return self.written
 
     @property
@@ -117,7 +119,7 @@ class Served:
         return self.addresses[0]
 
     def count(self, name: str, **labels: str) -> float:
-        self.server.account()
+        self.server.accounts.settle()
         value = self.metrics.registry.get_sample_value(f"ringway_{name}", labels)
         assert value is not None, (name, labels)
         return value
@@ -183,7 +185,8 @@ async def serving(
     capture = structlog.testing.LogCapture()
     log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
     records: list[CallRecord] = []
-    server = AgiServer(Verbs(table or routes()), wanted, metrics, log, records.append)
+    verbs = Verbs(table or routes())
+    server = AgiServer(verbs, wanted, metrics, log, records.append, usual=verbs.usual)
     sockets = [_bound(host) for host in hosts]
     addresses = [each.getsockname()[:2] for each in sockets]
     await server.start(sockets)

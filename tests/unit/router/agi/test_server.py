@@ -30,7 +30,7 @@ async def test_a_call_is_answered_counted_and_recorded() -> None:
 async def test_of_the_calls_that_are_counted_together_one_is_told_of() -> None:
     async with serving() as served:
         told: list[str] = []
-        served.server._tell_decided = told.append
+        served.server.accounts._tell_decided = told.append
         for _ in range(3):
             await served.dial("02079460000")
         await served.until_idle()
@@ -38,7 +38,7 @@ async def test_of_the_calls_that_are_counted_together_one_is_told_of() -> None:
         assert 1 <= len(told) <= 3
         assert set(told) == {"1795316003.7"}
         told.clear()
-        served.server.account()
+        served.server.accounts.settle()
         assert told == []
 
 

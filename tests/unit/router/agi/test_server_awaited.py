@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 import pytest
 
 from router.agi.messages import AgiRequest
+from router.agi.usual import UsualCall
 from router.agi.verbs.verb import Response
 from tests.fastagi import environment, environment_lines, executed
 from tests.unit.router.agi.serving import PATIENCE_SECONDS, SHORT_SECONDS, Served, ended, reset, serving
@@ -26,7 +27,12 @@ class Store:
         self._real = served.server.verbs
         self.names = self._real.names
         self._served = served
+        self._usual = served.server.answer_usual
         served.server.verbs = self
+        served.server.answer_usual = self.answer_usual
+
+    def answer_usual(self, block: bytes) -> UsualCall | None:
+        return None if f"agi_callerid: {CALLBACK['agi_callerid']}\n".encode() in block else self._usual(block)
 
     def answer(self, request: AgiRequest, now: float) -> Response | Awaitable[Response]:
         found = self._real.answer(request, now)
@@ -180,7 +186,11 @@ async def test_lines_that_nobody_asked_for_while_it_waits_give_the_fallback_resp
     async with serving() as served:
         store, reader, writer = await waiting(served)
         writer.write(b"agi_extension: 999\n")
-        await served.until(lambda: all(each._session.forged for each in served.server.connections))
+        await served.until(
+            lambda: all(
+                each._careful is not None and each._careful.session.forged for each in served.server.connections
+            )
+        )
         store.speak.set()
         said = dict(executed(await reader.readline()))
         assert (said["ROUTE_CONTEXT"], said["ROUTE_REASON"], said["ROUTE_STATUS"]) == ("ringway-default", "error", "OK")

@@ -196,7 +196,11 @@ async def test_at_the_end_of_a_drain_it_is_revoked_as_well() -> None:
         reader, writer = await served.open(begin)
         variables = dict(executed(await reader.readline()))
         writer.write(rest)
-        await served.until(lambda: all(each._session.forged for each in served.server.connections))
+        await served.until(
+            lambda: all(
+                each._careful is not None and each._careful.session.forged for each in served.server.connections
+            )
+        )
         assert await served.server.drain(SHORT_SECONDS) == 1
         while command := await reader.readline():
             variables |= executed(command)
@@ -266,9 +270,9 @@ async def test_a_revoked_call_is_one_decision_one_record_and_one_duration(later:
     exchange = Exchange()
     line, rest = answered(exchange, "", did)
     if later:
-        exchange.server.account()
+        exchange.server.accounts.settle()
     line.receive(rest + USUAL)
-    exchange.server.account()
+    exchange.server.accounts.settle()
     assert exchange.count("decisions_total", reason="error", kind="default") == 1
     assert exchange.count("decisions_total", reason="assigned", kind="call-flow") == 0
     assert exchange.count("decision_seconds_count") == 1

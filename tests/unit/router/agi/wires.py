@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 
 from dialplan.routing.table import RoutingTable
-from router.agi.server import AgiConnection, AgiServer, Limits
+from router.agi.connection import AgiConnection
+from router.agi.server import AgiServer, Limits
 from router.observe.log import CallRecord
 from router.observe.metrics import Metrics
 from tests.fastagi import environment, executed
@@ -79,7 +80,8 @@ class Exchange:
         bound = structlog.make_filtering_bound_logger(0)
         log = structlog.wrap_logger(None, processors=[self.log], wrapper_class=bound)
         limits = Limits(("127.0.0.0/8",), 1_000.0)
-        self.server = AgiServer(Verbs(table or routes()), limits, self.metrics, log, self.records.append)
+        verbs = Verbs(table or routes())
+        self.server = AgiServer(verbs, limits, self.metrics, log, self.records.append, usual=verbs.usual)
 
     def line(self, *pieces: bytes) -> Line:
         """A new call, for which these pieces have come in."""
@@ -88,7 +90,7 @@ class Exchange:
         return line
 
     def count(self, name: str, **labels: str) -> float:
-        self.server.account()
+        self.server.accounts.settle()
         value = self.metrics.registry.get_sample_value(f"ringway_{name}", labels)
         return value or 0.0
 

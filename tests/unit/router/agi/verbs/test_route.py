@@ -14,9 +14,8 @@ from dialplan.numbering.numbers import Bare
 from dialplan.routing.decide import Decision, Kind
 from dialplan.routing.table import Patch, RoutingTable
 from router.agi.messages import AgiRequest
-from router.agi.verbs.dispatcher import Dispatcher, UnknownVerbError
-from router.agi.verbs.route import Usual
-from router.agi.verbs.verb import Response
+from router.agi.verbs.dispatcher import Dispatcher
+from router.agi.verbs.verb import Response, UnknownVerbError, Usual
 from tests.fastagi import executed
 from tests.unit.router.agi.asking import DEFAULT, NOW, dispatcher, request
 from tests.unit.router.agi.serving import NoCallbacks
