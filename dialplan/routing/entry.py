@@ -11,7 +11,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What the table holds of a number.
 
     `steps`: what steps have made of its row, by their names. It is empty for the usual number, which goes to its `base`
-    at once: a call to it runs no list of steps.
+    at once: a call to it runs no list of steps. Compared by identity: decisions are remembered by their entries.
     """
 
     company: str | None  # None: it belongs to the pool

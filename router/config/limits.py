@@ -21,8 +21,7 @@ ANSWER_MAX_COMMANDS = 300  # two flows with 100 parameters each, each of which t
 ANSWER_MAX_BYTES = 1024**2  # as many as that of COMMAND_MAX_BYTES are 600 KiB
 
 # --- FastAGI, connections -----------------------------------------------------------------------------------------
-# Asterisk's block comes in some ten pieces. The kernel wakes us for no less than its 22 keys alone, then for any byte.
-AGI_FIRST_READ_BYTES = 339
+AGI_FIRST_READ_BYTES = 339  # Asterisk's 22 keys alone: its block comes in some ten pieces, each of which would wake us
 AGI_SILENT_SECONDS = 0.008  # until a shorter block, of a client made by hand, is read all the same
 AGI_BACKLOG = 4096  # bursts overflow a queue of 128 at 100 connections/s; the kernel may cut this to somaxconn
 AGI_MAX_CONNECTIONS = 8192  # a call holds one for about a millisecond; each costs some 4 KiB and a descriptor
