@@ -107,6 +107,8 @@ class AgiServer:
         listening = list(zip(self._sockets, self._servers, strict=True))
         self._sockets, self._servers = [], []
         for listener, server in listening:
+            if self._marked:  # one of systemd's is the next process's, and that may be an older router
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             with contextlib.suppress(OSError):  # none waits any more, or no descriptor is left for one that does
                 while len(waiting) < AGI_BACKLOG:
                     waiting.append(listener.accept()[0])

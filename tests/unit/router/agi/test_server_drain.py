@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 
+from router.config.limits import AGI_FIRST_READ_BYTES
 from tests.fastagi import environment, executed
 from tests.unit.router.agi.serving import PATIENCE_SECONDS, SHORT_SECONDS, ended, serving
 
@@ -53,6 +54,16 @@ async def test_a_call_that_runs_into_its_deadline_during_the_drain_was_cut_off_t
         assert await served.server.drain(PATIENCE_SECONDS) == 1
         assert await ended(reader, writer) == b""
         assert served.rejected() == {"deadline": 1}
+
+
+async def test_a_listening_socket_is_left_as_it_was_found() -> None:
+    """One that systemd holds outlives the process, and an older router would wait for replies of a block's length."""
+    async with serving() as served:
+        with served.server._sockets[0].dup() as listener:
+            found = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+            await served.server.drain(PATIENCE_SECONDS)
+            left = listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+    assert (found, left) == (AGI_FIRST_READ_BYTES, 1)
 
 
 class Exhausted(socket.socket):
