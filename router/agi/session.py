@@ -81,11 +81,6 @@ class AgiSession:
             return False
         return True
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nothing has come from the peer yet."""
-        return self.state is _ENVIRONMENT and not self._buffer
-
     def receive_eof(self) -> None:
         """The peer has closed its side. Raises AgiError where its call had not been answered yet."""
         before, self.state = self.state, _CLOSED

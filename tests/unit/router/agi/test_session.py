@@ -208,17 +208,6 @@ def test_after_the_last_commands_nothing_is_sent_or_kept() -> None:
         session.send_last()
 
 
-def test_a_session_is_untouched_until_its_first_byte() -> None:
-    session = AgiSession()
-    seen = [session.is_untouched]
-    session.receive(BLOCK[:1])
-    seen.append(session.is_untouched)
-    session.receive(BLOCK[1:])
-    session.next_event()
-    assert _held(session) == [b""]
-    assert [*seen, session.is_untouched] == [True, False, False]
-
-
 def test_replies_alternate_with_commands() -> None:
     session = AgiSession()
     session.receive(BLOCK)

@@ -142,9 +142,8 @@ async def test_what_waits_of_a_pair_goes_there_before_its_callback_asks(
     assert (await parts.store.claim(OUR, ANNA, "later", 160.0, SINCE)).status is ClaimStatus.CONSUMED
 
 
-async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def asked_to_record(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first attempt of each writing that the store beyond is asked for from now on."""
     asked: list[str] = []
     record = parts.store._store.record
 
@@ -153,6 +152,13 @@ async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
         return await record(attempts)
 
     monkeypatch.setattr(parts.store._store, "record", counted)
+    return asked
+
+
+async def test_a_store_that_is_known_to_be_away_is_not_asked_before_it_answers(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asked_to_record(parts, monkeypatch)
     parts.away()
     for name in ("1", "2", "3"):
         await parts.store.record([attempt(name)])
@@ -304,14 +310,7 @@ async def test_a_store_that_is_away_is_not_asked_again_where_no_more_may_wait_he
 ) -> None:
     """Else each report would wait for the store's answer, which does not come."""
     monkeypatch.setattr(outbox, "OUTBOX_MAX", 0)
-    asked: list[str] = []
-    record = parts.store._store.record
-
-    async def counted(attempts: Sequence[Attempt]) -> list[Recorded]:
-        asked.append(attempts[0].id)
-        return await record(attempts)
-
-    monkeypatch.setattr(parts.store._store, "record", counted)
+    asked = asked_to_record(parts, monkeypatch)
     parts.away()
     for name in ("1", "2"):
         with pytest.raises(StoreError, match="no more can"):
