@@ -8,23 +8,18 @@ Patches are made from rows away from the call path (`Patch.add`), and applied in
 Structs here are untracked by the garbage collector (`gc=False`): they hold no cycles, and there may be millions.
 """
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
-
-import msgspec
 
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
 from dialplan.kinds.number import Number
 from dialplan.kinds.registry import Row, RowKind
-from dialplan.routing.entry import Entry, compiled
+from dialplan.routing.digest import DIGEST_END, entry_digest, row_digest
+from dialplan.routing.entries import Entries
+from dialplan.routing.entry import Entry
 from dialplan.routing.lookup import exact
-from dialplan.routing.target import Targets
-
-_DIGEST_END = 2**52  # a metric's value is a float, which tells all numbers below that apart
-_pack = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class _Sections:
@@ -42,15 +37,16 @@ class Patch(_Sections):
     """A change of the table being made ready: new rows by kind, and the keys of those that are removed.
 
     With `full` the patch is the complete set, and what it does not have is removed.
+    `entries` makes the entries; patches of one table have it in common, so that equal entries stay one object.
     """
 
-    def __init__(self, version: int, *, full: bool) -> None:
+    def __init__(self, version: int, *, full: bool, entries: Entries | None = None) -> None:
         super().__init__()
         self.version = version
         self.full = full
         self.removed: dict[tuple[RowKind, str], None] = {}  # in order
         self.digest = 0  # of the new rows
-        self._targets = Targets()
+        self._entries = entries if entries is not None else Entries()
 
     def __len__(self) -> int:
         """How many rows it changes."""
@@ -62,14 +58,18 @@ class Patch(_Sections):
             section = self.sections[kind]
             before = section.pop(key, None)
             if before is not None:
-                self.digest -= _digest(key, before)
+                self.digest -= row_digest(key, before)
             if row is None:
                 self.removed[kind, key] = None
                 continue
             if self.removed:
                 self.removed.pop((kind, key), None)
-            held = section[key] = compiled(row, self._targets) if isinstance(row, Number) else row
-            self.digest += _digest(key, held)
+            if isinstance(row, Number):
+                section[key], content = self._entries.of(row)
+                self.digest += entry_digest(key, content)
+            else:
+                section[key] = row
+                self.digest += row_digest(key, row)
 
 
 class RoutingTable(_Sections):
@@ -81,6 +81,7 @@ class RoutingTable(_Sections):
     def __init__(self, version: int = 0) -> None:
         super().__init__()
         self.version = version
+        self.targets = object()  # another one when a company, a flow or a campaign has changed
         self.digest = 0
         self.find = exact(self.numbers)
         self.pool: list[str] = []  # the active numbers of the pool, in order
@@ -94,13 +95,17 @@ class RoutingTable(_Sections):
         for kind, changed in patch.sections.items():
             rows = self.sections[kind]
             if rows:
-                digest -= sum(_digest(key, rows[key]) for key in changed if key in rows)
+                digest -= sum(row_digest(key, rows[key]) for key in changed if key in rows)
             rows.update(changed)
+        if any(rows for kind, rows in patch.sections.items() if kind is not RowKind.NUMBER) or any(
+            kind is not RowKind.NUMBER for kind, _ in patch.removed
+        ):
+            self.targets = object()
         for kind, key in patch.removed:
             row = self.sections[kind].pop(key, None)
             if row is not None:
-                digest -= _digest(key, row)
-        self.digest = digest % _DIGEST_END
+                digest -= row_digest(key, row)
+        self.digest = digest % DIGEST_END
         self.version = patch.version
 
     def _update_pool(self, patch: Patch) -> None:
@@ -119,14 +124,9 @@ class RoutingTable(_Sections):
             for kind, rows in self.sections.items():
                 table.sections[kind].update(rows)
             table.pool, table.digest, table.left_out = self.pool, self.digest, self.left_out
+            table.targets = self.targets
         table.apply(patch)
         return table
-
-
-def _digest(key: str, row: Any) -> int:
-    """Of one row; those of a table are added up, so that a change costs no more than its own rows."""
-    content = _pack((type(row).__name__, key, row))
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") % _DIGEST_END
 
 
 def _in_pool(entry: Entry) -> bool:

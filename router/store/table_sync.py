@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import structlog
 
+from dialplan.routing.entries import Entries
 from dialplan.routing.later_rows import LaterRows
 from dialplan.routing.table import Patch, RoutingTable
 from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
@@ -32,6 +33,7 @@ class TableSync:
         self._metrics = metrics
         self._epoch = ""
         self._version: int | None = None
+        self._entries = Entries()
         self._later, self._teller = LaterRows(), Teller(log, metrics)
         self._unfit: UnfitError | None = None
         self._in_step_at = time.monotonic()
@@ -93,7 +95,7 @@ class TableSync:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
             raise rebuilt()
-        patch = Patch(reading.version, full=reading.full)
+        patch = Patch(reading.version, full=reading.full, entries=self._entries)
         later = LaterRows(None if reading.full else self._later)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:

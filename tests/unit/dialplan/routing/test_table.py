@@ -2,9 +2,10 @@ import datetime as dt
 import gc
 from typing import Any
 
-from dialplan.kinds.number import Number, NumberKind, ScheduledUpdate, Status
+import msgspec
+
+from dialplan.kinds.number import CallbackRule, Number, NumberKind, ScheduledUpdate, Status
 from dialplan.kinds.registry import Row, RowKind
-from dialplan.routing.entry import Entry
 from dialplan.routing.table import Patch, RoutingTable
 from dialplan.routing.target import ToCampaign, ToFlow
 from tests.samples import campaign, company, flow, held, number
@@ -61,7 +62,8 @@ def test_an_entry_holds_what_a_call_needs() -> None:
 
 
 def test_a_number_without_any_assignment_has_none() -> None:
-    assert patch(*rows(Number(A, company="acme"))).numbers[A] == Entry("acme", True, None)
+    made = patch(*rows(Number(A, company="acme"))).numbers[A]
+    assert msgspec.structs.astuple(made) == ("acme", True, None, CallbackRule.AS_IN_CAMPAIGN, ())
 
 
 def test_numbers_with_the_same_plain_assignment_share_it() -> None:
