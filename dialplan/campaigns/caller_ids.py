@@ -102,6 +102,9 @@ def _reserved(campaign: Campaign, table: RoutingTable) -> tuple[list[str], Calle
     company = table.companies.get(campaign.company)
     if company is None or not company.identified:
         return [], CallerIdReason.NOT_IDENTIFIED
-    entries = ((number, table.numbers.get(number)) for number in campaign.caller_ids)
-    active = sorted(number for number, entry in entries if entry is not None and entry.active)
+    active = table.showable.get(campaign.id)
+    if active is None:
+        entries = ((number, table.find(number)) for number in campaign.caller_ids)
+        active = sorted(number for number, entry in entries if entry is not None and entry.active)
+        table.showable[campaign.id] = active
     return active, CallerIdReason.RESERVED if active else CallerIdReason.DISABLED

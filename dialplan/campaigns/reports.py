@@ -68,7 +68,7 @@ def read_attempt(report: AttemptReport, table: RoutingTable, region: str, bare: 
     subscriber = normalise(report.subscriber, _home(report, table, region), bare)
     if isinstance(subscriber, Unreadable):
         return f"the subscriber's number cannot be read: {subscriber.text}"
-    entry = table.numbers.get(number)
+    entry = table.find(number)
     if entry is None or entry.company not in (None, campaign.company):
         return "the number shown is neither the pool's nor the campaign's company's"
     return Attempt(report.id, report.campaign, number, subscriber, report.at, report.outcome)

@@ -14,6 +14,7 @@ from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Unreadable, national, normalise
+from dialplan.routing.shards import SHARD_MASK
 from dialplan.routing.steps import ERROR, STEPS
 from dialplan.routing.steps.assignment import ASSIGNED
 from dialplan.routing.steps.step import Call, ClaimNeed, Following, Pending, Situation, Step
@@ -103,7 +104,7 @@ def begin(
         _tell(trace, call, caller, number)
     if isinstance(caller, Unreadable):
         caller = ""
-    entry = table.find(number) if not isinstance(number, Unreadable) else None
+    entry = table.shards[hash(number) & SHARD_MASK].get(number)  # what is unreadable is not in it
     if entry is not None and not entry.steps and trace is None:
         target = entry.base
         if target is not None and (pending is None or not caller or not pending(number, caller)):

@@ -12,9 +12,13 @@ from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.kind import RowKind
-from dialplan.kinds.number import Assignment
 from dialplan.kinds.parameter import ParameterValue
+from dialplan.routing.kept import Kept
 from dialplan.wording import Code, Message, quote
+
+# Different targets and entries, and texts of theirs, that are looked for among the latest, so that equal ones are one
+# object. With more, some are there twice; that many take some 15 MB.
+SHARED_MAX = 65_536
 
 Values: TypeAlias = tuple[tuple[str, ParameterValue], ...]
 
@@ -66,12 +70,12 @@ class Routes(Protocol):
 
 
 class ToFlow(msgspec.Struct, frozen=True, gc=False, eq=False, tag="flow"):
-    """To a call flow, with the values for its parameters. Compared by identity: equal ones are one object."""
+    """To a call flow, without values of its own. Compared by identity: equal ones are one object."""
 
     kind: ClassVar[Kind] = Kind.CALL_FLOW
+    values: ClassVar[Values] = ()  # no property: the usual call reads it
 
     flow: str
-    values: Values = ()
 
     def row(self, routes: Routes) -> CallFlow | None:
         """The flow as it is now; None where there is none."""
@@ -87,6 +91,18 @@ class ToFlow(msgspec.Struct, frozen=True, gc=False, eq=False, tag="flow"):
             return _FLOW(flow=self.flow)
         listed = ", ".join(f"{name}={quote(value)}" for name, value in self.values)
         return _FLOW_WITH_VALUES(flow=self.flow, values=listed)
+
+
+class ToFlowWithValues(ToFlow, frozen=True, gc=False, eq=False, tag="flow-with-values"):
+    """To a call flow with values for its parameters: those of `names`, which many share, in their order."""
+
+    names: tuple[str, ...]
+    given: tuple[ParameterValue, ...]
+
+    @property
+    def values(self) -> Values:  # type: ignore[override] # it reads the same
+        """Each with its name."""
+        return tuple(zip(self.names, self.given, strict=True))
 
 
 class ToCampaign(msgspec.Struct, frozen=True, gc=False, eq=False, tag="campaign"):
@@ -115,17 +131,36 @@ class ToCampaign(msgspec.Struct, frozen=True, gc=False, eq=False, tag="campaign"
 Target: TypeAlias = ToFlow | ToCampaign
 
 
+class Assigned(Protocol):
+    """What says where calls go: an assignment, or a number's row."""
+
+    @property
+    def call_flow(self) -> str | None:
+        """The flow's id."""
+
+    @property
+    def inbound_campaign(self) -> str | None:
+        """The campaign's id."""
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterValue]:
+        """Values for the flow's parameters."""
+
+
 class Targets:
-    """Makes targets of assignments: the same object for all with the same flow and no values of their own."""
+    """Makes targets of assignments: the same object for all with the same flow and no values of their own.
+
+    Of texts that they share, too, one object is kept.
+    """
 
     def __init__(self) -> None:
-        self._shared: dict[tuple[str | None, str | None], Target] = {}
+        self._shared: Kept[tuple[str | None, str | None], Target] = Kept(SHARED_MAX)
+        self._texts: Kept[str, str] = Kept(SHARED_MAX)
+        self._names: Kept[tuple[str, ...], tuple[str, ...]] = Kept(SHARED_MAX)
 
-    def of(self, assignment: Assignment) -> Target | None:
+    def of(self, assignment: Assigned) -> Target | None:
         """Where an assignment leads; None where it names nothing."""
         flow, campaign = assignment.call_flow, assignment.inbound_campaign
-        if assignment.parameters and flow is not None:
-            return ToFlow(flow, tuple(assignment.parameters.items()))
         shared = self._shared.get((flow, campaign))
         if shared is None:
             if flow is not None:
@@ -134,8 +169,16 @@ class Targets:
                 shared = ToCampaign(campaign)
             else:
                 return None
-            self._shared[flow, campaign] = shared
+            self._shared.put((flow, campaign), shared)
+        if assignment.parameters and isinstance(shared, ToFlow):
+            names = tuple(assignment.parameters)
+            names = self._names.get(names) or self._names.put(names, names)
+            return ToFlowWithValues(shared.flow, names, tuple(assignment.parameters.values()))
         return shared
+
+    def text(self, text: str | None) -> str | None:
+        """The same text, as one object for all."""
+        return (self._texts.get(text) or self._texts.put(text, text)) if text else text
 
 
 def named(target: Target | None, *, values: bool = True) -> Message:

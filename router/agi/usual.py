@@ -14,6 +14,7 @@ import msgspec
 from dialplan.numbering.numbers import normalise
 from dialplan.routing.decide import Call, Decision, decide
 from dialplan.routing.entry import Entry
+from dialplan.routing.shards import SHARD_MASK
 from dialplan.routing.steps.assignment import ASSIGNED
 from dialplan.routing.table import RoutingTable
 from router.agi.messages import ENVIRONMENT_KEYS
@@ -115,7 +116,7 @@ class UsualCalls:
             dialled = dnid
         table = self._table()
         number = normalise(dialled, self._region, self._bare)
-        entry = table.numbers.get(number)
+        entry = table.shards[hash(number) & SHARD_MASK].get(number)  # `find`, without a call
         if entry is None or entry.steps:
             return None
         caller: str = normalise(caller_sent, self._region, self._bare) if caller_sent else ""

@@ -49,7 +49,6 @@ STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling
 STORE_RETRY_MAX_SECONDS = 5.0  # how long a store may be back before anybody notices
 TOMBSTONES_MAX = 100_000  # removed rows that a reader may still have to hear of; beyond, readers compare in full
 LATER_ROWS_NAMED_MAX = 20  # rows of a later version that one line of the log names; a metric counts them all
-PATCH_IN_PLACE_ROWS = 2_000  # larger patches are built aside and swapped in: 2,000 rows take some 2 ms
 DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of that
 
 # --- what is kept here for when a shared store is away ------------------------------------------------------------

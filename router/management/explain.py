@@ -121,7 +121,7 @@ def _moment(at: str | float, call: Call, table: RoutingTable) -> dt.datetime:
     if not isinstance(at, str):
         return dt.datetime.fromtimestamp(at, dt.UTC)
     number = normalise(call.dialled, call.region, call.bare)
-    entry = table.numbers.get(str(number))
+    entry = table.find(str(number))
     company = table.companies.get(entry.company or "") if entry is not None else None
     moment = read_time(at, zone(company.timezone) if company is not None else None)
     if isinstance(moment, Fault):

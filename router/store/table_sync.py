@@ -7,9 +7,11 @@ from contextlib import aclosing
 
 import structlog
 
+from dialplan.routing.entries import Entries
 from dialplan.routing.later_rows import LaterRows
+from dialplan.routing.shards import Result, Steps, let_go
 from dialplan.routing.table import Patch, RoutingTable
-from router.config.limits import PATCH_IN_PLACE_ROWS, STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
+from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
 from router.store.api import ChangedRow, Store, StoreError, Unfit, UnfitError, rebuilt
 from router.store.later_rows import Teller
@@ -32,6 +34,7 @@ class TableSync:
         self._metrics = metrics
         self._epoch = ""
         self._version: int | None = None
+        self._entries = Entries()
         self._later, self._teller = LaterRows(), Teller(log, metrics)
         self._unfit: UnfitError | None = None
         self._in_step_at = time.monotonic()
@@ -93,18 +96,17 @@ class TableSync:
         reading = await self._store.read(self._version, self._epoch)
         if reading.version == 0 and self.table.version:
             raise rebuilt()
-        patch = Patch(reading.version, full=reading.full)
+        patch = Patch(reading.version, full=reading.full, entries=self._entries)
         later = LaterRows(None if reading.full else self._later)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await asyncio.to_thread(_take, patch, later, rows)
         patch.version = reading.version
-        if reading.full or len(patch) > PATCH_IN_PLACE_ROWS:
-            replaced, self.table = self.table, await asyncio.to_thread(self.table.patched, patch)
-        else:
-            replaced = None
-            self.table.apply(patch)
-        self.table.left_out = later.left_out
+        changed = len(patch)
+        table = await _in_turns(self.table.patching(patch))
+        table.left_out = later.left_out
+        leaving = [*patch.leaving(table), *self.table.leaving(table)]
+        self.table = table
         self._version, self._epoch, self._later = reading.version, reading.epoch, later
         self._in_step_at = time.monotonic()
         self.without_store = reading.seen_at is not None
@@ -122,22 +124,23 @@ class TableSync:
             "table",
             version=self.table.version,
             numbers=len(self.table.numbers),
-            changed=len(patch),
+            changed=changed,
             full=reading.full,
         )
         self._teller.tell(later)
-        if replaced is not None:
-            await asyncio.to_thread(_release, replaced)
+        del patch
+        await _in_turns(let_go(leaving))
 
 
 def _take(patch: Patch, later: LaterRows, rows: Sequence[ChangedRow]) -> None:
     patch.add(later.understood(rows))
 
 
-def _release(table: RoutingTable) -> None:
-    """Let go of a replaced table bit by bit: freeing a million entries at once would hold up calls for 0.1 s.
-
-    Nobody uses it any more: a call takes the table and is decided within one turn of the event loop.
-    """
-    while table.numbers:
-        table.numbers.popitem()
+async def _in_turns(steps: Steps[Result]) -> Result:
+    """Take steps, calls having their turns in between: nothing that grows with the table holds them up."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # it is the generator's
+        await asyncio.sleep(0)

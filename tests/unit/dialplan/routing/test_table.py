@@ -27,7 +27,7 @@ def patch(*changes: tuple[RowKind, str, Row | None], version: int = 1, full: boo
 
 def test_an_empty_table_has_no_numbers_and_version_zero() -> None:
     table = RoutingTable()
-    assert (table.version, table.numbers, table.flows, table.campaigns, table.companies) == (0, {}, {}, {}, {})
+    assert (table.version, dict(table.numbers), table.flows, table.campaigns, table.companies) == (0, {}, {}, {}, {})
 
 
 def test_each_kind_of_row_finds_its_place() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from dialplan.kinds.number import Assignment
 from dialplan.routing.table import RoutingTable
-from dialplan.routing.target import Kind, Target, Targets, ToCampaign, ToFlow, named
+from dialplan.routing.target import Kind, Target, Targets, ToCampaign, ToFlow, ToFlowWithValues, named
 from tests.samples import campaign, company, flow
 from tests.tables import table_of
 
@@ -42,7 +42,7 @@ def test_what_a_target_is_called(assignment: Assignment, words: str) -> None:
 
 
 def test_values_may_be_left_out() -> None:
-    assert named(ToFlow("menu", (("WAIT", 5),)), values=False).text == 'call flow "menu"'
+    assert named(ToFlowWithValues("menu", ("WAIT",), (5,)), values=False).text == 'call flow "menu"'
 
 
 def test_equal_targets_without_values_are_one_object() -> None:

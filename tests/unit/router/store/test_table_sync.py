@@ -1,13 +1,16 @@
 import asyncio
 import contextlib
 import pathlib
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
+from dialplan.routing.shards import SHARDS, Steps
 from router.observe.metrics import Metrics
 from router.store import table_sync as sync
 from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, Unfit, UnfitError
@@ -104,22 +107,15 @@ async def test_commits_are_taken_up_in_order(store: SqliteStore) -> None:
     assert set(parts.sync.table.flows) == {f"b{version}" for version in range(1, 6)}
 
 
-async def test_a_small_change_patches_the_table_and_a_large_one_replaces_it(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sync, "PATCH_IN_PLACE_ROWS", 3)
+async def test_each_change_gives_a_new_table_and_the_one_before_stays_as_it_was(store: SqliteStore) -> None:
     await store.commit(data.flows("a"))
     parts = Parts(store)
     await parts.sync.load()
     first = parts.sync.table
     async with parts.following():
-        await store.commit(data.flows("b", "c", "d"))
+        await store.commit(data.flows("b"))
         await until(lambda: parts.sync.table.version == 2)
-        assert parts.sync.table is first
-        await store.commit(data.flows("e", "f", "g", "h"))
-        await until(lambda: parts.sync.table.version == 3)
-        assert parts.sync.table is not first
-    assert set(parts.sync.table.flows) == set("abcdefgh")
+    assert (set(first.flows), set(parts.sync.table.flows)) == ({"a"}, {"a", "b"})
 
 
 # --- a store that does as it is told ----------------------------------------------------------------------------------
@@ -363,13 +359,57 @@ async def test_a_first_load_that_breaks_off_is_begun_once_more(scripted: Scripte
     assert ("first_reading_failed", {"error": "torn"}) in parts.log.events
 
 
-async def test_a_replaced_table_is_let_go_of_bit_by_bit_and_the_new_one_is_not(store: SqliteStore) -> None:
-    parts = Parts(store)
+def numbers(*keys: str, flow: str = "menu") -> list[ChangedRow]:
+    return [(RowKind.NUMBER, key, Number(key, company="acme", call_flow=flow)) for key in keys]
+
+
+async def test_calls_have_their_turns_while_a_table_is_made_and_each_sees_all_of_one_commit(
+    scripted: Scripted,
+) -> None:
+    """Version v has all numbers on flow f<v>."""
+    keys = [f"+44207946{place:04}" for place in range(3_000)]
+    parts = Parts(scripted)
+    scripted.rows = numbers(*keys, flow="f1")
     await parts.sync.load()
-    table = parts.sync.table
-    table.numbers["+1"] = None  # type: ignore[assignment] # anything
-    sync._release(table)
-    assert table.numbers == {}
+    turns: list[int] = []
+
+    async def call() -> None:
+        while parts.sync.table.version < 3:
+            table = parts.sync.table
+            entries = [table.find(key) for key in keys[:: len(keys) // 50]]
+            assert {entry.base.flow for entry in entries if entry is not None} == {f"f{table.version}"}  # type: ignore[union-attr] # all have one
+            turns.append(table.version)
+            await asyncio.sleep(0)
+
+    calls = asyncio.create_task(call())
+    async with parts.following():
+        for version, full in ((2, False), (3, True)):
+            scripted.rows, scripted.full = numbers(*keys, flow=f"f{version}"), full
+            scripted.version = version
+            await until(lambda wanted=version: parts.sync.table.version == wanted)  # type: ignore[misc] # bound now
+        await calls
+    assert set(turns) == {1, 2}
+    assert len(parts.sync.table.numbers) == len(keys)
+
+
+async def test_a_replaced_table_is_freed(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit by bit, by `let_go`, and by nothing else: it is the last that holds its pieces."""
+    freed: list[int] = []
+
+    def let_go(groups: list[list[Any]]) -> Steps[None]:
+        while groups:
+            pieces = groups.pop()
+            freed.extend(sys.getrefcount(pieces.pop()) for _ in range(len(pieces)))
+            yield
+
+    scripted.rows = numbers("+1", "+2")
+    parts = Parts(scripted)
+    await parts.sync.load()
+    monkeypatch.setattr(sync, "let_go", let_go)
+    async with parts.following():
+        scripted.version = 2
+        await until(lambda: len(freed) >= 2 * SHARDS)
+    assert set(freed) == {1}
 
 
 # --- a store that answers, and is not to be relied on -----------------------------------------------------------------

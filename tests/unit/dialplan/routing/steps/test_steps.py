@@ -1,7 +1,6 @@
 from dialplan.kinds.number import Number
-from dialplan.routing.entry import compiled
+from dialplan.routing.entries import Entries
 from dialplan.routing.steps import COMPILING, REASONS, STEPS
-from dialplan.routing.target import Targets
 
 
 def test_each_step_and_each_reason_has_a_name_of_its_own() -> None:
@@ -19,4 +18,4 @@ def test_only_those_steps_are_asked_at_load_that_make_something_of_a_row() -> No
 
 
 def test_the_usual_number_has_no_steps_of_its_own() -> None:
-    assert compiled(Number("+442079460000", company="acme", call_flow="menu"), Targets()).steps == ()
+    assert Entries().of(Number("+442079460000", company="acme", call_flow="menu"))[0].steps == ()

@@ -8,6 +8,7 @@ from dialplan.kinds.campaign import Campaign, Direction
 from dialplan.kinds.company import Company
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.number import NumberKind
+from dialplan.routing.pool import Pool
 from dialplan.routing.table import RoutingTable
 from router.agi.verbs.caller_id import command
 from router.agi.verbs.dispatcher import Dispatcher
@@ -86,7 +87,7 @@ def test_a_company_that_is_identified_no_more_shows_the_pool() -> None:
 
 def test_without_a_pool_nothing_is_shown() -> None:
     routes = outbound()
-    routes.pool = []
+    routes.pool = Pool()
     said = dict(shown("caller-id", "pool", routes=routes))
     assert (said["SHOW_NUMBER"], said["SHOW_REASON"], said["SHOW_STATUS"]) == ("", "empty-pool", "NONE")
 

@@ -1,0 +1,79 @@
+"""A large dictionary in many small ones.
+
+One large dictionary cannot be changed, copied or freed without a long moment in which nothing else runs: a copy of a
+million entries takes 36 ms, and so does its growth. A thread does not help, for that is one call that holds the
+interpreter. Here each piece takes some 20 µs at a million entries, and a changed copy has all other pieces in common
+with what it was made of.
+"""
+
+from collections.abc import Generator, Iterator, MutableMapping
+from typing import Any, Generic, TypeAlias, TypeVar, overload
+
+SHARDS = 1_024  # of a million numbers each has some thousand: two bytes a place in its index
+SHARD_MASK = SHARDS - 1
+
+Value = TypeVar("Value")
+Default = TypeVar("Default")
+Result = TypeVar("Result")
+# Work in steps of about a millisecond, between which others may have their turn; then its result.
+Steps: TypeAlias = Generator[None, None, Result]
+
+
+class Shards(MutableMapping[str, Value], Generic[Value]):
+    """A mapping by number. `dicts` are its pieces: that of a number is `dicts[hash(number) & SHARD_MASK]`."""
+
+    __slots__ = ("dicts",)
+
+    def __init__(self, dicts: list[dict[str, Value]] | None = None) -> None:
+        self.dicts: list[dict[str, Value]] = dicts if dicts is not None else [{} for _ in range(SHARDS)]
+
+    def __len__(self) -> int:
+        """How many numbers there are."""
+        return sum(map(len, self.dicts))
+
+    def __iter__(self) -> Iterator[str]:
+        """All numbers, in no order."""
+        for shard in self.dicts:
+            yield from shard
+
+    def __getitem__(self, number: str) -> Value:
+        """What stands under just this number."""
+        return self.dicts[hash(number) & SHARD_MASK][number]
+
+    def __setitem__(self, number: str, value: Value) -> None:
+        """Put it there."""
+        self.dicts[hash(number) & SHARD_MASK][number] = value
+
+    def __delitem__(self, number: str) -> None:
+        """Take it away."""
+        del self.dicts[hash(number) & SHARD_MASK][number]
+
+    def __contains__(self, number: object) -> bool:
+        """Whether something stands there."""
+        return number in self.dicts[hash(number) & SHARD_MASK]
+
+    @overload
+    def get(self, number: str, /) -> Value | None: ...
+
+    @overload
+    def get(self, number: str, /, default: Value | Default) -> Value | Default: ...
+
+    def get(self, number: str, /, default: Any = None) -> Any:
+        """What stands under a number, else `default`."""
+        return self.dicts[hash(number) & SHARD_MASK].get(number, default)
+
+
+def finished(steps: Steps[Result]) -> Result:
+    """All steps at once; returns their result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return] # it is the generator's
+
+
+def let_go(groups: list[list[Any]]) -> Steps[None]:
+    """Free what is nobody else's, a group a step. Nobody else may hold the groups."""
+    while groups:
+        groups.pop()
+        yield
