@@ -3,10 +3,11 @@
 Every store, and a router's memory, go by these rules.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.kinds.campaign import Campaign
+from dialplan.shards import Shards
 
 _HOUR_SECONDS = 3600.0
 
@@ -66,13 +67,32 @@ def stays_with_missed(attempt: Attempt, moments: Cutoffs) -> bool:
     return attempt.outcome is Outcome.ANSWERED and attempt.at >= moments.oldest
 
 
-def relevant(
-    missed: Collection[Attempt], answered: Iterable[Attempt], entitled: Callable[[Attempt], bool]
-) -> list[Attempt]:
-    """All attempts that may matter to a callback, of those that were missed and those that were answered.
+class Relevant:
+    """Finds the attempts that may matter to a callback among all that there are, a million without a long moment.
 
-    Beside the missed ones these are the answered ones of the same pairs, and those of which `entitled` says that they
-    gave an entitlement before they turned out to be answered. One that never came to its subscriber does not matter.
+    Beside the missed ones these are the answered ones of the same pairs, and those that gave an entitlement before they
+    turned out to be answered. One that never came to its subscriber does not matter.
     """
-    pairs = {(each.number, each.subscriber) for each in missed}
-    return [*missed, *(each for each in answered if (each.number, each.subscriber) in pairs or entitled(each))]
+
+    def __init__(self) -> None:
+        self._missed: Shards[Attempt] = Shards()
+        self._answered: Shards[Attempt] = Shards()
+        self._pairs: Shards[None] = Shards()
+
+    def add(self, name: str, attempt: Attempt) -> None:
+        """Take one in; the last word under its `name` stands."""
+        if attempt.outcome is Outcome.MISSED:
+            self._missed[name] = attempt
+            self._pairs[f"{attempt.number} {attempt.subscriber}"] = None
+        elif attempt.outcome is Outcome.ANSWERED:
+            self._answered[name] = attempt
+
+    def pages(self, entitled: Container[str]) -> Iterator[list[Attempt]]:
+        """Those that may matter, in short pages. `entitled`: the names of those that gave an entitlement."""
+        for missed, answered in zip(self._missed.dicts, self._answered.dicts, strict=True):
+            page = list(missed.values())
+            for name, attempt in answered.items():
+                if f"{attempt.number} {attempt.subscriber}" in self._pairs or name in entitled:
+                    page.append(attempt)
+            if page:
+                yield page

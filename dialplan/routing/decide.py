@@ -14,12 +14,12 @@ from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.kinds.fields import Destination
 from dialplan.numbering.numbers import Unreadable, national, normalise
-from dialplan.routing.shards import SHARD_MASK
 from dialplan.routing.steps import ERROR, STEPS
 from dialplan.routing.steps.assignment import ASSIGNED
 from dialplan.routing.steps.step import Call, ClaimNeed, Following, Pending, Situation, Step
 from dialplan.routing.table import RoutingTable
 from dialplan.routing.target import Cache, Kind, Values
+from dialplan.shards import SHARD_MASK
 from dialplan.wording import Code, Trace
 
 __all__ = ["Cache", "Call", "ClaimNeed", "Decision", "Following", "Kind", "Waiting", "begin", "decide", "untrusted"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import overload
 
-from dialplan.routing.shards import Steps
+from dialplan.shards import Steps
 
 CHUNK = 512  # numbers that are sorted anew, or freed, in one go
 _STEP_CHUNKS = 8  # touched by one step of a change

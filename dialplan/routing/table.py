@@ -22,7 +22,7 @@ from dialplan.routing.entries import Entries
 from dialplan.routing.entry import Entry
 from dialplan.routing.kept import Kept
 from dialplan.routing.pool import CHUNK, Pool
-from dialplan.routing.shards import SHARD_MASK, SHARDS, Shards, Steps, finished
+from dialplan.shards import SHARD_MASK, SHARDS, Shards, Steps, finished
 
 _STEP_ROWS = 256  # changed in one step: some 2 µs each
 _STEP_FREED = 8_192  # entries freed in one step: 0.1 µs each

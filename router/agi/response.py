@@ -5,6 +5,7 @@ the reason and the table's version, none of which needs an escape.
 """
 
 import hashlib
+from collections import OrderedDict
 from typing import NamedTuple
 
 from dialplan.dataset.parameters import delivered
@@ -41,7 +42,7 @@ class RouteCommands:
     """Makes the commands of decisions; keeps what it prepared, up to RESPONSE_CACHE_MAX_BYTES."""
 
     def __init__(self) -> None:
-        self._prepared: dict[tuple[object, ...], _Prepared] = {}
+        self._prepared: OrderedDict[tuple[object, ...], _Prepared] = OrderedDict()
         self._bytes = 0
 
     def of(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
@@ -69,9 +70,9 @@ class RouteCommands:
         if prepared is None:
             prepared = _prepare(decision, with_names=with_names)
             self._bytes += prepared.size()
-            if self._bytes > RESPONSE_CACHE_MAX_BYTES:
-                self._prepared.clear()
-                self._bytes = prepared.size()
+            while self._prepared and self._bytes > RESPONSE_CACHE_MAX_BYTES:
+                _, oldest = self._prepared.popitem(last=False)  # all of them at once would hold up calls
+                self._bytes -= oldest.size()
             self._prepared[key] = prepared
         return prepared.ahead, prepared.head, prepared.tail
 

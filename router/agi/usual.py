@@ -14,9 +14,9 @@ import msgspec
 from dialplan.numbering.numbers import normalise
 from dialplan.routing.decide import Call, Decision, decide
 from dialplan.routing.entry import Entry
-from dialplan.routing.shards import SHARD_MASK
 from dialplan.routing.steps.assignment import ASSIGNED
 from dialplan.routing.table import RoutingTable
+from dialplan.shards import SHARD_MASK
 from router.agi.messages import ENVIRONMENT_KEYS
 from router.agi.response import RouteCommands
 from router.agi.verbs.verb import Response, Usual, Verb

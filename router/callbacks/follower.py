@@ -10,13 +10,13 @@ from dialplan.campaigns.attempts import Attempt
 from router.callbacks.index import AttemptIndex
 from router.config.limits import (
     DISK_ANSWER_SECONDS,
-    PURGE_PAIRS_AT_ONCE,
     STORE_RETRY_MAX_SECONDS,
     STORE_RETRY_MIN_SECONDS,
 )
 from router.observe.metrics import Metrics
 from router.store.api import CallbackStore, StoreError
 from router.util.backoff import Backoff
+from router.util.turns import in_turns
 
 _LOOK_SECONDS = 1.0  # how long one wait for what other routers write may last
 
@@ -110,13 +110,14 @@ class Follower:
             self.index.remember(changes.attempts)
         else:
             self._read_all = False
-            for place in range(0, len(changes.attempts), PURGE_PAIRS_AT_ONCE):
-                fresh.remember(changes.attempts[place : place + PURGE_PAIRS_AT_ONCE], relevant=True)
+            for page in changes.pages:
+                fresh.remember(page, relevant=True)
+                page.clear()  # all of them at once would hold up calls
                 await asyncio.sleep(0)  # calls go first
             replaced, self.index = self.index, fresh
             self._full_reads.inc()
             if self._cursor and not asked_for_all:
                 # Its last writes were lost, in a failover or with a backup; or this router was too far behind.
                 self._log.warning("attempts_full_read", before=len(replaced), pairs=len(fresh))
-            await asyncio.to_thread(replaced.release)
+            await in_turns(replaced.leaving())
         self._cursor = changes.cursor

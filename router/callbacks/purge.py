@@ -19,10 +19,10 @@ from router.config.limits import (
     PURGE_JUMP_SECONDS,
     PURGE_MARGIN_SECONDS,
     PURGE_PACE,
-    PURGE_PAIRS_AT_ONCE,
     PURGE_SECONDS,
 )
 from router.store.api import CallbackStore, StoreError
+from router.util.turns import in_turns
 
 
 class Purge:
@@ -62,10 +62,7 @@ class Purge:
         moments = cutoffs(self._table().campaigns, moment, PURGE_MARGIN_SECONDS, ATTEMPT_KEEP_SECONDS)
         gone = await self._store.purge(moments)
         await self._store.note_purge(moment)
-        for place, pair in enumerate(self._follower.index.pairs()):
-            self._follower.index.purge(pair, moments)
-            if place % PURGE_PAIRS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # calls go first
+        await in_turns(self._follower.index.purging(moments))
         index = self._follower.index
         if index.overflowing and len(index) < CALLBACK_PAIRS_MAX:
             self._follower.read_all()  # what did not fit comes with all the rest

@@ -92,8 +92,7 @@ class CallbackService:
 
     def knows(self, number: str, subscriber: str) -> bool:
         """Whether there may be an attempt of that pair; where not, there is nothing to wait for."""
-        index = self._follower.index
-        return bool(index.of(number, subscriber)) or index.overflowing
+        return self._follower.index.knows(number, subscriber)
 
     def since(self, number: str, subscriber: str, entry: Numbered, began: float) -> Mapping[str, float]:
         """The campaigns whose attempts may give an entitlement to a callback that began then.

@@ -129,13 +129,18 @@ class Recorded(NamedTuple):
 class AttemptChanges(NamedTuple):
     """Attempts to remember, and the cursor to ask with again.
 
-    `full`: they are all that may matter to a callback, see `dialplan.campaigns.retention.relevant`. What is not among
+    `full`: they are all that may matter to a callback, see `dialplan.campaigns.retention.Relevant`. What is not among
     them does not matter any more. Otherwise they are those that were written down since.
     """
 
     cursor: str
     full: bool
-    attempts: list[Attempt]
+    pages: list[list[Attempt]]  # short ones, so that whoever takes them in can let calls go first
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All of them."""
+        return [attempt for page in self.pages for attempt in page]
 
 
 class Use(NamedTuple):

@@ -9,13 +9,14 @@ import structlog
 
 from dialplan.routing.entries import Entries
 from dialplan.routing.later_rows import LaterRows
-from dialplan.routing.shards import Result, Steps, let_go
 from dialplan.routing.table import Patch, RoutingTable
+from dialplan.shards import let_go
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
 from router.store.api import ChangedRow, Store, StoreError, Unfit, UnfitError, rebuilt
 from router.store.later_rows import Teller
 from router.util.backoff import Backoff
+from router.util.turns import in_turns
 
 _LOOK_SECONDS = 1.0  # how long one wait for a change may last: the age of a table in step stays below this
 
@@ -103,7 +104,7 @@ class TableSync:
                 await asyncio.to_thread(_take, patch, later, rows)
         patch.version = reading.version
         changed = len(patch)
-        table = await _in_turns(self.table.patching(patch))
+        table = await in_turns(self.table.patching(patch))
         table.left_out = later.left_out
         leaving = [*patch.leaving(table), *self.table.leaving(table)]
         self.table = table
@@ -129,18 +130,8 @@ class TableSync:
         )
         self._teller.tell(later)
         del patch
-        await _in_turns(let_go(leaving))
+        await in_turns(let_go(leaving))
 
 
 def _take(patch: Patch, later: LaterRows, rows: Sequence[ChangedRow]) -> None:
     patch.add(later.understood(rows))
-
-
-async def _in_turns(steps: Steps[Result]) -> Result:
-    """Take steps, calls having their turns in between: nothing that grows with the table holds them up."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return] # it is the generator's
-        await asyncio.sleep(0)

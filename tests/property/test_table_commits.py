@@ -13,8 +13,8 @@ from dialplan.kinds.registry import Row, RowKind
 from dialplan.routing import pool as pool_module
 from dialplan.routing import table as table_module
 from dialplan.routing.entries import Entries
-from dialplan.routing.shards import SHARD_MASK
 from dialplan.routing.table import Patch, RoutingTable
+from dialplan.shards import SHARD_MASK
 from tests.property.datasets import tried
 
 KEYS = [f"+44207946{place:04}" for place in range(40)]

@@ -23,7 +23,8 @@ import msgspec
 
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History
-from dialplan.campaigns.retention import Cutoffs, is_past, relevant, stays_with_missed
+from dialplan.campaigns.retention import Cutoffs, Relevant, is_past, stays_with_missed
+from dialplan.shards import Shards
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     ATTEMPT_KEEP_SECONDS,
@@ -235,31 +236,33 @@ class RedisCallbackStore:
             left = end - time.monotonic()
             if bodies:
                 cursor = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
-                return AttemptChanges(cursor, full=False, attempts=[self._read(body) for body in bodies if body])
+                return AttemptChanges(cursor, full=False, pages=[[self._read(body) for body in bodies if body]])
             if left <= 0:
-                return AttemptChanges(cursor, full=False, attempts=[])
+                return AttemptChanges(cursor, full=False, pages=[])
             await self._waiting.newer(self._news, f"{known}-0", left)
         cursor = await self._cursor()
-        return AttemptChanges(cursor, full=True, attempts=await self._relevant())
+        return AttemptChanges(cursor, full=True, pages=await self._relevant())
 
     async def _cursor(self, *, make: bool = True) -> str:
         made = uuid.uuid4().hex if make else ""
         epoch, seq, head = await self.link.script(scripts.CURSOR, (self._calls, self._news), made)
         return f"{epoch.decode()}:{int(seq)}:{head.decode()}"
 
-    async def _relevant(self) -> list[Attempt]:
-        """All attempts that may matter to a callback."""
-        missed: dict[str, Attempt] = {}
-        answered: dict[str, Attempt] = {}
+    async def _relevant(self) -> list[list[Attempt]]:
+        """All attempts that may matter to a callback, in pages: what grows with them has no long moment."""
+        relevant = Relevant()
         async for page in self._pages(SCAN, self._attempts):
             for attempt in map(self._read, page[1::2]):
-                if attempt.outcome is not Outcome.FAILED:
-                    (missed if attempt.outcome is Outcome.MISSED else answered)[_name(attempt)] = attempt
+                relevant.add(_name(attempt), attempt)
             await asyncio.sleep(0)  # calls go first
-        claimed: set[str] = set()
+        claimed: Shards[None] = Shards()
         async for page in self._pages(scripts.CLAIMED, self._claimed):
-            claimed.update(map(bytes.decode, page))
-        return relevant(missed.values(), answered.values(), lambda each: _name(each) in claimed)
+            claimed.update(dict.fromkeys(map(bytes.decode, page)))
+        pages = []
+        for found in relevant.pages(claimed):
+            pages.append(found)
+            await asyncio.sleep(0)
+        return pages
 
     async def _pages(self, scan: Script, key: str) -> AsyncIterator[list[bytes]]:
         """All that is under a key, page by page: callbacks have their turn in between."""

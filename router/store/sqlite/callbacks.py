@@ -24,6 +24,7 @@ from router.config.limits import (
     CALLBACK_PAIR_CLAIMS_MAX,
     CALLBACK_WRITES_MAX,
     HISTORY_ATTEMPTS_MAX,
+    PURGE_PAIRS_AT_ONCE,
     PURGE_ROWS_AT_ONCE,
 )
 from router.store.api import AttemptChanges, Made, NoStoreError, Recorded, Use, unsaid
@@ -70,7 +71,7 @@ _OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND at <= ? ORDER BY outcome = 'failed', at DESC, id DESC LIMIT ?"""
 _REACHED_OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND outcome <> 'failed' ORDER BY at DESC, id DESC LIMIT ?"""
-# What `retention.relevant` says, in SQL: answered attempts that do not matter need not come out of the file.
+# What `retention.Relevant` says, in SQL: answered attempts that do not matter need not come out of the file.
 _RELEVANT = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts WHERE outcome = 'missed'
     OR (outcome = 'answered' AND EXISTS (SELECT 1 FROM attempts o
         WHERE o.number = attempts.number AND o.subscriber = attempts.subscriber AND o.outcome = 'missed'))
@@ -192,7 +193,7 @@ class SqliteCallbackStore:
         end = time.monotonic() + seconds
         while True:
             changes = await self._connection.run(lambda database: _changed(database, cursor))
-            if changes.full or changes.attempts or time.monotonic() >= end:
+            if changes.full or changes.pages or time.monotonic() >= end:
                 return changes
             await asyncio.sleep(min(CALLBACK_LOOK_SECONDS, seconds))
 
@@ -338,11 +339,14 @@ def _changed(database: sqlite3.Connection, cursor: str) -> AttemptChanges:
     epoch, seq = database.execute("SELECT epoch, seq FROM meta").fetchone()
     its_epoch, _, known = cursor.partition(":")
     if its_epoch != epoch or not known.isdigit() or int(known) > seq:
-        return AttemptChanges(f"{epoch}:{seq}", full=True, attempts=_attempts(database, _RELEVANT, ()))
+        found = database.execute(_RELEVANT)
+        pages = []
+        while rows := found.fetchmany(PURGE_PAIRS_AT_ONCE):
+            pages.append([_attempt(*row) for row in rows])
+        return AttemptChanges(f"{epoch}:{seq}", full=True, pages=pages)
     rows = database.execute(_CHANGED, (int(known), ATTEMPT_CHANGES_MAX)).fetchall()
-    return AttemptChanges(
-        f"{epoch}:{rows[-1][-1] if rows else seq}", full=False, attempts=[_attempt(*row[:-1]) for row in rows]
-    )
+    pages = [[_attempt(*row[:-1]) for row in rows]] if rows else []
+    return AttemptChanges(f"{epoch}:{rows[-1][-1] if rows else seq}", full=False, pages=pages)
 
 
 def _purge(database: sqlite3.Connection, steps: Sequence[tuple[str, tuple[str | float, ...]]]) -> int:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
-from dialplan.campaigns.retention import Cutoffs, believed, cutoffs, is_past, relevant, stays_with_missed
+from dialplan.campaigns.retention import Cutoffs, Relevant, believed, cutoffs, is_past, stays_with_missed
 from tests.samples import campaign, company
 from tests.tables import table_of
 
@@ -65,13 +65,23 @@ def test_nothing_is_kept_beyond_the_oldest_moment_whatever_the_window_is() -> No
 
 
 def test_missed_ones_matter_and_answered_ones_of_their_pairs_or_that_gave_an_entitlement() -> None:
-    missed = [attempt("1", 1.0)]
-    answered = [
+    found = Relevant()
+    for each in (
         attempt("2", 2.0, ANSWERED, of="survey"),
+        attempt("1", 1.0),
         attempt("3", 3.0, ANSWERED, subscriber="+45"),
         attempt("4", 4.0, ANSWERED, subscriber="+46"),
-    ]
-    assert relevant(missed, answered, lambda each: each.id == "4") == [missed[0], answered[0], answered[2]]
+        attempt("5", 5.0, FAILED),
+    ):
+        found.add(f"name of {each.id}", each)
+    assert {each.id for page in found.pages({"name of 4"}) for each in page} == {"1", "2", "4"}
+
+
+def test_the_last_word_under_a_name_matters() -> None:
+    found = Relevant()
+    found.add("one", attempt("1", 1.0))
+    found.add("one", attempt("1", 2.0))
+    assert [each.at for page in found.pages(()) for each in page] == [2.0]
 
 
 def test_a_purge_goes_by_the_clock_as_far_as_time_has_passed() -> None:

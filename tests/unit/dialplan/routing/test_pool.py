@@ -4,7 +4,7 @@ import pytest
 
 from dialplan.routing import pool as pool_module
 from dialplan.routing.pool import Pool
-from dialplan.routing.shards import Steps, finished
+from dialplan.shards import Steps, finished
 
 NUMBERS = [f"+44207946{place:04}" for place in range(100)]
 

@@ -319,7 +319,7 @@ def test_only_so_many_prepared_answers_are_kept(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_as_many_prepared_answers_are_kept_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And as many again when they have made room: not each of them alone from then on."""
+    """Beyond that the oldest one goes, and no more of them: all at once would hold up calls."""
     answers = RouteCommands()
     flow, _ = text_flow({"A": ""})
     variables(decision(flow, values=(("A", "0"),)), answers=answers)
@@ -330,7 +330,8 @@ def test_as_many_prepared_answers_are_kept_as_fit(monkeypatch: pytest.MonkeyPatc
         for _ in range(2):  # the second time it is there already
             variables(decision(flow, values=(("A", text),)), answers=answers)
         kept.append(len(answers._prepared))
-    assert kept == [2, 3, 1, 2, 3, 1]
+    assert kept == [2, 3, 3, 3, 3, 3]
+    assert [key[3] for key in answers._prepared] == [(("A", text),) for text in "456"]
 
 
 def test_a_prepared_answer_counts_with_all_its_text() -> None:

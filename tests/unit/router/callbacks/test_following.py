@@ -17,6 +17,7 @@ from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.callbacks import follower, index, purge
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.store.api import StoreError
+from router.store.sqlite import callbacks
 from tests.unit.router.rung import (
     ALSO_OURS,
     ANNA,
@@ -299,7 +300,7 @@ async def test_what_is_written_down_while_all_of_it_is_read_is_known_with_the_re
 
 
 async def test_calls_have_their_turn_while_all_of_it_is_read(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "PURGE_PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(callbacks, "PURGE_PAIRS_AT_ONCE", 1)
     pairs = 20
     await here.store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(pairs)])
     here.store.telling.clear()

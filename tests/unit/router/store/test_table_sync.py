@@ -10,7 +10,7 @@ import pytest
 
 from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
-from dialplan.routing.shards import SHARDS, Steps
+from dialplan.shards import SHARDS, Steps
 from router.observe.metrics import Metrics
 from router.store import table_sync as sync
 from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, Unfit, UnfitError

@@ -3,7 +3,7 @@ import weakref
 import pytest
 
 from dialplan.numbering.numbers import Unreadable
-from dialplan.routing.shards import SHARD_MASK, SHARDS, Shards, Steps, finished, let_go
+from dialplan.shards import SHARD_MASK, SHARDS, Shards, Steps, finished, let_go
 
 NUMBERS = [f"+44207946{place:04}" for place in range(3_000)]
 
