@@ -52,11 +52,18 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Return as soon as `condition` holds; a test that waits in vain fails and says for what."""
+    """Return as soon as `condition` holds; a test that waits in vain fails and says for what.
+
+    Pauses as long as a look takes, so that the looking does not keep a core from what is waited for.
+    """
     end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.005)
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < end, f"waited {seconds} s in vain: {what}"
+        time.sleep(max(0.005, now - began))
 
 
 def write_config(

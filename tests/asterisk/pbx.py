@@ -1,6 +1,7 @@
 """A real Asterisk of a test's own: its files in a temporary folder, its ports free ones of loopback."""
 
 import contextlib
+import os
 import re
 import secrets
 import shutil
@@ -102,6 +103,7 @@ class Asterisk:
         self.ports = Ports(0, 0, 0)
         self.boot_s = 0.0
         self.run = Path()
+        self._read: dict[str, tuple[int, list[Arrival]]] = {}  # records by their files, as long as these had this size
         self._log_seen = 0
         self._secret = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,6 +124,7 @@ class Asterisk:
         """Start it and wait until it says that it is fully booted; a lost race for a port is run again."""
         for attempt in range(5):
             self.run = Path(tempfile.mkdtemp(prefix="ringway-ast-"))
+            self._read.clear()
             self.ports = Ports(free_port(), free_port(), free_port())
             try:
                 self._write_files()
@@ -226,17 +229,19 @@ class Asterisk:
 
     def calls(self) -> list[Arrival]:
         """Return the calls that reached a recording flow, in the order of their arrival."""
-        arrivals = [
-            arrival
-            for file in (self.run / "calls").iterdir()
-            for arrival in _arrivals(file.name, file.read_bytes().decode("utf-8", "surrogateescape"))
-        ]
+        for file in os.scandir(self.run / "calls"):
+            size = file.stat().st_size
+            if file.name not in self._read or self._read[file.name][0] != size:
+                text = Path(file).read_bytes()[:size].decode("utf-8", "surrogateescape")
+                self._read[file.name] = size, list(_arrivals(file.name, text))
+        arrivals = [arrival for _, its in self._read.values() for arrival in its]
         return sorted(arrivals, key=lambda arrival: arrival.arrived_ms)
 
     def forget(self) -> None:
         """Forget what earlier tests left: the calls recorded, the answers kept, and the log so far."""
         for file in (self.run / "calls").iterdir():
             file.unlink()
+        self._read.clear()
         self.cli("database deltree ringway")
         self._log_seen = self._log_file().stat().st_size if self._log_file().exists() else 0
 

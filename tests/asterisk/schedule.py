@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from router.config.limits import DEADLINE_MAX_MS
 from tests.asterisk.pbx import Arrival
 from tests.asterisk.pbx_conf import Flow
 from tests.asterisk.traffic import DEFAULT_FLOW, Traffic, now_ms
@@ -14,6 +15,9 @@ from tests.processes import Router, ringway
 
 RATE = 20  # calls a second to each number
 SOME = 10  # calls to each number that come through before the next thing happens
+# The routers' answers matter here, not their haste: a busy machine must not turn one into a cached route.
+PATIENT = {"RINGWAY_GUARD_SECONDS": "60"}
+PATIENT_ROUTER = {"agi": {"deadline_ms": DEADLINE_MAX_MS}}
 _FLOWS = ("old", "new", "late")
 FLOWS = (*(Flow(f"flow-{key}", params=("GREETING",)) for key in _FLOWS), DEFAULT_FLOW)
 

@@ -9,6 +9,8 @@ from tests.asterisk.pbx import FROM_KEPT, REFUSED, TO_DEFAULT, Asterisk
 from tests.asterisk.schedule import (
     FLOWS,
     OLD,
+    PATIENT,
+    PATIENT_ROUTER,
     RATE,
     SOME,
     UNSAID,
@@ -38,7 +40,7 @@ NEW = Given("scheduled", "new", "Good evening")
 @pytest.fixture(scope="module")
 def started(start_asterisk: StartAsterisk) -> Asterisk:
     """An Asterisk with the flows of the data."""
-    return start_asterisk(flows=FLOWS)
+    return start_asterisk(flows=FLOWS, variables=PATIENT)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def asterisk(started: Asterisk) -> Asterisk:
 def test_each_call_gets_what_is_in_force_when_it_is_decided(asterisk: Asterisk, tmp_path: Path) -> None:
     numbers = [SWITCHED, ALONE, TWICE, STEADY]
     count = SOME * len(numbers)
-    between_ms = 600
+    between_ms = 2_000  # so long that calls come in between on a busy machine too
 
     def plan(moment: int) -> str:
         late = {"at": written(moment + between_ms), "call_flow": "late"}
@@ -65,7 +67,7 @@ def test_each_call_gets_what_is_in_force_when_it_is_decided(asterisk: Asterisk, 
             }
         )
 
-    with running_router(tmp_path, data=None) as router:
+    with running_router(tmp_path, data=data({}), settings=PATIENT_ROUTER) as router:
         asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
         with Traffic(asterisk, numbers, RATE * len(numbers)) as traffic:
             moment, from_ms = scheduled(router, traffic, count, plan)
@@ -87,11 +89,11 @@ def test_a_change_that_comes_just_before_the_moment_counts(asterisk: Asterisk, t
     def plan(moment: int) -> str:
         return data({SWITCHED: [{"at": written(moment)} | SWITCH], TWICE: [{"at": written(moment)} | SWITCH]})
 
-    with running_router(tmp_path, data=None) as router:
+    with running_router(tmp_path, data=data({}), settings=PATIENT_ROUTER) as router:
         asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
         with Traffic(asterisk, [SWITCHED, TWICE], RATE * 2) as traffic:
             began = now_ms()
-            took_ms = take_up(router, data({})) - began
+            took_ms = take_up(router, data({STEADY: []})) - began
             moment, from_ms = scheduled(router, traffic, SOME * 2, plan)
             postponed = moment + 1500
             change = {"call_flow": "new", "parameters": {"GREETING": "Good night"}}
@@ -121,7 +123,7 @@ def test_a_router_that_was_down_at_the_moment(asterisk: Asterisk, tmp_path: Path
     updated = {SWITCHED: NEW, ALONE: NEW._replace(flow="old")}
     count = SOME * len(updated)
     gone = 0.0
-    with running_router(tmp_path, data=None) as router:
+    with running_router(tmp_path, data=data({}), settings=PATIENT_ROUTER) as router:
         asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
         with Traffic(asterisk, list(updated), RATE * len(updated)) as traffic:
 

@@ -13,6 +13,8 @@ from tests.asterisk.pbx import TO_DEFAULT
 from tests.asterisk.schedule import (
     FLOWS,
     OLD,
+    PATIENT,
+    PATIENT_ROUTER,
     RATE,
     SOME,
     Change,
@@ -60,7 +62,7 @@ def refusal(router: Router, environment: Mapping[str, str], zone: str, shown: st
 
 
 def test_the_switch_is_at_the_right_instant(start_asterisk: StartAsterisk, tmp_path: Path) -> None:
-    asterisk = start_asterisk(flows=FLOWS)
+    asterisk = start_asterisk(flows=FLOWS, variables=PATIENT)
     environment = {"PYTHONTZPATH": str(tmp_path / "zones")}
     after_ms = 1300
 
@@ -70,7 +72,7 @@ def test_the_switch_is_at_the_right_instant(start_asterisk: StartAsterisk, tmp_p
             {"at": second, "call_flow": "late", "parameters": {"GREETING": "After"}},
         ]
 
-    with running_router(tmp_path, data=None, environment=environment) as router:
+    with running_router(tmp_path, data=data({}), settings=PATIENT_ROUTER, environment=environment) as router:
         asterisk.set_global("RINGWAY_AGI", f"127.0.0.1:{router.agi_port}")
 
         def plan(before: int) -> str:

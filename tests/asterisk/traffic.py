@@ -126,7 +126,9 @@ class Traffic:
         outcomes = [each for each in read_outcomes(place, self._tracker) if each.placed]
         self._asterisk.wait_idle()
         calls = self._asterisk.calls()
-        assert Counter(call.caller for call in calls) == Counter(each.dial.caller for each in outcomes)
+        arrived, placed = Counter(call.caller for call in calls), Counter(str(each.dial.caller) for each in outcomes)
+        assert [each for each in outcomes if str(each.dial.caller) in placed - arrived] == [], "they arrived nowhere"
+        assert [call for call in calls if call.caller in arrived - placed] == [], "they arrived more often than placed"
         where = {call.caller: call.context for call in calls}
         for each in outcomes:
             status = _BUSY if where[str(each.dial.caller)] == DEFAULT else _TAKEN
