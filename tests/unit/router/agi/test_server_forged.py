@@ -107,6 +107,8 @@ FILLED = b"x" * 1_435  # what is missing to fill a segment of TCP
         b"510 " + FILLED + b"\n",
         b"511 " + FILLED + b"\n",
         b"511 Command Not Permitted on a dead channel" + FILLED + b"\n",
+        b"510 result=0\n",
+        b"510 Command Not Permitted on a dead channel\n",
         b"520-x\n" + FILLED + b"\n520 y\n",
         b"HANGUP\n" * (AGI_HANGUPS_MAX + 1) + USUAL,
         b"HANGUP\n" * 200 + USUAL,
@@ -272,6 +274,7 @@ async def test_a_revoked_call_is_one_decision_one_record_and_one_duration(later:
     if later:
         exchange.server.accounts.settle()
     line.receive(rest + USUAL)
+    line.connection.connection_lost(None)
     exchange.server.accounts.settle()
     assert exchange.count("decisions_total", reason="error", kind="default") == 1
     assert exchange.count("decisions_total", reason="assigned", kind="call-flow") == 0
