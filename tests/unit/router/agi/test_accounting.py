@@ -154,9 +154,9 @@ async def test_calls_wait_together_for_their_account_and_the_next_ones_for_anoth
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda *timer: timers.append(timer))
     books = Books()
     for turn in (1, 2):
-        books.accounts.add(usual())
-        books.accounts.add(usual())
-        assert timers == [(ACCOUNT_SECONDS, books.accounts.settle)] * turn
+        for _ in range(2):
+            books.accounts.add(usual())
+            assert timers == [(ACCOUNT_SECONDS, books.accounts.settle)] * turn
         timers[-1][1]()
         assert len(books.records) == 2 * turn
 

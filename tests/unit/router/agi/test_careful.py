@@ -87,7 +87,7 @@ async def test_the_record_of_a_call_whose_lines_cannot_be_trusted_has_nothing_of
     exchange.line(b"agi_network_script: route\nagi_uniqueid: 1.1\nagi_extension: 02079460000\nx\n\n")
     exchange.server.accounts.settle()
     (record,) = exchange.records
-    assert (record.unique_id, record.dialled, record.number, record.reason) == ("", "", "", "error")
+    assert (record.unique_id, record.dialled, record.number, record.id, record.reason) == ("", "", "", "", "error")
 
 
 @in_a_loop
