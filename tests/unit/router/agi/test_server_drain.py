@@ -93,6 +93,15 @@ async def test_draining_without_a_call_ends_at_once() -> None:
         assert await served.server.drain(PATIENCE_SECONDS) == 0
 
 
+async def test_nothing_is_left_to_be_done_at_a_deadline_after_the_drain() -> None:
+    async with serving() as served:
+        await served.dial("02079460000")
+        await served.server.drain(PATIENCE_SECONDS)
+        timer = served.server._timer
+    assert timer is not None
+    assert timer.cancelled()
+
+
 # Python's own loop loses a connection between its accept and its transport when a server closes; uvloop does not.
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.parametrize("turns", range(6))
