@@ -125,6 +125,15 @@ async def test_the_deadline_still_works_after_a_time_without_calls() -> None:
             assert served.rejected() == {"deadline": cut}
 
 
+@in_a_loop
+async def test_one_timer_keeps_the_deadlines_of_all_calls() -> None:
+    exchange = Exchange()
+    exchange.line()
+    timer = exchange.server._timer
+    exchange.line()
+    assert exchange.server._timer is timer is not None
+
+
 # --- who may connect, and how many --------------------------------------------------------------------------------
 
 
@@ -204,6 +213,11 @@ class TestIPv6:
 async def test_a_link_local_peer_is_judged_by_its_address_whatever_its_interface() -> None:
     exchange = Exchange(allow=("fe80::1/128",))
     assert [Line(exchange.server, host).wire.closed for host in ("fe80::1%eth0", "fe80::2%eth0")] == [False, True]
+
+
+@in_a_loop
+async def test_a_peer_whose_address_cannot_be_read_is_turned_away() -> None:
+    assert Line(Exchange(allow=("0.0.0.0/0", "::/0")).server, "somewhere").wire.closed
 
 
 @in_a_loop
