@@ -220,6 +220,14 @@ async def test_a_peer_whose_address_cannot_be_read_is_turned_away() -> None:
     assert Line(Exchange(allow=("0.0.0.0/0", "::/0")).server, "somewhere").wire.closed
 
 
+@pytest.mark.parametrize("peer", ["", None])
+@in_a_loop
+async def test_a_peer_without_an_address_is_said_to_have_none(peer: str | None) -> None:
+    exchange = Exchange()
+    exchange.server.reject("peer", peer)
+    assert [(entry["cause"], entry["peer"]) for entry in exchange.log.entries] == [("peer", "")]
+
+
 @in_a_loop
 async def test_what_is_remembered_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "PEER_CACHE_MAX", 2)
