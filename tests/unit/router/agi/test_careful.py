@@ -63,11 +63,15 @@ async def test_a_call_that_is_cut_off_is_said_to_have_its_answer_or_not_and_is_t
 
 @pytest.mark.parametrize("fields", [CALL, {"agi_extension": "02079460000"}], ids=["long", "short"])
 @in_a_loop
-async def test_a_call_that_has_ended_is_not_cut_off_any_more(fields: dict[str, str]) -> None:
+async def test_a_call_that_has_ended_is_not_cut_off_any_more_but_its_connection_is(
+    fields: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     exchange = Exchange()
     line = exchange.line(environment(fields), USUAL)
-    assert line.wire.closed
+    aborted: list[bool] = []
+    monkeypatch.setattr(line.wire, "abort", lambda: aborted.append(line.wire.closed))
     line.connection.abort("deadline")
+    assert aborted == [True]
     line.connection.connection_lost(None)
     assert exchange.log.entries == []
     assert exchange.count("decision_seconds_count") == 1

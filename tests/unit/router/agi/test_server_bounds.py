@@ -220,12 +220,12 @@ async def test_a_peer_whose_address_cannot_be_read_is_turned_away() -> None:
     assert Line(Exchange(allow=("0.0.0.0/0", "::/0")).server, "somewhere").wire.closed
 
 
-@pytest.mark.parametrize("peer", ["", None])
+@pytest.mark.parametrize(("peer", "said"), [("", ""), (None, ""), ("/run/asterisk", "/run/asterisk")])
 @in_a_loop
-async def test_a_peer_without_an_address_is_said_to_have_none(peer: str | None) -> None:
+async def test_a_peer_without_a_port_is_warned_of_by_what_it_has(peer: str | None, said: str) -> None:
     exchange = Exchange()
     exchange.server.reject("peer", peer)
-    assert [(entry["cause"], entry["peer"]) for entry in exchange.log.entries] == [("peer", "")]
+    assert [(entry["log_level"], entry["peer"]) for entry in exchange.log.entries] == [("warning", said)]
 
 
 @in_a_loop
