@@ -90,8 +90,6 @@ class CarefulCall:
 
     def connection_lost(self) -> None:
         """The connection has ended, whoever ended it."""
-        if self.session.state is _CLOSED:
-            return
         try:
             self.session.receive_eof()
         except AgiError as error:
@@ -161,10 +159,8 @@ class CarefulCall:
 
     def _send(self, response: Response, unique_id: str) -> None:
         self._answer = response
-        commands = response.commands
-        self._transport.write(self.session.send(commands[0]))
-        if len(commands) > 1:
-            self._unsent = list(commands[1:])
+        first, *self._unsent = response.commands
+        self._transport.write(self.session.send(first))
         self._decided = Decided(unique_id, response, self._accepted_at, time.perf_counter() - self._accepted_at)
 
     def _send_last(self, response: Response, unique_id: str) -> None:
@@ -173,7 +169,6 @@ class CarefulCall:
         The peer's side stays open until it has read that, or to the deadline: closed at once, with its bytes unread,
         the connection would be reset, and what we have sent might be lost.
         """
-        self._answer = response
         self.session.send_last()
         for command in response.commands:
             self._transport.write(command)

@@ -90,7 +90,6 @@ class AgiServer:
         self._sockets = list(sockets)
         self._marked = all(each.family in _INTERNET for each in sockets)
         for each in sockets:
-            each.setblocking(False)
             if self._marked:  # a connection inherits it
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, AGI_FIRST_READ_BYTES)
             each.listen(AGI_BACKLOG)  # uvloop listens too, but keeps to itself that it could not
@@ -114,7 +113,6 @@ class AgiServer:
                     waiting.append(listener.accept()[0])
             server.close()
         for each in waiting:
-            each.setblocking(False)
             await loop.connect_accepted_socket(self._connection, each)
         await asyncio.sleep(0)  # uvloop tells of what it accepted itself one turn later
 
@@ -181,7 +179,7 @@ class AgiServer:
 
     def _is_allowed(self, host: str) -> bool:
         try:
-            address = ipaddress.ip_address(host.partition("%")[0])
+            address = ipaddress.ip_address(host)
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

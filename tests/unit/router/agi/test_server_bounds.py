@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from router.agi import server as server_module
 from tests.fastagi import Call, environment, environment_lines, executed
 from tests.unit.router.agi.serving import (
     FORGED_END,
@@ -19,6 +20,7 @@ from tests.unit.router.agi.serving import (
     routes,
     serving,
 )
+from tests.unit.router.agi.wires import Exchange, Line, in_a_loop
 
 # --- the deadline -------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,15 @@ async def test_the_deadline_still_works_after_a_time_without_calls() -> None:
             assert served.rejected() == {"deadline": cut}
 
 
+@in_a_loop
+async def test_one_timer_keeps_the_deadlines_of_all_calls() -> None:
+    exchange = Exchange()
+    exchange.line()
+    timer = exchange.server._timer
+    exchange.line()
+    assert exchange.server._timer is timer is not None
+
+
 # --- who may connect, and how many --------------------------------------------------------------------------------
 
 
@@ -196,6 +207,46 @@ class TestIPv6:
         async with serving(hosts=["127.0.0.1", "::1"]) as served:
             for at, source in enumerate(["127.0.0.1", "::1"]):
                 assert (await _asked_from(served, source, at)).variables["ROUTE_CONTEXT"] == "flow-0"
+
+
+@in_a_loop
+async def test_a_link_local_peer_is_judged_by_its_address_whatever_its_interface() -> None:
+    exchange = Exchange(allow=("fe80::1/128",))
+    assert [Line(exchange.server, host).wire.closed for host in ("fe80::1%eth0", "fe80::2%eth0")] == [False, True]
+
+
+@in_a_loop
+async def test_a_peer_whose_address_cannot_be_read_is_turned_away() -> None:
+    assert Line(Exchange(allow=("0.0.0.0/0", "::/0")).server, "somewhere").wire.closed
+
+
+@pytest.mark.parametrize(("peer", "said"), [("", ""), (None, ""), ("/run/asterisk", "/run/asterisk")])
+@in_a_loop
+async def test_a_peer_without_a_port_is_warned_of_by_what_it_has(peer: str | None, said: str) -> None:
+    exchange = Exchange()
+    exchange.server.reject("peer", peer)
+    assert [(entry["log_level"], entry["peer"]) for entry in exchange.log.entries] == [("warning", said)]
+
+
+@in_a_loop
+async def test_what_is_remembered_of_peers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "PEER_CACHE_MAX", 2)
+    exchange = Exchange()
+    for host in ("127.0.0.2", "127.0.0.3", "192.0.2.1", "127.0.0.2", "192.0.2.2"):
+        assert Line(exchange.server, host).wire.closed is host.startswith("192.")
+        assert len(exchange.server._peers) <= 2
+
+
+async def test_an_address_at_which_somebody_else_listens_by_now_is_an_error_at_the_start() -> None:
+    """uvloop itself would say nothing, and no call would ever come."""
+    with socket.socket() as theirs, socket.socket() as ours:
+        for each in (theirs, ours):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        theirs.bind(("127.0.0.1", 0))
+        ours.bind(theirs.getsockname())
+        theirs.listen()
+        with pytest.raises(OSError, match="Address already in use"):
+            await Exchange().server.start([ours])
 
 
 async def test_connections_over_the_cap_are_turned_away_and_those_within_it_go_on() -> None:

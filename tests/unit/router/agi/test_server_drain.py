@@ -9,9 +9,11 @@ from typing import NoReturn
 
 import pytest
 
+from router.agi import accounting
 from router.config.limits import AGI_FIRST_READ_BYTES
 from tests.fastagi import environment, executed
 from tests.unit.router.agi.serving import PATIENCE_SECONDS, SHORT_SECONDS, ended, serving
+from tests.unit.router.agi.wires import Exchange, in_a_loop
 
 
 async def test_calls_in_flight_finish_and_new_ones_are_refused() -> None:
@@ -91,6 +93,57 @@ async def test_without_a_descriptor_for_who_waits_the_calls_in_flight_still_fini
 async def test_draining_without_a_call_ends_at_once() -> None:
     async with serving() as served:
         assert await served.server.drain(PATIENCE_SECONDS) == 0
+
+
+@in_a_loop
+async def test_the_drain_waits_for_the_last_call() -> None:
+    exchange = Exchange()
+    first, last = exchange.line(), exchange.line()
+    draining = asyncio.ensure_future(exchange.server.drain(PATIENCE_SECONDS))
+    for line in (first, last):
+        for _ in range(20):  # it would have had the time to end
+            await asyncio.sleep(0)
+        assert not draining.done()
+        line.connection.connection_lost(None)
+    assert await draining == 0
+
+
+@in_a_loop
+async def test_a_time_without_calls_before_the_drain_does_not_end_it() -> None:
+    exchange = Exchange()
+    exchange.line().connection.connection_lost(None)
+    line = exchange.line()
+    draining = asyncio.ensure_future(exchange.server.drain(PATIENCE_SECONDS))
+    for _ in range(20):  # it would have had the time to end
+        await asyncio.sleep(0)
+    assert not draining.done()
+    line.connection.connection_lost(None)
+    assert await draining == 0
+
+
+async def test_a_call_that_was_cut_off_before_the_drain_is_not_one_of_those_that_it_has_cut_off() -> None:
+    async with serving(deadline_seconds=SHORT_SECONDS) as served:
+        await ended(*await served.open(b"agi_"))
+        await served.until_idle()
+        assert await served.server.drain(PATIENCE_SECONDS) == 0
+        assert served.rejected() == {"deadline": 1}
+
+
+async def test_what_was_answered_just_before_the_end_is_still_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounting, "ACCOUNT_SECONDS", 1_000.0)
+    async with serving() as served:
+        await served.dial("02079460000")
+        await served.server.drain(PATIENCE_SECONDS)
+        assert len(served.written) == 1
+
+
+async def test_nothing_is_left_to_be_done_at_a_deadline_after_the_drain() -> None:
+    async with serving() as served:
+        await served.dial("02079460000")
+        await served.server.drain(PATIENCE_SECONDS)
+        timer = served.server._timer
+    assert timer is not None
+    assert timer.cancelled()
 
 
 # Python's own loop loses a connection between its accept and its transport when a server closes; uvloop does not.

@@ -17,6 +17,7 @@ from tests.unit.router.agi.wires import Exchange, Line, forged
 
 USUAL = b"200 result=0\n"
 DEAD = b"511 Command Not Permitted on a dead channel or intercept routine\n"
+OLD_DEAD = b"511 Command Not Permitted on a dead channel\n"  # before 16
 NARROW, WIDE = "02079460000", "02079469999"  # an answer of one command, and one of several
 REPORT = ["1.1", "win-back", "07700900123", "02079460000", "NOANSWER", "19", "1", "1800000000250", "480"]
 
@@ -107,6 +108,8 @@ FILLED = b"x" * 1_435  # what is missing to fill a segment of TCP
         b"510 " + FILLED + b"\n",
         b"511 " + FILLED + b"\n",
         b"511 Command Not Permitted on a dead channel" + FILLED + b"\n",
+        b"510 result=0\n",
+        b"510 Command Not Permitted on a dead channel\n",
         b"520-x\n" + FILLED + b"\n520 y\n",
         b"HANGUP\n" * (AGI_HANGUPS_MAX + 1) + USUAL,
         b"HANGUP\n" * 200 + USUAL,
@@ -120,7 +123,7 @@ async def test_a_reply_that_a_caller_can_make_as_long_as_a_segment_ends_no_call_
     assert revoked(line)
 
 
-@pytest.mark.parametrize("reply", [USUAL, DEAD, b"HANGUP\n" * 2 + DEAD])
+@pytest.mark.parametrize("reply", [USUAL, DEAD, OLD_DEAD, b"HANGUP\n" * 2 + DEAD])
 async def test_what_asterisk_itself_replies_ends_the_call_at_once(reply: bytes) -> None:
     exchange = Exchange()
     line, _ = answered(exchange)
@@ -272,6 +275,7 @@ async def test_a_revoked_call_is_one_decision_one_record_and_one_duration(later:
     if later:
         exchange.server.accounts.settle()
     line.receive(rest + USUAL)
+    line.connection.connection_lost(None)
     exchange.server.accounts.settle()
     assert exchange.count("decisions_total", reason="error", kind="default") == 1
     assert exchange.count("decisions_total", reason="assigned", kind="call-flow") == 0

@@ -62,6 +62,18 @@ def test_what_is_remembered_is_said_again() -> None:
     assert site.said() == first
 
 
+@pytest.mark.parametrize(("bound", "numbers"), [(3, 3), (1, 2)], ids=["as many as fit", "in the older generation"])
+def test_what_is_remembered_is_not_decided_again(bound: int, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usual_module, "REMEMBERED_MAX", bound)
+    entries = [f"020794600{place:02}" for place in range(numbers)]
+    site = Held(company(), flow("menu"), *(number(each, call_flow="menu") for each in entries))
+    first, second = ([site.answer(each) for each in entries] for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert one is not None
+        assert other is not None
+        assert one.remembered is other.remembered
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_changed_flow_is_said_at_the_next_call(whole: bool) -> None:
     site = Held(*ENTRIES)
@@ -86,6 +98,59 @@ def test_a_flow_that_is_removed_is_no_usual_matter_any_more() -> None:
     patch.add([(RowKind.CALL_FLOW, "menu", None)])
     site.table.apply(patch)
     assert site.answer() is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"extension": "s", "dnid": DID},  # where a dialplan of Asterisk's asks in an extension s
+        {"network_script": "route?params"},
+        *[{"callingpres": presentation} for presentation in ("", "1", "2", "3")],
+        *[{"callerid": caller} for caller in ("", "unknown", "anonymous", "FLOWERS")],
+    ],
+)
+def test_what_is_usual_is_answered_the_short_way(fields: dict[str, str]) -> None:
+    found = Held(*ENTRIES).answer(**fields)
+    assert found is not None
+    sent = fields.get("callerid", "07700900456")
+    caller = "+447700900456" if sent == "07700900456" else ""
+    assert (found.dialled, found.number, found.caller_sent, found.caller) == (DID, "+44" + DID[1:], sent, caller)
+
+
+def test_a_number_that_a_later_change_may_lead_elsewhere_is_no_usual_matter() -> None:
+    changing = number(DID, call_flow="menu", updates=[{"at": "2090-01-01T00:00:00Z", "call_flow": "night"}])
+    assert Held(company(), flow("menu"), flow("night"), changing).answer() is None
+
+
+def test_an_answer_that_takes_several_commands_is_no_usual_matter() -> None:
+    parameters = [{"name": f"P{place}", "type": "text", "default": "v" * 90} for place in range(30)]
+    site = Held(company(), flow("wide", parameters=parameters), number(DID, call_flow="wide"))
+    assert site.answer() is None
+
+
+class Missed(NoCallbacks):
+    """One subscriber may have missed a call of ours."""
+
+    def knows(self, number: str, subscriber: str) -> bool:
+        return (number, subscriber) == ("+44" + DID[1:], "+447700900456")
+
+
+def test_a_caller_who_may_ring_back_is_no_usual_matter() -> None:
+    site = Held(*ENTRIES)
+    site.calls = usual_calls(lambda: site.table, Missed())
+    assert site.answer() is None
+    assert site.answer(callerid="07700900457") is not None
+
+
+def test_a_changed_flow_is_said_too_where_the_call_to_it_was_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usual_module, "REMEMBERED_MAX", 1)
+    other = DID[:-1] + "1"
+    site = Held(*ENTRIES, number(other, call_flow="night"))
+    for each in (DID, other):
+        site.said(each)
+    site.change(flow("menu", destination={"context": "elsewhere"}))
+    assert site.said()["ROUTE_CONTEXT"] == "elsewhere"
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

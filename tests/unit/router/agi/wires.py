@@ -21,8 +21,8 @@ FORGED_KEYS = "1\nagi_callingpres: 0\nagi_dnid: 999\n"
 class Wire(asyncio.Transport):
     """What a connection writes to; `ended`: its side is closed, one way or the other."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1)})
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__({"peername": (host, 1)})
         self.commands: list[bytes] = []
         self.closed = False
         self.ended = False
@@ -47,8 +47,8 @@ class Wire(asyncio.Transport):
 class Line:
     """One call on a wire: what has been set at the other end, when all commands sent so far have run."""
 
-    def __init__(self, server: AgiServer) -> None:
-        self.wire = Wire()
+    def __init__(self, server: AgiServer, host: str = "127.0.0.1") -> None:
+        self.wire = Wire(host)
         self.connection = AgiConnection(server)
         self.connection.connection_made(self.wire)
 
@@ -73,13 +73,13 @@ class Line:
 class Exchange:
     """A server without sockets, and what it counted."""
 
-    def __init__(self, table: RoutingTable | None = None) -> None:
+    def __init__(self, table: RoutingTable | None = None, allow: tuple[str, ...] = ("127.0.0.0/8",)) -> None:
         self.metrics = Metrics()
         self.records: list[CallRecord] = []
         self.log = structlog.testing.LogCapture()
         bound = structlog.make_filtering_bound_logger(0)
         log = structlog.wrap_logger(None, processors=[self.log], wrapper_class=bound)
-        limits = Limits(("127.0.0.0/8",), 1_000.0)
+        limits = Limits(allow, 1_000.0)
         verbs = Verbs(table or routes())
         self.server = AgiServer(verbs, limits, self.metrics, log, self.records.append, usual=verbs.usual)
 
