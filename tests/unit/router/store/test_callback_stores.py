@@ -249,6 +249,18 @@ async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_f
     assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
 
 
+async def test_a_history_says_when_an_entitlement_was_used_last_among_calls_in_vain(
+    callback_store: CallbackStore,
+) -> None:
+    await callback_store.record([attempt()])
+    for place, began in enumerate((150.0, 151.0, 152.0)):
+        await callback_store.claim(OUR, ANNA, f"call-{place}", began, SINCE)
+    await callback_store.record([attempt("2", at=160.0)])
+    await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE)
+    assert (await callback_store.history(OUR, ANNA, 165.0)).used_at == 150.0
+    assert (await callback_store.history(OUR, ANNA, 180.0)).used_at == 170.0
+
+
 async def test_the_calls_that_consumed_entitlements_are_named_in_their_order(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100), attempt("1", at=100, subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "c:first {1}", 150, SINCE)

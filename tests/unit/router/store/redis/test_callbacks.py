@@ -72,6 +72,13 @@ async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> N
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
+async def test_a_look_at_an_empty_store_writes_nothing(kept: Kept) -> None:
+    kept.client.delete(*kept.names())
+    await kept.store.open(make=False)
+    assert await ids(kept.store) == []
+    assert kept.names() == []
+
+
 async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
     await kept.store.record([attempt()])
     cursor = (await kept.store.changes("", 0)).cursor
@@ -216,6 +223,12 @@ async def test_an_attempt_that_comes_while_others_are_listed_shows_none_twice(
 
     monkeypatch.setattr(kept.store, "_named", another_comes)
     assert await ids(kept.store) == ["2", "1"]
+
+
+async def test_an_attempt_that_goes_while_others_are_listed_is_left_out(kept: Kept) -> None:
+    await kept.store.record([attempt("1", at=1), attempt("2", at=2), attempt("3", at=3)])
+    kept.client.hdel(f"{{{kept.prefix}}}:attempts", f"{OUR} {ANNA} 2")
+    assert await ids(kept.store) == ["3", "1"]
 
 
 async def test_those_that_stay_are_passed_over(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
