@@ -13,7 +13,6 @@ A claim reads, is decided here by `router.store.callback_rules`, and is written 
 again.
 """
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -255,7 +254,6 @@ class RedisCallbackStore:
             for attempt in map(self._read, page[1::2]):
                 if attempt.outcome is not Outcome.FAILED:
                     (missed if attempt.outcome is Outcome.MISSED else answered)[_name(attempt)] = attempt
-            await asyncio.sleep(0)  # calls go first
         claimed: set[str] = set()
         async for page in self._pages(scripts.CLAIMED, self._claimed):
             claimed.update(map(bytes.decode, page))
