@@ -164,6 +164,9 @@ async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) ->
     kept.client.hset(pair, "rev", 2)
     kept.client.hdel(pair, "claims")
     cursor = (await kept.store.changes("", 0)).cursor
+    behind = await kept.store.changes(f"{cursor.partition(':')[0]}:1:", 0)
+    assert (behind.full, [each.id for each in behind.attempts], behind.cursor) == (False, ["1"], cursor)
+    assert not (await kept.store.changes(cursor, 0)).full
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
     assert (claim.status, claim.again) == (ClaimStatus.GRANTED, True)
     assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).status is ClaimStatus.CONSUMED
