@@ -142,11 +142,12 @@ async def test_without_its_changes_a_data_set_is_whole_and_goes_on(opened: Opene
     assert set(await data.everything(store)) == {*before, (RowKind.CALL_FLOW, "more")}
 
 
+@pytest.mark.parametrize("kind", RowKind)
 async def test_a_key_that_goes_while_a_change_is_prepared_is_noticed_in_the_same_step(
-    opened: Opened, store: RedisStore
+    opened: Opened, store: RedisStore, kind: RowKind
 ) -> None:
     def prepared(stored: Stored) -> ChangeSet:
-        opened.delete(rows_of(opened, RowKind.NUMBER))
+        opened.delete(rows_of(opened, kind))
         return data.flows("more")(stored)
 
     assert "a part of its rows has gone; nothing was changed" in await broken(store.commit(prepared))
