@@ -370,6 +370,23 @@ async def test_counts_that_an_older_version_has_left_behind_are_not_believed(ope
     assert await sums(store) == (1, 2, 1, 1)
 
 
+async def test_a_large_commit_of_an_older_version_is_put_in_and_not_believed_to_be_counted(
+    opened: Opened, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened.open()
+    with monkeypatch.context() as dying:
+
+        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
+            return await of._state() if state is None else state
+
+        dying.setattr(RedisStore, "_apply", apply)
+        await store.commit(many(5))
+    forget_counts(opened)
+    assert await store.view(lambda _: None) == 1
+    assert await sums(store) is None
+    assert len(await data.everything(await opened.open())) == 5
+
+
 # --- a server that may throw keys away --------------------------------------------------------------------------------
 
 
