@@ -86,6 +86,13 @@ def test_the_lock_is_one_writers_until_it_lets_it_go(data: Data) -> None:
     assert data.run(scripts.LOCK, [data.meta, data.lock], "you", 60_000)[0] == b"mine"
 
 
+def test_who_has_the_lock_holds_on_to_it_for_longer_and_nobody_else_does(data: Data) -> None:
+    assert 0 < data.redis.pttl(data.lock) <= 60_000
+    for who, milliseconds in (("me", 6_000_000), ("you", 60_000)):
+        data.run(scripts.LOCK, [data.meta, data.lock], who, milliseconds)
+        assert 60_000 < data.redis.pttl(data.lock) <= 6_000_000
+
+
 def test_a_chunk_that_is_sent_twice_stands_there_once(data: Data) -> None:
     assert [data.stage("a", place) for place in (0, 0, 1, 1, 0)] == [[1], [1], [2], [2], [2]]
     assert 0 < data.redis.ttl(data.key("log:a")) <= 600
