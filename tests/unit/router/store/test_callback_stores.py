@@ -283,6 +283,17 @@ async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_histor
     assert claim_of(history, SINCE, began=150.0) == Claim(GRANTED, attempt())
 
 
+async def test_of_failed_attempts_a_history_shows_the_newest_until_then(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "HISTORY_ATTEMPTS_MAX", 2)
+    moments = (100.0, 110.0, 125.0, 125.1)  # the last one is ahead of any clock of that time
+    await callback_store.record([attempt(str(at), at=at, outcome=FAILED) for at in moments])
+    history = await callback_store.history(OUR, ANNA, 120.0)
+    assert [each.at for each in history.attempts] == [125.0, 110.0]
+
+
 # --- changes --------------------------------------------------------------------------------------------------------
 
 
