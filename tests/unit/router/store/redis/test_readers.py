@@ -94,6 +94,18 @@ async def test_no_more_commits_are_kept_than_allowed(
     assert opened.versions() == [10, 11, 12]
 
 
+async def test_only_so_many_commits_are_let_go_of_at_once(
+    opened: Opened, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server does that, it answers nobody."""
+    for step in range(8):
+        await store.commit(data.flows(f"a{step}"))
+    monkeypatch.setattr(store_redis, "REDIS_LOG_COMMITS_MAX", 1)
+    monkeypatch.setattr(store_redis, "_TRIMMED_AT_ONCE", 2)
+    await store.commit(data.flows("last"))
+    assert opened.versions() == list(range(3, 10))
+
+
 async def test_the_newest_commit_stays_however_large_it_is(
     opened: Opened, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,14 @@ def test_a_small_commit_that_is_sent_twice_is_done_once_its_rows_too(data: Data)
     assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
 
 
+def test_of_the_changes_as_many_are_told_as_are_asked_for(data: Data) -> None:
+    for version, head in enumerate(("first", "a", "b")):
+        data.commit("abc"[version], version=version, head=head)
+    for count in (1, 2):
+        _, entries = data.run(scripts.CHANGES, [data.meta, data.changes], 2, count)
+        assert [entry_of(each).version for each in entries] == [2, 3][:count]
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [
