@@ -79,6 +79,6 @@ class AttemptIndex:
 
     def leaving(self) -> Steps[None]:
         """Let go of everything, in steps. Nobody may use it afterwards."""
-        self._attempts, pieces = Shards([]), [[shard] for shard in self.shards]
-        self.shards = []
+        pieces = [[shard] for shard in self.shards]
+        self._attempts, self.shards, self._pairs = Shards([]), [], 0
         return let_go(pieces)

@@ -254,7 +254,6 @@ class RedisCallbackStore:
         async for page in self._pages(SCAN, self._attempts):
             for attempt in map(self._read, page[1::2]):
                 relevant.add(_name(attempt), attempt)
-            await asyncio.sleep(0)  # calls go first
         claimed: Shards[None] = Shards()
         async for page in self._pages(scripts.CLAIMED, self._claimed):
             claimed.update(dict.fromkeys(map(bytes.decode, page)))

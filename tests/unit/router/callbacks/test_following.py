@@ -7,12 +7,12 @@ import os
 import random
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 
-from dialplan.campaigns.attempts import Outcome
+from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from router.callbacks import follower, index, purge
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
@@ -313,6 +313,36 @@ async def test_calls_have_their_turn_while_all_of_it_is_read(here: Running, monk
         await asyncio.sleep(0)
     await loading
     assert turns >= pairs
+
+
+async def test_what_is_read_is_taken_in_piece_by_piece(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million pairs in one piece would hold up calls for longer than they wait."""
+    pieces: list[int] = []
+
+    class Noted(index.AttemptIndex):
+        def remember(self, attempts: Iterable[Attempt], *, relevant: bool = False) -> None:
+            told = list(attempts)
+            pieces.append(len(told))
+            super().remember(told, relevant=relevant)
+
+    monkeypatch.setattr(callbacks, "PURGE_PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr(follower, "AttemptIndex", Noted)
+    await store.record([attempt(str(place), subscriber=f"+4477009001{place:02}") for place in range(5)])
+    started = Running(store)
+    await started.made.load()
+    assert pieces == [2, 2, 1]
+    assert started.knows("+447700900104")
+
+
+async def test_what_a_full_read_replaces_is_let_go_of(store: Store) -> None:
+    """In pieces: freeing a million pairs at once takes a while."""
+    await store.record([attempt()])
+    started = Running(store)
+    for _ in range(2):
+        before = started.made._follower.index
+        started.made._follower.read_all()
+        await started.made.load()
+        assert (len(before), before.shards, started.knows()) == (0, [], True)
 
 
 async def test_a_store_that_goes_away_and_comes_back_is_said_once_each_and_asked_again(here: Running) -> None:

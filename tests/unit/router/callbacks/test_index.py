@@ -108,7 +108,7 @@ def test_a_memory_that_is_let_go_holds_nothing() -> None:
     memory.remember([attempt("1"), attempt("2", subscriber=BORIS)])
     held = memory.shards
     finished(memory.leaving())
-    assert (memory.shards, len(held)) == ([], SHARDS)
+    assert (memory.shards, len(memory), len(held)) == ([], 0, SHARDS)
 
 
 def test_of_a_subscriber_with_several_of_our_numbers_only_the_pairs_that_are_past_go() -> None:

@@ -249,6 +249,18 @@ async def test_a_history_ends_where_a_call_of_that_moment_would_have_looked_no_f
     assert await callback_store.history(OUR, ANNA, 110.0) == History((attempt("1"),), None)
 
 
+async def test_a_history_says_when_an_entitlement_was_used_last_among_calls_in_vain(
+    callback_store: CallbackStore,
+) -> None:
+    await callback_store.record([attempt()])
+    for place, began in enumerate((150.0, 151.0, 152.0)):
+        await callback_store.claim(OUR, ANNA, f"call-{place}", began, SINCE)
+    await callback_store.record([attempt("2", at=160.0)])
+    await callback_store.claim(OUR, ANNA, "call-3", 170.0, SINCE)
+    assert (await callback_store.history(OUR, ANNA, 165.0)).used_at == 150.0
+    assert (await callback_store.history(OUR, ANNA, 180.0)).used_at == 170.0
+
+
 async def test_the_calls_that_consumed_entitlements_are_named_in_their_order(callback_store: CallbackStore) -> None:
     await callback_store.record([attempt("1", at=100), attempt("1", at=100, subscriber=BORIS)])
     await callback_store.claim(OUR, ANNA, "c:first {1}", 150, SINCE)
@@ -269,6 +281,17 @@ async def test_any_number_of_failed_attempts_leaves_the_missed_one_in_its_histor
     await callback_store.record([attempt()])
     history = await callback_store.history(OUR, ANNA, 150.0)
     assert claim_of(history, SINCE, began=150.0) == Claim(GRANTED, attempt())
+
+
+async def test_of_failed_attempts_a_history_shows_the_newest_until_then(
+    callback_store: CallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sqlite_callbacks, redis_callbacks):
+        monkeypatch.setattr(module, "HISTORY_ATTEMPTS_MAX", 2)
+    moments = (100.0, 110.0, 125.0, 125.1)  # the last one is ahead of any clock of that time
+    await callback_store.record([attempt(str(at), at=at, outcome=FAILED) for at in moments])
+    history = await callback_store.history(OUR, ANNA, 120.0)
+    assert [each.at for each in history.attempts] == [125.0, 110.0]
 
 
 # --- changes --------------------------------------------------------------------------------------------------------

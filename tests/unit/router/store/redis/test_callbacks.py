@@ -72,6 +72,13 @@ async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> N
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
+async def test_a_look_at_an_empty_store_writes_nothing(kept: Kept) -> None:
+    kept.client.delete(*kept.names())
+    await kept.store.open(make=False)
+    assert await ids(kept.store) == []
+    assert kept.names() == []
+
+
 async def test_a_server_that_is_emptied_has_another_history(kept: Kept) -> None:
     await kept.store.record([attempt()])
     cursor = (await kept.store.changes("", 0)).cursor
@@ -157,6 +164,9 @@ async def test_what_earlier_development_versions_wrote_stays_good(kept: Kept) ->
     kept.client.hset(pair, "rev", 2)
     kept.client.hdel(pair, "claims")
     cursor = (await kept.store.changes("", 0)).cursor
+    behind = await kept.store.changes(f"{cursor.partition(':')[0]}:1:", 0)
+    assert (behind.full, [each.id for each in behind.attempts], behind.cursor) == (False, ["1"], cursor)
+    assert not (await kept.store.changes(cursor, 0)).full
     claim = await kept.store.claim(OUR, ANNA, "call", 150.0, SINCE)
     assert (claim.status, claim.again) == (ClaimStatus.GRANTED, True)
     assert (await kept.store.claim(OUR, ANNA, "later", 151.0, SINCE)).status is ClaimStatus.CONSUMED
@@ -189,6 +199,7 @@ async def test_what_gave_rights_is_read_page_by_page(kept: Kept, monkeypatch: py
     pages = [page async for page in kept.store._pages(scripts.CLAIMED, kept.store._claimed)]
     assert {name.decode() for page in pages for name in page} == set(names)
     assert max(map(len, pages)) < 1_000
+    assert len(pages) < 150, "nor are there more questions than it takes"
 
 
 async def test_a_router_whose_clock_is_ahead_takes_no_rights_away(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +227,12 @@ async def test_an_attempt_that_comes_while_others_are_listed_shows_none_twice(
 
     monkeypatch.setattr(kept.store, "_named", another_comes)
     assert await ids(kept.store) == ["2", "1"]
+
+
+async def test_an_attempt_that_goes_while_others_are_listed_is_left_out(kept: Kept) -> None:
+    await kept.store.record([attempt("1", at=1), attempt("2", at=2), attempt("3", at=3)])
+    kept.client.hdel(f"{{{kept.prefix}}}:attempts", f"{OUR} {ANNA} 2")
+    assert await ids(kept.store) == ["3", "1"]
 
 
 async def test_those_that_stay_are_passed_over(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,11 +142,12 @@ async def test_without_its_changes_a_data_set_is_whole_and_goes_on(opened: Opene
     assert set(await data.everything(store)) == {*before, (RowKind.CALL_FLOW, "more")}
 
 
+@pytest.mark.parametrize("kind", RowKind)
 async def test_a_key_that_goes_while_a_change_is_prepared_is_noticed_in_the_same_step(
-    opened: Opened, store: RedisStore
+    opened: Opened, store: RedisStore, kind: RowKind
 ) -> None:
     def prepared(stored: Stored) -> ChangeSet:
-        opened.delete(rows_of(opened, RowKind.NUMBER))
+        opened.delete(rows_of(opened, kind))
         return data.flows("more")(stored)
 
     assert "a part of its rows has gone; nothing was changed" in await broken(store.commit(prepared))
@@ -280,6 +281,14 @@ async def test_every_commit_keeps_the_counts_and_the_digest(opened: Opened, stor
     assert (await store._state()).sums == before
 
 
+async def test_many_rows_that_go_at_once_leave_a_digest_to_the_last_bit(opened: Opened, store: RedisStore) -> None:
+    """A number in Lua would lose some beyond 53 bits, and a row has 48."""
+    before = await store._counted()
+    await store.commit(many(300))
+    await store.commit(data.removal(*(f"f{place:03}" for place in range(300))))
+    assert (await store._state()).sums == before
+
+
 async def test_large_commits_keep_them_chunk_by_chunk(opened: Opened, small: None) -> None:
     store = await opened.open()
     await store.commit(many(7))
@@ -367,6 +376,23 @@ async def test_counts_that_an_older_version_has_left_behind_are_not_believed(ope
     assert len(await data.everything(store)) == len(SET) - 1
     await store.commit(data.flows("more"))
     assert await sums(store) == (1, 2, 1, 1)
+
+
+async def test_a_large_commit_of_an_older_version_is_put_in_and_not_believed_to_be_counted(
+    opened: Opened, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened.open()
+    with monkeypatch.context() as dying:
+
+        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
+            return await of._state() if state is None else state
+
+        dying.setattr(RedisStore, "_apply", apply)
+        await store.commit(many(5))
+    forget_counts(opened)
+    assert await store.view(lambda _: None) == 1
+    assert await sums(store) is None
+    assert len(await data.everything(await opened.open())) == 5
 
 
 # --- a server that may throw keys away --------------------------------------------------------------------------------

@@ -83,9 +83,27 @@ async def test_no_more_commits_are_kept_than_allowed(
     opened: Opened, store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_redis, "REDIS_LOG_COMMITS_MAX", 3)
-    for step in range(6):
+    for version in range(1, 7):
+        await store.commit(data.flows(f"a{version}"))
+        assert opened.versions() == list(range(max(1, version - 2), version + 1)), "as many as allowed"
+    monkeypatch.setattr(store_redis, "REDIS_LOG_COMMITS_MAX", 10)
+    for version in range(7, 12):
+        await store.commit(data.flows(f"a{version}"))
+    monkeypatch.setattr(store_redis, "REDIS_LOG_COMMITS_MAX", 3)
+    await store.commit(data.flows("a12"))
+    assert opened.versions() == [10, 11, 12]
+
+
+async def test_only_so_many_commits_are_let_go_of_at_once(
+    opened: Opened, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server does that, it answers nobody."""
+    for step in range(8):
         await store.commit(data.flows(f"a{step}"))
-    assert opened.versions() == [4, 5, 6]
+    monkeypatch.setattr(store_redis, "REDIS_LOG_COMMITS_MAX", 1)
+    monkeypatch.setattr(store_redis, "_TRIMMED_AT_ONCE", 2)
+    await store.commit(data.flows("last"))
+    assert opened.versions() == list(range(3, 10))
 
 
 async def test_the_newest_commit_stays_however_large_it_is(

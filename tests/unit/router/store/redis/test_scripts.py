@@ -86,6 +86,13 @@ def test_the_lock_is_one_writers_until_it_lets_it_go(data: Data) -> None:
     assert data.run(scripts.LOCK, [data.meta, data.lock], "you", 60_000)[0] == b"mine"
 
 
+def test_who_has_the_lock_holds_on_to_it_for_longer_and_nobody_else_does(data: Data) -> None:
+    assert 0 < data.redis.pttl(data.lock) <= 60_000
+    for who, milliseconds in (("me", 6_000_000), ("you", 60_000)):
+        data.run(scripts.LOCK, [data.meta, data.lock], who, milliseconds)
+        assert 60_000 < data.redis.pttl(data.lock) <= 6_000_000
+
+
 def test_a_chunk_that_is_sent_twice_stands_there_once(data: Data) -> None:
     assert [data.stage("a", place) for place in (0, 0, 1, 1, 0)] == [[1], [1], [2], [2], [2]]
     assert 0 < data.redis.ttl(data.key("log:a")) <= 600
@@ -100,6 +107,14 @@ def test_a_small_commit_that_is_sent_twice_is_done_once_its_rows_too(data: Data)
     assert data.redis.lrange(data.key("log:a"), 0, -1) == [LAST]
     assert data.redis.ttl(data.key("log:a")) == -1
     assert data.redis.hgetall(data.rows[1]) == {b"b": b"more"}
+
+
+def test_of_the_changes_as_many_are_told_as_are_asked_for(data: Data) -> None:
+    for version, head in enumerate(("first", "a", "b")):
+        data.commit("abc"[version], version=version, head=head)
+    for count in (1, 2):
+        _, entries = data.run(scripts.CHANGES, [data.meta, data.changes], 2, count)
+        assert [entry_of(each).version for each in entries] == [2, 3][:count]
 
 
 @pytest.mark.parametrize(
