@@ -34,7 +34,7 @@ test-parts-16:
 	@sh tests/parts/prepare 16
 
 # Two at a time, each module's tests in one process. For what a test prints (waits, rates): pytest -s FILE, without -n.
-TWO := -n 2 --dist loadscope
+TWO := -n 2 --dist loadscope --durations=25
 
 test: env test-parts
 	$(BIN)/pytest $(TWO) -m "not long"

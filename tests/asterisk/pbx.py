@@ -35,6 +35,8 @@ EXPLAINED: tuple[str, ...] = (
 REFUSED = (
     r"res_agi\.c: (Connecting to .* failed for url|FastAGI connection to .* timed out|Couldn't connect to any host)"
 )
+# A router that is killed, or that stalled and cuts off what is past its deadline, while Asterisk writes to it.
+CUT_OFF = r"utils\.c: write\(\) returned error: (Connection reset by peer|Broken pipe)"
 TO_DEFAULT = r"Ringway: the default takes the call to"
 FROM_KEPT = r"Ringway: no router answered for .*: using (what was to follow )?the answer kept"
 _LOUD = re.compile(r"^\[[^\]]+\] (WARNING|ERROR)\[")

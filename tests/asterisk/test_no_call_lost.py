@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.asterisk.between import Between, Step
-from tests.asterisk.pbx import REFUSED
+from tests.asterisk.pbx import CUT_OFF, REFUSED
 from tests.asterisk.site import (
     FALLBACK,
     FLOW,
@@ -66,7 +66,7 @@ def test_killed_and_started_again(ground: Ground, waits: Waits, second: bool) ->
     check(ended, fallback=not second)
     assert not [call for call in between(ended, gone, starting) if by_first(call)]
     assert_all_by_first(ended, back)
-    ground.asterisk.assert_no_surprise(REFUSED, *unless(second))
+    ground.asterisk.assert_no_surprise(CUT_OFF, REFUSED, *unless(second))
     waits.add(f"killed, started again{with_it(second)}", ended, before)
 
 
@@ -87,7 +87,7 @@ def test_stalled_and_going_on(ground: Ground, waits: Waits, second: bool) -> Non
     check(ended, fallback=not second)
     assert not [call for call in between(ended, stalled, continued) if by_first(call)]
     assert_all_by_first(ended, back)
-    ground.asterisk.assert_no_surprise(*unless(second))
+    ground.asterisk.assert_no_surprise(CUT_OFF, *unless(second))
     waits.add(f"stalled (SIGSTOP), going on{with_it(second)}", ended, before)
 
 
@@ -110,7 +110,7 @@ def test_both_routers_stalled(ground: Ground, waits: Waits) -> None:
     check(ended, fallback=True)
     assert not [call for call in between(ended, stalled, continued) if call.variables["ROUTE_STATUS"] == "OK"]
     assert_all_by_first(ended, back)
-    ground.asterisk.assert_no_surprise(*FALLBACK)
+    ground.asterisk.assert_no_surprise(CUT_OFF, *FALLBACK)
     waits.add("both routers stalled, AGI timeout 1 s", ended, before)
 
 
@@ -130,7 +130,7 @@ def test_killed_while_calls_wait_in_its_queue(ground: Ground, waits: Waits, seco
         ended = calls.end()
     check(ended, fallback=not second)
     assert_all_by_first(ended, back)
-    ground.asterisk.assert_no_surprise(REFUSED, *unless(second))
+    ground.asterisk.assert_no_surprise(CUT_OFF, REFUSED, *unless(second))
     waits.add(f"killed with calls in its queue{with_it(second)}", ended, before)
 
 
@@ -162,7 +162,7 @@ def test_killed_between_the_accept_and_the_command(ground: Ground, waits: Waits,
     struck = [call for call in ended.calls if call.unique_id in hit]
     assert len(struck) == len(hit)
     assert not [call for call in struck if by_first(call)]
-    ground.asterisk.assert_no_surprise(*unless(second))
+    ground.asterisk.assert_no_surprise(CUT_OFF, *unless(second))
     waits.add(f"killed when it had {step.name.lower()}{with_it(second)}", ended, before)
 
 
@@ -179,7 +179,7 @@ def test_restarted_alone(ground: Ground, waits: Waits) -> None:
         ended = calls.end()
     check(ended, fallback=True)
     assert_all_by_first(ended, back)
-    ground.asterisk.assert_no_surprise(REFUSED, *FALLBACK)
+    ground.asterisk.assert_no_surprise(CUT_OFF, REFUSED, *FALLBACK)
     waits.add("restarted (SIGTERM)", ended, before)
 
 
@@ -232,7 +232,7 @@ def test_killed_under_socket_activation(ground: Ground, waits: Waits) -> None:
         ended = calls.end()
     check(ended, fallback=True)
     assert_all_by_first(ended, gone)  # only a call that it had in hand may be left to a fallback
-    ground.asterisk.assert_no_surprise(*FALLBACK)
+    ground.asterisk.assert_no_surprise(CUT_OFF, *FALLBACK)
     waits.add("killed under socket activation", ended, before)
 
 
@@ -255,5 +255,5 @@ def test_one_of_two_routers_is_always_well(ground: Ground, waits: Waits) -> None
             calls.more(SOME)
         ended = calls.end()
     check(ended, fallback=False)
-    ground.asterisk.assert_no_surprise(REFUSED)
+    ground.asterisk.assert_no_surprise(CUT_OFF, REFUSED)
     waits.add("20 disturbances, one router always well", ended, before)
