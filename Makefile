@@ -40,7 +40,8 @@ test: env test-parts
 	$(BIN)/pytest $(TWO) -m "not long"
 
 test-long: env test-parts test-parts-16
-	$(BIN)/pytest $(TWO) -m long
+	$(BIN)/pytest $(TWO) -m "long and not alone"
+	$(BIN)/pytest -m alone
 
 lint: env
 	$(BIN)/ruff check .

@@ -84,6 +84,7 @@ def test_a_hundred_leave_no_channel_and_few_events(asterisk_program: Program, tm
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(7200)
 def test_of_20000_no_channel_spins_or_stays_and_nothing_grows(asterisk_program: Program, tmp_path: Path) -> None:
     with running_campaigns(asterisk_program, tmp_path, ami=True) as campaigns:

@@ -52,6 +52,7 @@ def test_two_routers_give_no_right_twice_and_lose_none() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.timeout(1200)
 def test_two_routers_give_no_right_twice_and_lose_none_in_ten_thousand_histories() -> None:
     began = time.monotonic()
