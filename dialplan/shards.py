@@ -20,7 +20,7 @@ Steps: TypeAlias = Generator[None, None, Result]
 
 
 class Shards(MutableMapping[str, Value], Generic[Value]):
-    """A mapping by number. `dicts` are its pieces: that of a number is `dicts[hash(number) & SHARD_MASK]`."""
+    """A mapping by a text, mostly a number. `dicts` are its pieces: its own is `dicts[hash(number) & SHARD_MASK]`."""
 
     __slots__ = ("dicts",)
 

@@ -14,7 +14,7 @@ from router.config.limits import CALLBACK_PAIRS_MAX, PURGE_PAIRS_AT_ONCE
 class AttemptIndex:
     """The newest attempt of each campaign to each pair that has a missed one.
 
-    `shards` has the attempts of a subscriber under `shards[hash(subscriber) & SHARD_MASK]`; the call path looks there.
+    `shards[hash(subscriber) & SHARD_MASK]` has those of a subscriber: `knows`, which each call asks, is one look there.
     `overflowing`: there are more pairs than fit.
     """
 

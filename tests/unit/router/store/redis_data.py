@@ -1,13 +1,15 @@
 """Data sets of their own in a real Redis, and copies that are kept by readings alone."""
 
+import contextlib
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 
 import pytest
 
 from dialplan.dataset.later import AnyKind
 from router.store.api import Prepare, Store, StoreError
 from router.store.redis.address import Options, parse
+from router.store.redis.scripts import DataSetState
 from router.store.redis.store import RedisStore
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data
@@ -94,3 +96,15 @@ async def broken(work: Awaitable[object]) -> str:
     with pytest.raises(StoreError) as caught:
         await work
     return str(caught.value)
+
+
+@contextlib.contextmanager
+def dying_before_it_applies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A writer that commits here leaves its rows for whoever comes next to put in."""
+
+    async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
+        return await of._state() if state is None else state
+
+    with monkeypatch.context() as dying:
+        dying.setattr(RedisStore, "_apply", apply)
+        yield

@@ -15,12 +15,11 @@ from router.store.api import Commit, Unfit, UnfitError
 from router.store.codec import CODES
 from router.store.redis import store as store_redis
 from router.store.redis.address import Options, parse
-from router.store.redis.scripts import DataSetState
 from router.store.redis.store import RedisStore
 from tests.redis_server import RedisServer, running_redis
 from tests.samples import Entry, campaign, company, flow, number, raw
 from tests.unit.router.store import content as data
-from tests.unit.router.store.redis_data import Opened, broken, equal, following, many
+from tests.unit.router.store.redis_data import Opened, broken, dying_before_it_applies, equal, following, many
 
 SET: list[Entry] = [
     company(),
@@ -303,12 +302,7 @@ async def test_a_reader_puts_in_what_a_dead_writer_has_left_before_it_compares(
     opened: Opened, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await opened.open()
-    with monkeypatch.context() as dying:
-
-        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
-            return await of._state() if state is None else state
-
-        dying.setattr(RedisStore, "_apply", apply)
+    with dying_before_it_applies(monkeypatch):
         await store.commit(many(7))
     assert len(await data.everything(await opened.open())) == 7
     state = await store._state()
@@ -382,12 +376,7 @@ async def test_a_large_commit_of_an_older_version_is_put_in_and_not_believed_to_
     opened: Opened, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await opened.open()
-    with monkeypatch.context() as dying:
-
-        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
-            return await of._state() if state is None else state
-
-        dying.setattr(RedisStore, "_apply", apply)
+    with dying_before_it_applies(monkeypatch):
         await store.commit(many(5))
     forget_counts(opened)
     assert await store.view(lambda _: None) == 1

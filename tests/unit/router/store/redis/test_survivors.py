@@ -19,13 +19,13 @@ from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
 from router.store.redis.connection import Link, Reply
 from router.store.redis.lua_script import Script
-from router.store.redis.scripts import APPLY, GET, SCAN, DataSetState
+from router.store.redis.scripts import APPLY, GET, SCAN
 from router.store.redis.store import RedisStore
 from router.store.table_sync import TableSync
 from tests.fault_proxy import FaultProxy
 from tests.processes import PATIENCE_SECONDS, wait_until
 from tests.redis_server import RedisServer, running_redis
-from tests.unit.router.store.redis_data import Opened, broken, following, many
+from tests.unit.router.store.redis_data import Opened, broken, dying_before_it_applies, following, many
 
 OUR, ANNA = "+442079460000", "+447700900123"
 
@@ -88,12 +88,7 @@ async def test_what_is_not_in_the_rows_yet_is_never_trimmed(opened: Opened, monk
     """Writers that die one after the other leave their rows for the next: however many there are, they stay."""
     store = await opened.open()
     monkeypatch.setattr(store_redis, "REDIS_LOG_ROWS_MAX", 1)
-    with monkeypatch.context() as dying:
-
-        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
-            return await of._state() if state is None else state
-
-        dying.setattr(RedisStore, "_apply", apply)
+    with dying_before_it_applies(monkeypatch):
         for context in ("old", "new"):
             await store.commit(many(5, context))
         await store._trim()
@@ -111,12 +106,7 @@ async def test_rows_that_somebody_else_puts_in_too_are_all_in_before_anybody_loo
 ) -> None:
     """A writer that finds its chunk in already is not through with the commit."""
     store = await opened.open()
-    with monkeypatch.context() as dying:
-
-        async def apply(of: RedisStore, state: DataSetState | None = None) -> DataSetState:
-            return await of._state() if state is None else state
-
-        dying.setattr(RedisStore, "_apply", apply)
+    with dying_before_it_applies(monkeypatch):
         await store.commit(many(5))
     stale = await store._state()
     keys = (store._meta, opened.log(1), *store._rows)
