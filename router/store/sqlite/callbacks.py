@@ -73,7 +73,7 @@ def _make(database: sqlite3.Connection) -> None:
 
 
 def _make_lists(database: sqlite3.Connection) -> None:
-    """Make the indexes that an older file lacks: about a second for each million attempts.
+    """Make the indexes that an older file lacks: some seconds for each million attempts.
 
     Where somebody holds the file just now, or the disk is full, lists go through all attempts until the next opening.
     """

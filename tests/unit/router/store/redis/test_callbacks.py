@@ -265,7 +265,7 @@ async def test_lists_follow_the_stream_when_they_are_asked_for(kept: Kept, monke
     assert not {"hscan", "xrange"} & (await asked(kept, kept.store.attempts(OUR, None, 10))).keys()
 
 
-@pytest.mark.parametrize("why", ["of the release before", "trimmed", "another history"])
+@pytest.mark.parametrize("why", ["of the release before", "trimmed", "another history", "beyond the end"])
 async def test_where_the_stream_does_not_reach_back_all_attempts_are_listed_once(kept: Kept, why: str) -> None:
     calls, news = (f"{{{kept.prefix}}}:{name}" for name in ("calls", "news"))
     if why != "of the release before":
@@ -273,6 +273,8 @@ async def test_where_the_stream_does_not_reach_back_all_attempts_are_listed_once
     await kept.store.record([attempt(str(place), at=place) for place in range(5)])
     if why == "trimmed":
         kept.client.xtrim(news, maxlen=2, approximate=False)
+    if why == "beyond the end":
+        kept.client.hset(calls, "listed", f"{kept.client.hget(calls, 'epoch').decode()}:9")
     if why == "another history":
         kept.client.delete(calls, news)
         await kept.store.record([attempt("5", at=5)])
