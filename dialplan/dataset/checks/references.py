@@ -39,6 +39,6 @@ def _touched(data: Data, kind: Kind[Row]) -> Iterator[Row]:
     }
     if not changed:
         return
-    for _, row in data.untouched(kind.name):
+    for _, row in data.untouched(kind.name, changed):
         if any((each.kind, each.key) in changed for each in kind.references(row)):
             yield row

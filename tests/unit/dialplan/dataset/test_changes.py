@@ -1,4 +1,5 @@
 import datetime as dt
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -455,7 +456,7 @@ def test_stored_values_follow_a_parameter_to_its_new_type() -> None:
 class Untouched(Held):
     """A store of which nothing is read as a whole."""
 
-    def rows(self, kind: RowKind) -> Any:
+    def rows(self, kind: RowKind, _naming: AbstractSet[str] = frozenset()) -> Any:
         raise AssertionError(f"all {kind} were read for a change that does not concern them")
 
 
