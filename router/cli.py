@@ -200,6 +200,7 @@ def _add_stored(commands: _Commands) -> None:
     sub = commands.add("attempts", attempts.attempts, "list the outbound calls that the router has heard of")
     sub.add_argument("--number", metavar="N", help="only those that showed this number")
     sub.add_argument("--subscriber", metavar="S", help="only those to this subscriber")
+    sub.add_argument("--campaign", metavar="ID", help="only those of this campaign")
     sub.add_argument(
         "--limit", metavar="COUNT", type=_count, default=100, help="at most so many (100 by default), the newest first"
     )

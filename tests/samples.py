@@ -1,6 +1,7 @@
 """Small data sets for tests: entries as a data file has them, and a store in a dictionary."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from dialplan.dataset.changes import ChangeSet, NothingStored, Stored, prepare
@@ -83,7 +84,7 @@ class Held:
     def get(self, kind: RowKind, key: str) -> Row | None:
         return self.held[kind].get(key)
 
-    def rows(self, kind: RowKind) -> Iterator[Row]:
+    def rows(self, kind: RowKind, _naming: AbstractSet[str] = frozenset()) -> Iterator[Row]:
         return iter([self.held[kind][key] for key in sorted(self.held[kind])])
 
     def take(self, changes: ChangeSet) -> None:

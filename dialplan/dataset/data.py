@@ -1,6 +1,7 @@
 """A data set before and after a change: what checks look at."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -54,8 +55,8 @@ class Stored(Protocol):
         """The row of that kind and key, None where there is none."""
         ...
 
-    def rows(self, kind: RowKind) -> Iterator[Held]:
-        """All rows of a kind."""
+    def rows(self, kind: RowKind, naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
+        """All rows of a kind; with `naming` those may be left out that name none of these keys."""
         ...
 
     def of_other_kinds(self) -> Iterator[LaterRow]:
@@ -70,7 +71,7 @@ class NothingStored:
         """Nothing."""
         return None
 
-    def rows(self, _kind: RowKind) -> Iterator[Held]:
+    def rows(self, _kind: RowKind, _naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
         """None."""
         return iter(())
 
@@ -262,10 +263,10 @@ class Data:
         """Where a field of the row that was made of `raw` stands in it."""
         return KINDS[raw.kind].field_in_file(field, raw.values, self.home(raw.values.get("company")))
 
-    def untouched(self, kind: RowKind) -> Iterator[tuple[str, Row]]:
-        """The stored rows of a kind that stay as they are, by their keys."""
+    def untouched(self, kind: RowKind, naming: AbstractSet[tuple[RowKind, str]]) -> Iterator[tuple[str, Row]]:
+        """The stored rows of a kind that name one of these and stay as they are, by their keys; others may be there."""
         put, removed, unread = self.put[kind], self.removed[kind], self.unread.get(kind, {})
-        for held in self._kept.rows(kind):
+        for held in self._kept.rows(kind, {key for _, key in naming}):
             row = readable(held)
             key = held_key(held)
             if row is not None and key not in put and key not in removed and key not in unread:

@@ -1,7 +1,7 @@
 """User-configurable parameters: declared on a call flow, valued on a number, delivered as channel variables."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from dialplan.dataset.problems import Fault, Faults
@@ -203,7 +203,35 @@ def read_values(
 
 def missing(flow: Declaring, values: Mapping[str, ParameterValue]) -> list[str]:
     """The parameters of `flow` that must have a value, have no default, and get none from `values`."""
-    return [p.name for p in flow.parameters if p.required and p.default is None and p.name not in values]
+    return [each.name for each in flow.parameters if _must_be_given(each) and each.name not in values]
+
+
+def takes_as_before(before: Sequence[Parameter], after: Sequence[Parameter]) -> bool:
+    """Whether all that numbers may have given to the parameters `before` is as good, and reads the same, `after`.
+
+    Then nobody has to look at their values.
+    """
+    now = {parameter.name: parameter for parameter in after}
+    names = {parameter.name for parameter in before}
+    return all(each.name in now and _takes_as_before(each, now[each.name]) for each in before) and not any(
+        _must_be_given(each) for each in after if each.name not in names
+    )
+
+
+def _must_be_given(parameter: Parameter) -> bool:
+    return parameter.required and parameter.default is None
+
+
+def _takes_as_before(before: Parameter, after: Parameter) -> bool:
+    if before.type is not after.type or (_must_be_given(after) and not _must_be_given(before)):
+        return False
+    longest = before.max_length or PARAMETER_TEXT_MAX_CHARS, after.max_length or PARAMETER_TEXT_MAX_CHARS
+    return (
+        longest[0] <= longest[1]
+        and (after.minimum is None or (before.minimum is not None and before.minimum >= after.minimum))
+        and (after.maximum is None or (before.maximum is not None and before.maximum <= after.maximum))
+        and set(before.choices) <= set(after.choices)
+    )
 
 
 def delivered(flow: Declaring, values: Mapping[str, ParameterValue]) -> list[tuple[str, str]]:

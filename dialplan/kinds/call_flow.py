@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from dialplan.dataset.parameters import check_declaration, read_value
+from dialplan.dataset.parameters import check_declaration, read_value, takes_as_before
 from dialplan.dataset.problems import Fault, Faults
 from dialplan.kinds.fields import (
     NAME_MAX_CHARS,
@@ -83,6 +83,10 @@ class CallFlowKind(Kind[CallFlow]):
         if row.company is not None:
             known.find(RowKind.COMPANY, row.company, "company", faults)
         return row
+
+    def matters(self, before: CallFlow, after: CallFlow) -> bool:
+        """Whose it is, and whether it takes the values that were given to it. Where it leads is nobody else's."""
+        return before.company != after.company or not takes_as_before(before.parameters, after.parameters)
 
     def locks(
         self, before: CallFlow | None, after: CallFlow | None, get: Callable[[RowKind, str], Any]

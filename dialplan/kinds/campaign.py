@@ -113,6 +113,10 @@ class CampaignKind(Kind[Campaign]):
                 faults.append((field, _NOT_ITS_NUMBER(number=number_id, company=row.company)))
         return row
 
+    def matters(self, before: Campaign, after: Campaign) -> bool:
+        """Whose it is, and which way it calls: a number is bound to an inbound one of its company."""
+        return (before.company, before.direction) != (after.company, after.direction)
+
     def field_in_file(self, field: str, values: Mapping[str, Any], home: Home) -> str:
         """A number that is listed twice is kept once."""
         found = _CALLER_ID.fullmatch(field)

@@ -56,8 +56,8 @@ class Kind(Generic[S]):
     """All there is to say of a kind of rows; `name` and the other words are its own.
 
     `code` is its number in stores: never renumber. `key` is the field that names a row. `refers_to`: the kinds that its
-    rows may name; `leans_on`: those among them whose content matters to its rows, so that they are checked again when
-    that changes. `numerous`: there may be millions. `added_by_company`: its admins add and remove rows.
+    rows may name; `leans_on`: those among them whose content matters to its rows, so that they are checked again after
+    a change that `matters`. `numerous`: there may be millions. `added_by_company`: its admins add and remove rows.
     `blanks`: what a required field counts as that could not be read, while the others are checked. `follows`: for a
     field, the others that its faults may come from.
     """
@@ -160,6 +160,11 @@ class Kind(Generic[S]):
     def fitted(self, row: S, known: Known, faults: Faults) -> S:
         """The row among the others, whose references have to be there and fit; in the form in which it is stored."""
         raise NotImplementedError
+
+    def matters(self, before: S, after: S) -> bool:
+        """Whether a change of a row may be against what rows that lean on it were checked for, or read them anew."""
+        del before, after
+        return True
 
     def locks(
         self, before: S | None, after: S | None, get: Callable[[RowKind, str], Any]

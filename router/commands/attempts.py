@@ -19,7 +19,14 @@ def attempts(arguments: argparse.Namespace) -> int:
     settings = from_process(arguments.config)
     reading = settings.numbering
     try:
-        wanted = use_case.wanted(arguments.number, arguments.subscriber, arguments.limit, reading.region, reading.bare)
+        wanted = use_case.wanted(
+            arguments.number,
+            arguments.subscriber,
+            arguments.limit,
+            reading.region,
+            reading.bare,
+            arguments.campaign,
+        )
     except use_case.BadNumberError as error:
         raise BadNumber(f"--{error.field} {quote(error.value)}: {error}") from None
     found = with_store(stores_of(settings.store).callbacks, lambda store: use_case.attempts(store, wanted))
@@ -31,5 +38,6 @@ def attempts(arguments: argparse.Namespace) -> int:
         print(f"{each.at}  {each.outcome:<8}  {each.number:<16}  {each.subscriber:<16}  {each.campaign}  {name}")
     read = f" that showed {wanted.number}" if wanted.number else ""
     read += f" to {wanted.subscriber}" if wanted.subscriber else ""
+    read += f" of campaign {quote(wanted.campaign)}" if wanted.campaign else ""
     print(f"{len(found)} attempt{'' if len(found) == 1 else 's'}{read}")
     return 0

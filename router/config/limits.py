@@ -47,6 +47,7 @@ SQLITE_LOOK_SECONDS = 0.005  # how often who opens a new file looks whether anot
 STORE_BATCH_ROWS = 2_000  # rows read in one go: about 4 ms of work away from the event loop
 STORE_RETRY_MIN_SECONDS = 0.1  # after a failed look at the store, doubling
 STORE_RETRY_MAX_SECONDS = 5.0  # how long a store may be back before anybody notices
+NAMES_SOUGHT_MAX = 20  # names sought in the text of each row before it is read; more take as long as reading it
 TOMBSTONES_MAX = 100_000  # removed rows that a reader may still have to hear of; beyond, readers compare in full
 LATER_ROWS_NAMED_MAX = 20  # rows of a later version that one line of the log names; a metric counts them all
 DATA_FILE_MAX_BYTES = 2 * 1024**3  # a file of five million numbers has half of that
@@ -77,6 +78,9 @@ REDIS_LOG_ROWS_MAX = 100_000  # changed rows kept for readers; who is further be
 REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them
 REDIS_ATTEMPT_CHANGES_MAX = 100_000  # attempts and claims kept for routers to follow; who is further behind reads all
+ATTEMPTS_PAGE_MAX = 1_000  # attempts read in one script: some 2 ms
+ATTEMPTS_LISTED_AT_ONCE = 200  # attempts that one script puts into the lists: some 5 ms
+ATTEMPTS_UNLISTED_MAX = 5_000  # attempts until a router sees to the lists; the stream has REDIS_ATTEMPT_CHANGES_MAX
 REDIS_TRIES = 50  # of a change, each failure of which is the success of another one of the same pair
 
 # --- attempts and callbacks ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt
 from dialplan.dataset.times import shown
 from dialplan.numbering.numbers import Bare, Unreadable, normalise
-from router.store.api import CallbackStore
+from router.store.api import AttemptPlace, CallbackStore
 
 
 class BadNumberError(Exception):
@@ -19,11 +19,16 @@ class BadNumberError(Exception):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which attempts to list: E.164 numbers, None for any, and at most how many."""
+    """Which attempts to list: E.164 numbers and a campaign's id, None for any, and at most how many.
+
+    `after`: where the last one of the page before stands.
+    """
 
     number: str | None
     subscriber: str | None
     limit: int
+    campaign: str | None = None
+    after: AttemptPlace | None = None
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -37,18 +42,24 @@ class Listed(msgspec.Struct, frozen=True):
     id: str
 
 
-def wanted(number: str | None, subscriber: str | None, limit: int, region: str, bare: Bare) -> Wanted:
+def wanted(
+    number: str | None, subscriber: str | None, limit: int, region: str, bare: Bare, campaign: str | None = None
+) -> Wanted:
     """What is asked for; numbers are read as `[numbering]` says. Raises BadNumberError."""
     return Wanted(
         _number("number", number, region, bare),
         _number("subscriber", subscriber, region, bare),
         limit,
+        campaign,
     )
 
 
 async def attempts(store: CallbackStore, asked: Wanted) -> list[Listed]:
     """The newest attempts first. Raises StoreError."""
-    return [_listed(each) for each in await store.attempts(asked.number, asked.subscriber, asked.limit)]
+    found = await store.attempts(
+        asked.number, asked.subscriber, asked.limit, campaign=asked.campaign, after=asked.after
+    )
+    return [_listed(each) for each in found]
 
 
 def _number(field: str, text: str | None, region: str, bare: Bare) -> str | None:

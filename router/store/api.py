@@ -143,6 +143,20 @@ class AttemptChanges(NamedTuple):
         return [attempt for page in self.pages for attempt in page]
 
 
+class AttemptPlace(NamedTuple):
+    """Where an attempt stands in a list of them: by its end, and of those of one moment by what names it."""
+
+    at: float
+    number: str
+    subscriber: str
+    id: str
+
+
+def place_of(attempt: Attempt) -> AttemptPlace:
+    """Where it stands."""
+    return AttemptPlace(attempt.at, attempt.number, attempt.subscriber, attempt.id)
+
+
 class Use(NamedTuple):
     """A consumed entitlement: by which call, when that began, and up to when it consumes them (both epoch seconds)."""
 
@@ -193,8 +207,21 @@ class CallbackStore(Protocol):
         """
         ...
 
-    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
-        """The newest attempts, of a number and of a subscriber where they are given. Raises StoreError."""
+    async def attempts(
+        self,
+        number: str | None,
+        subscriber: str | None,
+        limit: int,
+        *,
+        campaign: str | None = None,
+        after: AttemptPlace | None = None,
+    ) -> list[Attempt]:
+        """A page of attempts, the greatest `AttemptPlace` first: of a number, a subscriber, a campaign, where given.
+
+        `after`: where the last one of the page before stands. A page of all attempts, or of those of a number, a
+        subscriber, a pair or a campaign, costs what it has, however many there are. With a campaign beside one of the
+        others those of the other are looked through. Raises StoreError.
+        """
         ...
 
     async def changes(self, cursor: str, seconds: float) -> AttemptChanges:

@@ -3,12 +3,14 @@
 They are read strictly where that can be, and else leniently: see `dialplan.dataset.later`.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from dialplan.dataset.later import AnyKind, Held, LaterRow, named_kind, read_leniently
 from dialplan.kinds.registry import KINDS
+from router.config.limits import NAMES_SOUGHT_MAX
 
 CODES = {name: kind.code for name, kind in KINDS.items()}
 _DECODERS: dict[int, tuple[AnyKind, msgspec.json.Decoder[Any]]] = {
@@ -24,6 +26,15 @@ class MalformedError(ValueError):
 def encode(held: Held) -> bytes:
     """What is kept of a row."""
     return held.body if isinstance(held, LaterRow) else _encode(held)
+
+
+def quoted(keys: Collection[str]) -> list[bytes]:
+    """What stands in the body of each row that names one of these; nothing where they are too many to be sought.
+
+    Ids and numbers have no character that JSON would write in another way. To seek them takes far less than to read a
+    row.
+    """
+    return [f'"{key}"'.encode() for key in keys] if len(keys) <= NAMES_SOUGHT_MAX else []
 
 
 def decode(code: int, key: str, body: bytes | str | None) -> tuple[AnyKind, Held | None]:

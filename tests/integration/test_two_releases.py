@@ -144,6 +144,25 @@ def test_attempts_in_a_file_entitle_under_the_other_version(
         assert call_back(router, ANNA, "call.4") == "callback-used"
 
 
+def listed(config: pathlib.Path, *words: str) -> list[str]:
+    """To whom the attempts went that this version lists, the newest first."""
+    done = ringway("attempts", "--json", *words, config=config, environment=THIS.environment)
+    assert done.status == 0, done.err
+    return [each["subscriber"] for each in json.loads(done.out)]
+
+
+def test_attempts_in_a_file_are_listed_whichever_version_wrote_them_down(
+    order: tuple[Release, Release], tmp_path: pathlib.Path
+) -> None:
+    config = write_config(tmp_path)
+    load(order[0], config, DATA)
+    for release, subscriber in (*zip(order, (ANNA, BORIS), strict=True), (order[0], ANNA)):
+        with running_router(tmp_path, data=None, environment=release.environment) as router:
+            report(release, router, subscriber)
+    assert listed(config, "--campaign", "win-back") == listed(config, "--number", OUR) == [ANNA, BORIS, ANNA]
+    assert listed(config, "--subscriber", ANNA) == [ANNA, ANNA]
+
+
 def _until(router: Router, did: str, name: str, value: str) -> None:
     wait_until(lambda: router.ask(did)[name] == value, f"{name}={value} for {did}")
 
@@ -198,6 +217,16 @@ class TestOneRedis:
             assert call_back(other, subscriber, f"{place}.1") == "callback-campaign"
             assert call_back(router, subscriber, f"{place}.2") == "callback-used"
             assert call_back(router, subscriber, f"{place}.1") == "callback-campaign"
+
+    def test_attempts_are_listed_whichever_wrote_them_down(self, routers: list[tuple[Release, Router]]) -> None:
+        (_, one), _ = routers
+        told: list[str] = []
+        for subscriber in (ANNA, BORIS):
+            for release, router in routers:
+                report(release, router, subscriber)
+                told.insert(0, subscriber)
+            assert listed(one.config, "--campaign", "win-back") == listed(one.config, "--number", OUR) == told
+            assert listed(one.config, "--subscriber", subscriber) == [subscriber] * 2
 
     def test_a_removed_number_is_gone_from_both(self, routers: list[tuple[Release, Router]]) -> None:
         release, router = routers[1]

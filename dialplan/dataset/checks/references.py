@@ -1,4 +1,4 @@
-"""What rows name has to be there, and to fit: in every new row, and in every stored one that a new row touches."""
+"""What rows name has to be there, and to fit: in every new row, and in every stored one to which it matters."""
 
 from collections.abc import Iterator
 
@@ -28,16 +28,17 @@ def check(data: Data) -> Iterator[Finding]:
 
 
 def _touched(data: Data, kind: Kind[Row]) -> Iterator[Row]:
-    """Stored rows that stay as they are, but lean on something that changes."""
+    """Stored rows that stay as they are, but lean on something that changes in a way that matters to them."""
     # All but the numerous ones are few: to ask a store for each of a million new rows would take longer than to look.
     changed: set[tuple[RowKind, str]] = {
         (other, key)
         for other in kind.leans_on
         for key, row in data.put[other].items()
-        if KINDS[other].numerous or ((before := data.kept(other, key)) is not None and not same(before, row))
+        if KINDS[other].numerous
+        or ((before := data.kept(other, key)) is not None and KINDS[other].matters(before, row))
     }
     if not changed:
         return
-    for _, row in data.untouched(kind.name):
+    for _, row in data.untouched(kind.name, changed):
         if any((each.kind, each.key) in changed for each in kind.references(row)):
             yield row

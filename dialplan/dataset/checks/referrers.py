@@ -24,7 +24,7 @@ def check(data: Data) -> Iterator[Finding]:
     for name, kind in KINDS.items():
         if not kind.refers_to & kinds:
             continue
-        for key, row in data.untouched(name):
+        for key, row in data.untouched(name, removed):
             for target in {(each.kind, each.key) for each in kind.references(row)} & removed:
                 if len(referrers[target]) < _NAMED_MAX:
                     referrers[target].append(f"{kind.word} {key}")

@@ -10,7 +10,7 @@ from dialplan.campaigns.attempts import Attempt, Heard
 from dialplan.campaigns.callbacks import Claim, History
 from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import HISTORY_ATTEMPTS_MAX, OUTBOX_AT_ONCE, OUTBOX_MAX, RECORD_SECONDS
-from router.store.api import AttemptChanges, CallbackStore, Recorded, StoreError, Use
+from router.store.api import AttemptChanges, AttemptPlace, CallbackStore, Recorded, StoreError, Use
 from router.store.local.disk import Disk
 from router.store.sqlite.callbacks import SqliteCallbackStore
 
@@ -172,9 +172,17 @@ class OutboxCallbackStore:
         """Of the store. Raises StoreError."""
         return await self._store.uses(number, subscriber, until)
 
-    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+    async def attempts(
+        self,
+        number: str | None,
+        subscriber: str | None,
+        limit: int,
+        *,
+        campaign: str | None = None,
+        after: AttemptPlace | None = None,
+    ) -> list[Attempt]:
         """Of the store. Raises StoreError."""
-        return await self._store.attempts(number, subscriber, limit)
+        return await self._store.attempts(number, subscriber, limit, campaign=campaign, after=after)
 
     async def purge(self, cutoffs: Cutoffs) -> int:
         """Of the store. Raises StoreError."""

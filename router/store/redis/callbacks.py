@@ -2,12 +2,17 @@
 
 What lies there, below the prefix:
 - attempts: NUMBER SUBSCRIBER ID -> the attempt as JSON; times: the same names by the moment of their end;
+- of-number:NUMBER, of-subscriber:SUBSCRIBER, of-campaign:CAMPAIGN: the same of one of these;
 - reached:PAIR, failed:PAIR: the ids of a pair's attempts by their moment;
 - pair:PAIR: used_at, the claims of its calls (c:CALL -> JSON) and their number, and rev, which changes with all that a
   claim looks at;
 - claimed: names of attempts that gave an entitlement, or that were called back;
 - news: a stream of attempts that were written down and of entitlements that were granted, its ids SEQ-0; calls: its
-  epoch, its last seq, and that entry's id (head); and by which moment attempts were purged last (purged).
+  epoch, its last seq, and that entry's id (head); EPOCH:SEQ up to which the lists of-… have all of it (listed); and by
+  which moment attempts were purged last (purged).
+
+The lists follow the stream, off the way of a report: before somebody asks for one, with each purge, and when a router
+has been told of many attempts.
 
 A claim reads, is decided here by `router.store.callback_rules`, and is written if rev is still the same; else it begins
 again.
@@ -28,14 +33,16 @@ from dialplan.shards import Shards
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     ATTEMPT_KEEP_SECONDS,
+    ATTEMPTS_LISTED_AT_ONCE,
+    ATTEMPTS_PAGE_MAX,
+    ATTEMPTS_UNLISTED_MAX,
     CALLBACK_PAIR_CLAIMS_MAX,
     HISTORY_ATTEMPTS_MAX,
     PURGE_ROWS_AT_ONCE,
     REDIS_ATTEMPT_CHANGES_MAX,
     REDIS_TRIES,
-    STORE_BATCH_ROWS,
 )
-from router.store.api import AttemptChanges, Recorded, StoreError, Use
+from router.store.api import AttemptChanges, AttemptPlace, Recorded, StoreError, Use, place_of
 from router.store.callback_rules import ClaimRecord, decided
 from router.store.redis import callback_scripts as scripts
 from router.store.redis.address import Address, Options
@@ -75,6 +82,8 @@ class RedisCallbackStore:
         self.link = Link(address, options)
         self._waiting = Link(address, options, 1)
         self._prefix = self.link.prefix
+        self._lists = f"{self._prefix}:of-"
+        self._unlisted = 0  # attempts that this router has been told of since the lists were whole
         names = ("attempts", "times", "claimed", "news", "calls")
         self._attempts, self._times, self._claimed, self._news, self._calls = (
             f"{self._prefix}:{name}" for name in names
@@ -84,6 +93,14 @@ class RedisCallbackStore:
         """pair, reached and failed."""
         shown = f"{pair.number} {pair.subscriber}"
         return f"{self._prefix}:pair:{shown}", f"{self._prefix}:reached:{shown}", f"{self._prefix}:failed:{shown}"
+
+    def _lists_of(self, attempt: Attempt) -> tuple[str, str, str]:
+        """The lists in which an attempt stands: of its number, its subscriber, its campaign."""
+        return (
+            f"{self._lists}number:{attempt.number}",
+            f"{self._lists}subscriber:{attempt.subscriber}",
+            f"{self._lists}campaign:{attempt.campaign}",
+        )
 
     def _error(self, text: str) -> StoreError:
         return StoreError(f"store {self.address.shown}: {text}")
@@ -209,19 +226,71 @@ class RedisCallbackStore:
         found = [Use(call, each.at, each.used_at) for call, each in claims if each.used_at is not None]
         return sorted((each for each in found if each.at < until), key=lambda each: (each.used_at, each.call_id))
 
-    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+    async def attempts(
+        self,
+        number: str | None,
+        subscriber: str | None,
+        limit: int,
+        *,
+        campaign: str | None = None,
+        after: AttemptPlace | None = None,
+    ) -> list[Attempt]:
         """The newest attempts first. Raises StoreError."""
-        found: dict[str, Attempt] = {}  # those that come meanwhile move the others to a later page
+        lists, prefix = [self._times], ""
+        if number is not None and subscriber is not None:
+            pair = _Pair(number, subscriber)
+            lists, prefix = list(self._keys(pair)[1:]), pair.name("")
+        elif number is not None or subscriber is not None or campaign is not None:
+            await self._list_all()
+            of = {"subscriber": subscriber, "number": number, "campaign": campaign}
+            lists = [next(f"{self._lists}{kind}:{value}" for kind, value in of.items() if value is not None)]
+        found: dict[AttemptPlace, Attempt] = {}
+        for each in lists:
+            found |= await self._first(each, prefix, limit, campaign, after)
+        return [attempt for _, attempt in sorted(found.items(), reverse=True)][:limit]
+
+    async def _first(
+        self, key: str, prefix: str, limit: int, campaign: str | None, after: AttemptPlace | None
+    ) -> dict[AttemptPlace, Attempt]:
+        """The first attempts of a list, behind a place in it. `prefix`: what its names lack."""
+        found: dict[AttemptPlace, Attempt] = {}
+        moment: bytes | float = b"+inf" if after is None else after.at
         place = 0
         while len(found) < limit:
-            (names,) = await self.link.script(scripts.NEWEST, (self._times,), place, place + STORE_BATCH_ROWS - 1)
-            if not names:
+            count = min(limit - len(found) + 1, ATTEMPTS_PAGE_MAX)
+            entries, bodies = await self.link.script(scripts.PAGE, (self._attempts, key), moment, place, count, prefix)
+            for attempt in (self._read(body) for body in bodies if body is not None):
+                at = place_of(attempt)
+                if (after is None or at < after) and campaign in (None, attempt.campaign):
+                    found[at] = attempt
+            moments = entries[1::2]
+            if len(moments) < count:
                 break
-            place += len(names)
-            wanted = [name for name in map(bytes.decode, names) if _matches(name, number, subscriber)]
-            known = await self._named(wanted)
-            found |= {name: known[name] for name in wanted if name in known}
-        return sorted(found.values(), key=lambda each: (each.at, each.id), reverse=True)[:limit]
+            # Those that stay are passed over by their moment: a place far behind would take Redis long to find.
+            last = moments[-1]
+            staying = sum(at == last and body is not None for at, body in zip(moments, bodies, strict=True))
+            place = staying + (place if float(last) == float(moment) else 0)
+            moment = last
+        return found
+
+    async def _list_new(self) -> bool:
+        """Let the lists follow the stream, whichever version wrote to it; whether they are whole. Raises StoreError."""
+        self._unlisted = 0
+        keys, told = (self._calls, self._attempts, self._news), b"more"
+        while told == b"more":
+            (told,) = await self.link.script(scripts.FOLLOW, keys, self._lists, _KEEP, ATTEMPTS_LISTED_AT_ONCE)
+        return bool(told == b"whole")
+
+    async def _list_all(self) -> None:
+        """Have the lists whole; where the stream does not reach back so far, by all attempts. Raises StoreError."""
+        if await self._list_new():
+            return
+        epoch, seq, _ = await self.link.script(scripts.CURSOR, (self._calls, self._news), "")
+        keys = (self._calls, self._attempts)
+        async for page in self._pages(SCAN, self._attempts):
+            await self.link.script(scripts.ENLIST, keys, self._lists, _KEEP, "", "", *page[1::2])
+            await asyncio.sleep(0)  # calls go first
+        await self.link.script(scripts.ENLIST, keys, self._lists, _KEEP, epoch, seq)
 
     async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """What the stream has since; everything where it does not reach back so far. Raises StoreError."""
@@ -235,6 +304,9 @@ class RedisCallbackStore:
                 break
             left = end - time.monotonic()
             if bodies:
+                self._unlisted += len(bodies)
+                if self._unlisted >= ATTEMPTS_UNLISTED_MAX:
+                    await self._list_new()
                 cursor = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
                 return AttemptChanges(cursor, full=False, pages=[[self._read(body) for body in bodies if body]])
             if left <= 0:
@@ -276,7 +348,11 @@ class RedisCallbackStore:
                 return
 
     async def purge(self, cutoffs: Cutoffs) -> int:
-        """Delete what is past, by the server's clock too, page by page. Raises StoreError."""
+        """Delete what is past, by the server's clock too, page by page. Raises StoreError.
+
+        The lists are made whole before: what has come since the last purge the stream still has.
+        """
+        await self._list_all()
         cutoffs = cutoffs.earlier(await self._ahead())
         gone = place = 0
         moment = b"-inf"
@@ -330,7 +406,7 @@ class RedisCallbackStore:
         keys = [self._attempts, self._times, self._claimed]
         values: list[str | bytes | float] = []
         for attempt in attempts:
-            keys += self._keys(_Pair(attempt.number, attempt.subscriber))
+            keys += (*self._keys(_Pair(attempt.number, attempt.subscriber)), *self._lists_of(attempt))
             values += (_name(attempt), attempt.id)
         await self.link.script(scripts.DROP, keys, *values)
 
@@ -346,8 +422,3 @@ class RedisCallbackStore:
 
 def _name(attempt: Attempt) -> str:
     return _Pair(attempt.number, attempt.subscriber).name(attempt.id)
-
-
-def _matches(name: str, number: str | None, subscriber: str | None) -> bool:
-    its_number, its_subscriber, _ = name.split(" ", 2)
-    return number in (None, its_number) and subscriber in (None, its_subscriber)

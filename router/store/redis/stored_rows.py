@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from dialplan.dataset.later import KIND_CODES, Held, LaterRow
 from dialplan.kinds.registry import KINDS, RowKind
 from router.config.limits import REDIS_GETS_MAX
-from router.store.codec import CODES, decode
+from router.store.codec import CODES, decode, quoted
 from router.store.redis.sums import Sum, Sums, sum_of
 from router.store.work import Work
 
@@ -77,9 +78,9 @@ class StoredRows:
             known[key] = row
         return row
 
-    def rows(self, kind: RowKind) -> Iterator[Held]:
-        """All rows of a kind, in the order of their keys. Raises StoreError."""
-        return self._all_of(CODES[kind])
+    def rows(self, kind: RowKind, naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
+        """All rows of a kind, in the order of their keys, or those that may name these. Raises StoreError."""
+        return self._all_of(CODES[kind], quoted(naming))
 
     def of_other_kinds(self) -> Iterator[LaterRow]:
         """All rows whose kind is not known. Raises StoreError."""
@@ -87,11 +88,13 @@ class StoredRows:
             if code not in CODES.values():
                 yield from (row for row in self._all_of(code) if isinstance(row, LaterRow))
 
-    def _all_of(self, code: int) -> Iterator[Held]:
+    def _all_of(self, code: int, sought: Sequence[bytes] = ()) -> Iterator[Held]:
         self._work.go_on()
         self._fetch(code)
         for key, body in self._all[code].items():
             self._work.go_on()
+            if sought and not any(each in body for each in sought):
+                continue
             row = self._row(code, key, body)
             if row is not None:
                 yield row

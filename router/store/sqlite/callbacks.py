@@ -27,7 +27,7 @@ from router.config.limits import (
     PURGE_PAIRS_AT_ONCE,
     PURGE_ROWS_AT_ONCE,
 )
-from router.store.api import AttemptChanges, Made, NoStoreError, Recorded, Use, unsaid
+from router.store.api import AttemptChanges, AttemptPlace, Made, NoStoreError, Recorded, Use, unsaid
 from router.store.callback_rules import ClaimRecord, decided
 from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
 
@@ -38,6 +38,14 @@ _Pair = tuple[str, str]
 # at: by which moment attempts were purged last. Files that were made without it get it at their next purge: to a router
 # that does not know it their schema is the same.
 _PURGES = "CREATE TABLE IF NOT EXISTS purges (one INTEGER PRIMARY KEY CHECK (one = 1), at REAL NOT NULL)"
+
+
+# Which lists have an index of their own beside the pair's, the campaign's and that of all. Files that were made without
+# them get them when a router opens them next: SQLite keeps them up whichever version writes.
+_LISTS = {
+    "attempts_of_number": "CREATE INDEX IF NOT EXISTS attempts_of_number ON attempts (number, at)",
+    "attempts_of_subscriber": "CREATE INDEX IF NOT EXISTS attempts_of_subscriber ON attempts (subscriber, at)",
+}
 
 
 def _make(database: sqlite3.Connection) -> None:
@@ -61,10 +69,25 @@ def _make(database: sqlite3.Connection) -> None:
     )
     database.execute("CREATE INDEX claims_by_time ON claims (at)")
     database.execute(_PURGES)
+    for index in _LISTS.values():
+        database.execute(index)
+
+
+def _make_lists(database: sqlite3.Connection) -> None:
+    """Make the indexes that an older file lacks: some seconds for each million attempts.
+
+    Where somebody holds the file just now, or the disk is full, lists go through all attempts until the next opening.
+    """
+    found = database.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()
+    names = {name for (name,) in found}
+    with contextlib.suppress(sqlite3.OperationalError):
+        for name in _LISTS.keys() - names:
+            database.execute(_LISTS[name])
 
 
 _AWAY = "move it away: a router makes another one, which knows nothing of the attempts in it"
 _SCHEMA = Schema(2, _make, CALLBACK_BUSY_SECONDS, "a router makes it when it starts", _AWAY, _AWAY, expendable=True)
+_COLUMNS = "id, campaign, number, subscriber, at, outcome"
 _ONE = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
     WHERE number = ? AND subscriber = ? AND id = ?"""
 _OF_PAIR = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
@@ -78,8 +101,6 @@ _RELEVANT = """SELECT id, campaign, number, subscriber, at, outcome FROM attempt
     OR (number, subscriber, id) IN (SELECT number, subscriber, attempt FROM claims)"""
 _CHANGED = """SELECT id, campaign, number, subscriber, at, outcome, seq FROM attempts
     WHERE seq > ? ORDER BY seq LIMIT ?"""
-_NEWEST = """SELECT id, campaign, number, subscriber, at, outcome FROM attempts
-    WHERE number = coalesce(?, number) AND subscriber = coalesce(?, subscriber) ORDER BY at DESC, id DESC LIMIT ?"""
 _DELETE_UNANSWERED = """DELETE FROM attempts WHERE (number, subscriber, id) IN
     (SELECT number, subscriber, id FROM attempts WHERE campaign = ? AND at < ? AND outcome <> 'answered' LIMIT ?)
     RETURNING number, subscriber"""
@@ -101,6 +122,30 @@ _USES = """SELECT call_id, at, used_at FROM claims WHERE number = ? AND subscrib
     AND at < ? ORDER BY used_at, call_id"""
 _CLAIMS = "SELECT count(*) FROM (SELECT 1 FROM claims WHERE number = ? AND subscriber = ? LIMIT ?)"
 _USED_AT = "SELECT max(used_at) FROM claims WHERE number = ? AND subscriber = ? AND at < ?"
+
+
+def page_query(
+    number: str | None, subscriber: str | None, campaign: str | None, after: AttemptPlace | None
+) -> tuple[str, list[str | float]]:
+    """The question for a page of attempts, which goes by one index, and its values but for how many are wanted.
+
+    A campaign beside a number or a subscriber is looked at in each row: those of a campaign are more.
+    """
+    wanted = {"number": number, "subscriber": subscriber}
+    given = {column: value for column, value in wanted.items() if value is not None}
+    values: list[str | float] = [*given.values()]
+    conditions = [f"{column} = ?" for column in given]
+    if campaign is not None:
+        conditions.append("+campaign = ?" if given else "campaign = ?")
+        values.append(campaign)
+    order = [column for column in AttemptPlace._fields if column not in given]
+    if after is not None:
+        conditions.append(f"({', '.join(order)}) < ({', '.join('?' * len(order))})")
+        values += [getattr(after, column) for column in order]
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    ordered = ", ".join(f"{column} DESC" for column in order)
+    # What is put together here are names of columns; all that comes from elsewhere is a value.
+    return f"SELECT {_COLUMNS} FROM attempts {where}ORDER BY {ordered} LIMIT ?", values  # noqa: S608
 
 
 class _Write(NamedTuple):
@@ -125,6 +170,8 @@ class SqliteCallbackStore:
         if make:
             if await self._connection.make():
                 self._made(str(self.path))
+            else:
+                await self._connection.run(_make_lists)
             return
         with reached(self.path):
             there = self.path.exists()
@@ -184,9 +231,18 @@ class SqliteCallbackStore:
             lambda database: [Use(*row) for row in database.execute(_USES, values).fetchall()]
         )
 
-    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
+    async def attempts(
+        self,
+        number: str | None,
+        subscriber: str | None,
+        limit: int,
+        *,
+        campaign: str | None = None,
+        after: AttemptPlace | None = None,
+    ) -> list[Attempt]:
         """The newest attempts first. Raises StoreError."""
-        return await self._connection.run(lambda database: _attempts(database, _NEWEST, (number, subscriber, limit)))
+        query, values = page_query(number, subscriber, campaign, after)
+        return await self._connection.run(lambda database: _attempts(database, query, (*values, limit)))
 
     async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
         """Look every CALLBACK_LOOK_SECONDS what was written since. Raises StoreError."""

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from dialplan.dataset.changes import ChangeSet, Stored
@@ -23,7 +24,7 @@ from dialplan.wording import quote
 from router.config.limits import STORE_BATCH_ROWS, STORE_BUSY_SECONDS, STORE_POLL_SECONDS, TOMBSTONES_MAX
 from router.config.paths import path_fault
 from router.store.api import ChangedRow, Commit, Made, Prepare, StoreError, TableRead, unsaid
-from router.store.codec import CODES, MalformedError, decode, encode
+from router.store.codec import CODES, MalformedError, decode, encode, quoted
 from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
 from router.store.work import Work
 
@@ -90,9 +91,11 @@ class _StoredRows:
             self._few[kind, key] = row
         return row
 
-    def rows(self, kind: RowKind) -> Iterator[Held]:
-        query = "SELECT key, body FROM rows WHERE kind = ? AND body IS NOT NULL ORDER BY key"
-        for key, body in self._database.execute(query, (CODES[kind],)):
+    def rows(self, kind: RowKind, naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
+        query, sought = "SELECT key, body FROM rows WHERE kind = ? AND body IS NOT NULL", quoted(naming)
+        if sought:
+            query += f" AND ({' OR '.join(['instr(body, ?) > 0'] * len(sought))})"
+        for key, body in self._database.execute(f"{query} ORDER BY key", (CODES[kind], *sought)):
             self._work.go_on()
             row = _row(CODES[kind], key, body)[1]
             if row is not None:

@@ -1,4 +1,5 @@
 import datetime as dt
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -452,14 +453,28 @@ def test_stored_values_follow_a_parameter_to_its_new_type() -> None:
     assert row.parameters == {"COUNT": 7}
 
 
-def test_a_stored_entry_that_nothing_touches_is_not_looked_at() -> None:
-    class Untouched(Held):
-        def rows(self, kind: RowKind) -> Any:
-            raise AssertionError(f"all {kind} were read for a change that concerns one number")
+class Untouched(Held):
+    """A store of which nothing is read as a whole."""
 
+    def rows(self, kind: RowKind, _naming: AbstractSet[str] = frozenset()) -> Any:
+        raise AssertionError(f"all {kind} were read for a change that does not concern them")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        flow("new"),
+        flow("menu", company="acme", parameters=[TEXT, COUNT], destination={"context": "another"}, locked=True),
+        flow("menu", company="acme", parameters=[COUNT, TEXT | {"default": "a"}, NEEDED | {"default": "a"}]),
+        campaign("offer", name="Another", active=False, destination={"context": "another"}),
+        company(default_flow="queue"),
+    ],
+    ids=["new flow", "destination", "wider declarations", "campaign", "company"],
+)
+def test_stored_entries_to_which_a_change_does_not_matter_are_not_looked_at(entry: Entry) -> None:
     store = Untouched()
-    store.held = held(company(), flow("menu", company="acme")).held
-    assert changed(prepare(raw(flow("new")), store)) == {"call_flows": ["new"]}
+    store.held = held(*a_set()).held
+    assert len(prepare(raw(entry), store)) == 1
 
 
 # --- on behalf of a company -----------------------------------------------------------------------------------------

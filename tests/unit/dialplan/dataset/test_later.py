@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -33,7 +34,7 @@ class Rows:
     def get(self, kind: RowKind, key: str) -> Held | None:
         return self.held.get(kind, {}).get(key)
 
-    def rows(self, kind: RowKind) -> Iterator[Held]:
+    def rows(self, kind: RowKind, _naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
         yield from self.held.get(kind, {}).values()
 
     def of_other_kinds(self) -> Iterator[LaterRow]:

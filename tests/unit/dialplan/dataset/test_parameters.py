@@ -10,11 +10,12 @@ from dialplan.dataset.parameters import (
     number_fault,
     read_value,
     read_values,
+    takes_as_before,
 )
 from dialplan.dataset.problems import Fault
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
-from dialplan.kinds.parameter import Parameter, ParameterType, ParameterValue
+from dialplan.kinds.parameter import PARAMETER_TEXT_MAX_CHARS, Parameter, ParameterType, ParameterValue
 from dialplan.numbering.numbers import Unreadable
 
 
@@ -230,3 +231,41 @@ def test_what_no_line_can_carry_is_refused_by_its_code_point(char: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "a\u00a0b", "🙂", "\u200f", "中文", "e\u0301"])
 def test_other_text_is_carried(text: str) -> None:
     assert control_characters(text) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "as_before"),
+    [
+        ([], [], True),
+        ([declared("text")], [], False),
+        ([], [declared("text")], True),
+        ([], [declared("text", required=True)], False),
+        ([], [declared("text", required=True, default="a")], True),
+        ([declared("text")], [declared("text", required=True)], False),
+        ([declared("text", required=True)], [declared("text", required=True)], True),
+        ([declared("text", required=True)], [declared("text")], True),
+        ([declared("text", required=True, default="a")], [declared("text", required=True)], False),
+        ([declared("text", default="a")], [declared("text", default="b")], True),
+        ([declared("integer")], [declared("text")], False),
+        ([declared("text", max_length=5)], [declared("text", max_length=5)], True),
+        ([declared("text", max_length=5)], [declared("text", max_length=4)], False),
+        ([declared("text", max_length=5)], [declared("text")], True),
+        ([declared("text")], [declared("text", max_length=PARAMETER_TEXT_MAX_CHARS)], True),
+        ([declared("text")], [declared("text", max_length=PARAMETER_TEXT_MAX_CHARS - 1)], False),
+        ([declared("integer", minimum=1)], [declared("integer", minimum=1)], True),
+        ([declared("integer", minimum=1)], [declared("integer", minimum=2)], False),
+        ([declared("integer", minimum=1)], [declared("integer", minimum=0)], True),
+        ([declared("integer", minimum=1)], [declared("integer")], True),
+        ([declared("integer")], [declared("integer", minimum=1)], False),
+        ([declared("integer", maximum=1)], [declared("integer", maximum=1)], True),
+        ([declared("integer", maximum=1)], [declared("integer", maximum=0)], False),
+        ([declared("integer", maximum=1)], [declared("integer", maximum=2)], True),
+        ([declared("integer")], [declared("integer", maximum=1)], False),
+        ([declared("choice", choices=("a", "b"))], [declared("choice", choices=("b", "c", "a"))], True),
+        ([declared("choice", choices=("a", "b"))], [declared("choice", choices=("a", "c"))], False),
+    ],
+)
+def test_declarations_take_values_as_before_where_nothing_was_narrowed(
+    before: list[Parameter], after: list[Parameter], as_before: bool
+) -> None:
+    assert takes_as_before(before, after) is as_before

@@ -83,9 +83,11 @@ def test_json_has_every_field(heard: Run) -> None:
         (["--subscriber", "07700 900123"], ["1.3", "1.1"]),
         (["--number", OUR, "--subscriber", ANNA], ["1.1"]),
         (["--number", ALSO_OURS, "--subscriber", BORIS], []),
+        (["--campaign", "win-back", "--subscriber", ANNA], ["1.1"]),
+        (["--campaign", "survey"], ["1.3"]),
     ],
 )
-def test_a_number_and_a_subscriber_narrow_the_list(heard: Run, words: list[str], found: list[str]) -> None:
+def test_a_number_a_subscriber_and_a_campaign_narrow_the_list(heard: Run, words: list[str], found: list[str]) -> None:
     assert ids(heard, *words) == found
 
 
@@ -98,6 +100,7 @@ def test_the_list_says_how_the_numbers_were_read(heard: Run) -> None:
     out = heard("attempts", "--number", "020 7946 0000", "--subscriber", "07700900123").out
     assert out.splitlines()[-1] == f"1 attempt that showed {OUR} to {ANNA}"
     assert heard("attempts", "--subscriber", "07700900456").out.splitlines()[-1] == f"1 attempt to {BORIS}"
+    assert heard("attempts", "--campaign", "none").out == '0 attempts of campaign "none"\n'
 
 
 def test_no_more_are_listed_than_wanted(heard: Run) -> None:

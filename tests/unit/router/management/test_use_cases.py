@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
@@ -23,6 +24,7 @@ from router.management import check as checking
 from router.management import load as loading
 from router.management.dump import dump
 from router.management.explain import BadTimeError, Past, explain, past_of
+from router.store.api import place_of
 from router.store.sqlite.callbacks import SqliteCallbackStore, beside
 from router.store.sqlite.store import SqliteStore, from_url
 from tests.samples import campaign, company, flow, number, raw
@@ -175,6 +177,16 @@ async def test_attempts_are_listed_newest_first(calls: SqliteCallbackStore) -> N
         listing.Listed("2026-07-01T11:58:59.750Z", "failed", "win-back", OURS, "+447700900456", "1.2"),
         listing.Listed("2026-07-01T11:50:00.000Z", "missed", "win-back", OURS, ANNA, "1.1"),
     ]
+
+
+async def test_attempts_of_a_campaign_are_listed_page_by_page(calls: SqliteCallbackStore) -> None:
+    asked = listing.wanted(None, None, 1, "GB", Bare.E164, "win-back")
+    assert asked.campaign == "win-back"
+    (first,) = await listing.attempts(calls, asked)
+    (newest,) = await calls.attempts(None, None, 1)
+    (second,) = await listing.attempts(calls, msgspec.structs.replace(asked, after=place_of(newest)))
+    assert (first.id, second.id) == ("1.2", "1.1")
+    assert await listing.attempts(calls, msgspec.structs.replace(asked, campaign="survey")) == []
 
 
 @pytest.mark.parametrize(("number", "subscriber", "field"), [("x", None, "number"), (OURS, "x", "subscriber")])

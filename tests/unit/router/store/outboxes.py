@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dialplan.campaigns.attempts import Attempt
+from router.store.api import AttemptPlace
 from router.store.local.outbox import OutboxCallbackStore
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
@@ -20,8 +21,16 @@ class Here(SqliteCallbackStore):
 
     looked: Callable[[], None] | None = None
 
-    async def attempts(self, number: str | None, subscriber: str | None, limit: int) -> list[Attempt]:
-        found = await super().attempts(number, subscriber, limit)
+    async def attempts(
+        self,
+        number: str | None,
+        subscriber: str | None,
+        limit: int,
+        *,
+        campaign: str | None = None,
+        after: AttemptPlace | None = None,
+    ) -> list[Attempt]:
+        found = await super().attempts(number, subscriber, limit, campaign=campaign, after=after)
         if self.looked is not None:
             self.looked()
         return found

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dialplan.dataset.changes import ChangeSet, Stored
-from dialplan.dataset.later import Held
+from dialplan.dataset.later import Held, held_key
 from dialplan.dataset.problems import DataProblems
 from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
 from router.config import limits
+from router.store import codec
 from router.store.api import ChangedRow, Commit, Store, TableRead
 from tests.samples import Entry, campaign, company, flow, number
 from tests.unit.router.store import content as data
@@ -54,6 +55,22 @@ async def test_each_commit_that_changes_something_has_the_next_version(store: St
     versions = [(await data.commit(store, flow(name))).version for name in ("a", "b", "a", "c")]
     assert versions == [1, 2, 2, 3]
     assert await data.commit(store, flow("a")) == Commit(3, 0)
+
+
+async def test_rows_that_name_others_are_told_from_the_rest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever they name them; where too many are asked for at once it may be all rows."""
+    await data.commit(store, *SOME, flow("menu-2"), number("02079460002", call_flow="menu-2"))
+    found: dict[frozenset[str], list[str]] = {}
+
+    def look(stored: Stored) -> None:
+        for naming in (frozenset({"menu"}), frozenset({"offer", "menu-2"}), frozenset({"nobody"}), frozenset[str]()):
+            found[naming] = [held_key(each)[-1] for each in stored.rows(RowKind.NUMBER, naming)]
+
+    await store.view(look)
+    assert list(found.values()) == [["0"], ["1", "2"], [], ["0", "1", "2"]]
+    monkeypatch.setattr(codec, "NAMES_SOUGHT_MAX", 1)
+    await store.view(look)
+    assert list(found.values()) == [["0"], ["0", "1", "2"], [], ["0", "1", "2"]]
 
 
 async def test_a_check_sees_what_is_stored_and_nothing_else(store: Store) -> None:

@@ -10,7 +10,7 @@ from dialplan.campaigns.attempts import Attempt, Heard, Outcome
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History, claim_of
 from dialplan.campaigns.retention import Cutoffs, Relevant, is_past, stays_with_missed
 from router.config import limits
-from router.store.api import CallbackStore, Recorded, Use
+from router.store.api import CallbackStore, Recorded, Use, place_of
 from router.store.redis import callbacks as redis_callbacks
 from router.store.sqlite import callbacks as sqlite_callbacks
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
@@ -77,10 +77,37 @@ async def test_attempts_are_listed_newest_first(callback_store: CallbackStore) -
 
 
 async def test_of_attempts_at_one_moment_the_later_name_is_listed_first(callback_store: CallbackStore) -> None:
-    """So that a page shows them in one order, whatever the order of their writing."""
-    await callback_store.record([attempt("2"), attempt("3", subscriber=BORIS), attempt("1", number=ALSO_OURS)])
-    assert await ids(callback_store) == ["3", "2", "1"]
-    assert [each.id for each in await callback_store.attempts(None, None, 2)] == ["3", "2"]
+    """So that pages show them in one order, whatever the order of their writing: by their numbers, then by the id."""
+    await callback_store.record(
+        [attempt("2"), attempt("3", subscriber=BORIS), attempt("1", number=ALSO_OURS), attempt("4")]
+    )
+    assert await ids(callback_store) == ["1", "3", "4", "2"]
+    assert [each.id for each in await callback_store.attempts(None, None, 2)] == ["1", "3"]
+    assert await ids(callback_store, None, ANNA) == ["1", "4", "2"]
+    assert await ids(callback_store, OUR, ANNA) == ["4", "2"]
+
+
+async def test_a_page_begins_behind_the_place_of_the_one_before_it(callback_store: CallbackStore) -> None:
+    """Also where the attempt of that place has gone meanwhile, and others have come before it."""
+    told = [attempt(str(place), at=100.0 + place // 3) for place in range(9)]
+    await callback_store.record(told)
+    after = place_of(told[4])
+    assert [each.id for each in await callback_store.attempts(None, ANNA, 3, after=after)] == ["3", "2", "1"]
+    await callback_store.record([attempt("new", at=200.0)])
+    assert [each.id for each in await callback_store.attempts(OUR, None, 3, after=after)] == ["3", "2", "1"]
+    gone = after._replace(id="4 has gone")
+    found = await callback_store.attempts(None, None, 3, campaign="win-back", after=gone)
+    assert [each.id for each in found] == ["4", "3", "2"]
+
+
+async def test_attempts_of_a_campaign_are_listed(callback_store: CallbackStore) -> None:
+    survey = attempt("2", at=120.0, campaign="survey")
+    await callback_store.record([attempt("1"), survey, attempt("3", at=130.0, subscriber=BORIS)])
+    for number, subscriber in ((None, None), (OUR, None), (None, ANNA), (OUR, ANNA)):
+        assert await callback_store.attempts(number, subscriber, 10, campaign="survey") == [survey]
+    assert await callback_store.attempts(None, BORIS, 10, campaign="survey") == []
+    assert await callback_store.purge(Cutoffs({"survey": 1_000.0}, -1.0)) == 1
+    assert await callback_store.attempts(None, None, 10, campaign="survey") == []
 
 
 # --- claims ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +14,12 @@ from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.campaigns.retention import Cutoffs
 from router.config.limits import ATTEMPT_KEEP_SECONDS
-from router.store.api import StoreError
+from router.store.api import StoreError, place_of
 from router.store.redis import callback_scripts as scripts
 from router.store.redis import callbacks as redis_callbacks
 from router.store.redis.address import Options, parse
 from router.store.redis.callbacks import RedisCallbackStore
+from router.store.redis.connection import Reply
 from router.store.redis.counters import RedisCounterStore
 from router.store.redis.lua_script import Script
 from tests.redis_server import RedisServer
@@ -214,19 +215,111 @@ async def test_a_router_whose_clock_is_ahead_takes_no_rights_away(kept: Kept, mo
 async def test_an_attempt_that_comes_while_others_are_listed_shows_none_twice(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_callbacks, "STORE_BATCH_ROWS", 1)
+    monkeypatch.setattr(redis_callbacks, "ATTEMPTS_PAGE_MAX", 1)
     await kept.store.record([attempt("1", at=1), attempt("2", at=2)])
-    named = kept.store._named
+    another = RedisCallbackStore(kept.store.address, Options(prefix=kept.prefix))
+    ask = kept.store.link.script
 
-    async def another_comes(names: Iterable[str]) -> Any:
-        found = await named(names)
-        monkeypatch.undo()
-        await kept.store.record([attempt("3", at=3)])
-        monkeypatch.setattr(redis_callbacks, "STORE_BATCH_ROWS", 1)
+    async def another_comes(script: Script, *values: Any) -> Reply:
+        found = await ask(script, *values)
+        if script is scripts.PAGE:
+            await another.record([attempt("3", at=3)])
         return found
 
-    monkeypatch.setattr(kept.store, "_named", another_comes)
+    monkeypatch.setattr(kept.store.link, "script", another_comes)
     assert await ids(kept.store) == ["2", "1"]
+    await another.close()
+
+
+# --- lists of attempts ----------------------------------------------------------------------------------------------
+
+
+async def asked(kept: Kept, work: Awaitable[object]) -> dict[str, int]:
+    """How often each command was given meanwhile, by scripts too."""
+    kept.client.config_resetstat()
+    await work
+    told = kept.client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in told.items()}
+
+
+LISTS = ((OUR, None, None), (None, ANNA, None), (None, None, "win-back"))
+
+
+async def test_a_page_reads_what_it_has_however_many_attempts_there_are(kept: Kept) -> None:
+    told = [attempt(str(place), at=1000.0 + place, subscriber=(ANNA, BORIS)[place % 2]) for place in range(600)]
+    pages: list[dict[str, int]] = []
+    for many in (told[:60], told[60:]):
+        await kept.store.record(many)
+        await kept.store.attempts(OUR, None, 1)
+        for number, subscriber, campaign in (*LISTS, (None, None, None), (OUR, ANNA, None)):
+            page = kept.store.attempts(number, subscriber, 10, campaign=campaign, after=place_of(told[40]))
+            read = await asked(kept, page)
+            assert read["hget"] <= 2 * 11
+            assert read["zrevrangebyscore"] <= 2
+            assert not {"hscan", "zrangebyscore", "xrange", "zrevrange", "hgetall"} & read.keys()
+            pages.append(read)
+    assert pages[:5] == pages[5:]
+
+
+async def test_lists_follow_the_stream_when_they_are_asked_for(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report, whichever version writes it down, does nothing for them."""
+    monkeypatch.setattr(redis_callbacks, "ATTEMPTS_LISTED_AT_ONCE", 2)
+    await kept.store.attempts(OUR, None, 10)
+    writing = await asked(kept, kept.store.record([attempt(str(place), at=place) for place in range(1, 5)]))
+    await kept.store.claim(OUR, ANNA, "call", 10.0, SINCE)
+    assert writing["zadd"] == 2 * 4
+    read = await asked(kept, kept.store.attempts(OUR, None, 10))
+    assert (read["xrange"], "hscan" in read) == (3, False)
+    for number, subscriber, campaign in LISTS:
+        found = await kept.store.attempts(number, subscriber, 10, campaign=campaign)
+        assert [each.id for each in found] == ["4", "3", "2", "1"]
+    assert not {"hscan", "xrange"} & (await asked(kept, kept.store.attempts(OUR, None, 10))).keys()
+
+
+@pytest.mark.parametrize("why", ["of the release before", "trimmed", "another history", "beyond the end"])
+async def test_where_the_stream_does_not_reach_back_all_attempts_are_listed_once(kept: Kept, why: str) -> None:
+    calls, news = (f"{{{kept.prefix}}}:{name}" for name in ("calls", "news"))
+    if why != "of the release before":
+        await kept.store.attempts(OUR, None, 10)
+    await kept.store.record([attempt(str(place), at=place) for place in range(5)])
+    if why == "trimmed":
+        kept.client.xtrim(news, maxlen=2, approximate=False)
+    if why == "beyond the end":
+        kept.client.hset(calls, "listed", f"{kept.client.hget(calls, 'epoch').decode()}:9")
+    if why == "another history":
+        kept.client.delete(calls, news)
+        await kept.store.record([attempt("5", at=5)])
+    read = await asked(kept, kept.store.attempts(None, ANNA, 2))
+    assert read["hscan"] == 1
+    await kept.store.record([attempt("6", at=6)])
+    assert "hscan" not in await asked(kept, kept.store.attempts(None, ANNA, 2))
+    expected = ["6", *(["5"] if why == "another history" else []), "4", "3", "2", "1", "0"]
+    for number, subscriber, campaign in LISTS:
+        found = await kept.store.attempts(number, subscriber, 10, campaign=campaign)
+        assert [each.id for each in found] == expected
+
+
+async def test_what_an_older_version_has_purged_goes_from_a_list_when_it_is_met(kept: Kept) -> None:
+    """One that does not know of the lists leaves it there."""
+    await kept.store.record([attempt(str(place), at=place) for place in range(9)])
+    of_number, attempts = (f"{{{kept.prefix}}}:{name}" for name in (f"of-number:{OUR}", "attempts"))
+    assert len(await ids(kept.store, OUR)) == 9
+    kept.client.hdel(attempts, *(f"{OUR} {ANNA} {place}" for place in range(5)))
+    assert kept.client.zcard(of_number) == 9
+    assert await ids(kept.store, OUR) == ["8", "7", "6", "5"]
+    assert kept.client.zcard(of_number) == 4
+
+
+@pytest.mark.parametrize("by", ["purge", "changes"])
+async def test_lists_are_seen_to_before_the_stream_loses_what_they_lack(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(redis_callbacks, "ATTEMPTS_UNLISTED_MAX", 3)
+    await kept.store.attempts(OUR, None, 10)
+    cursor = (await kept.store.changes("", 0)).cursor
+    await kept.store.record([attempt(str(place), at=10.0 + place) for place in range(3)])
+    await (kept.store.purge(Cutoffs({}, 0.0)) if by == "purge" else kept.store.changes(cursor, 0))
+    assert not {"xrange", "hscan"} & (await asked(kept, kept.store.attempts(OUR, None, 10))).keys()
 
 
 async def test_an_attempt_that_goes_while_others_are_listed_is_left_out(kept: Kept) -> None:

@@ -13,9 +13,9 @@ import pytest
 from dialplan.campaigns.attempts import Heard, Outcome
 from dialplan.campaigns.callbacks import Claim, ClaimStatus
 from dialplan.campaigns.retention import Cutoffs
-from router.store.api import Recorded, StoreError
+from router.store.api import AttemptPlace, Recorded, StoreError
 from router.store.sqlite import callbacks as sqlite_callbacks
-from router.store.sqlite.callbacks import SqliteCallbackStore, beside
+from router.store.sqlite.callbacks import SqliteCallbackStore, beside, page_query
 from tests.unit.router.store.attempts import ALSO_OURS, ANNA, BORIS, OUR, SINCE, attempt, ids
 from tests.unit.router.store.conftest import PATIENCE_SECONDS
 
@@ -194,6 +194,64 @@ async def test_no_question_goes_through_all_of_the_file(store: SqliteCallbackSto
     assert "SCAN attempts" not in plan
     assert "SCAN claims" not in plan
     assert "ORDER BY" not in plan, "what is asked for first lies first"
+
+
+@pytest.mark.parametrize("after", [None, AttemptPlace(100.0, OUR, ANNA, "1.1")], ids=["first page", "a later one"])
+@pytest.mark.parametrize(
+    ("number", "subscriber", "campaign", "index"),
+    [
+        (None, None, None, "attempts_by_time"),
+        (OUR, None, None, "attempts_of_number"),
+        (None, ANNA, None, "attempts_of_subscriber"),
+        (None, None, "win-back", "attempts_of_campaign"),
+        (OUR, ANNA, None, "attempts_of_pair"),
+        (OUR, None, "win-back", "attempts_of_number"),
+        (None, ANNA, "win-back", "attempts_of_subscriber"),
+        (OUR, ANNA, "win-back", "attempts_of_pair"),
+    ],
+)
+async def test_a_page_is_found_by_an_index_and_lies_there_in_its_order(
+    store: SqliteCallbackStore,
+    number: str | None,
+    subscriber: str | None,
+    campaign: str | None,
+    index: str,
+    after: AttemptPlace | None,
+) -> None:
+    query, values = page_query(number, subscriber, campaign, after)
+    (step,) = execute(store.path, f"EXPLAIN QUERY PLAN {query}", *values, 10)
+    how = "SCAN" if (number, subscriber, campaign, after) == (None,) * 4 else "SEARCH"
+    assert str(step[-1]).startswith(f"{how} attempts USING INDEX {index}")
+
+
+async def test_a_file_of_the_release_before_gets_its_indexes_when_a_router_opens_it(store: SqliteCallbackStore) -> None:
+    """A command that only looks changes nothing in it, and finds the same without them."""
+    for name in sqlite_callbacks._LISTS:
+        execute(store.path, f"DROP INDEX {name}")
+    await store.record([attempt("1"), attempt("2", subscriber=BORIS)])
+    for make, indexes in ((False, []), (True, sorted(sqlite_callbacks._LISTS))):
+        another = SqliteCallbackStore(store.path)
+        await another.open(make=make)
+        assert await ids(another, None, BORIS) == ["2"]
+        await another.close()
+        found = execute(store.path, "SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name")
+        assert [name for (name,) in found if name in sqlite_callbacks._LISTS] == indexes
+
+
+async def test_a_file_that_is_held_is_opened_without_its_indexes(
+    store: SqliteCallbackStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.record([attempt()])
+    for name in sqlite_callbacks._LISTS:
+        execute(store.path, f"DROP INDEX {name}")
+    monkeypatch.setattr(sqlite_callbacks, "_SCHEMA", sqlite_callbacks._SCHEMA._replace(busy_seconds=0.001))
+    another = SqliteCallbackStore(store.path)
+    with sqlite3.connect(store.path, isolation_level=None) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        await another.open()
+        assert await ids(another, OUR) == ["1.1"]
+    holder.close()
+    await another.close()
 
 
 async def test_strangers_do_not_fill_the_file(store: SqliteCallbackStore) -> None:
