@@ -109,7 +109,7 @@ class Holding:
         router = socket.create_connection(self._router, PATIENCE_SECONDS)
         with asterisk, router, contextlib.suppress(ConnectionError):
             received = b""
-            while not received.endswith(b"\n\n"):  # Asterisk writes its block line by line: all of it, or chance cuts it
+            while not received.endswith(b"\n\n"):  # Asterisk writes line by line: chance would cut the rest
                 data = asterisk.recv(65_536)
                 if not data:
                     return
