@@ -6,7 +6,8 @@ the reason and the table's version, none of which needs an escape.
 
 import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
+
+import msgspec
 
 from dialplan.dataset.parameters import delivered
 from dialplan.kinds.call_flow import CallFlow
@@ -25,7 +26,7 @@ _NEXT = tuple(f"ROUTE_NEXT_{each}" for each in ("CONTEXT", "EXTEN", "PRIORITY", 
 _STATUS = {NO_DATA: "ROUTE_STATUS=NODATA"}
 
 
-class _Prepared(NamedTuple):
+class _Prepared(msgspec.Struct, frozen=True, gc=False, eq=False):
     """`ahead`: commands to be sent before; the last command is head + number + caller + reason + version + tail."""
 
     targets: tuple[object, ...]  # held, so that their identity stays their own as long as it is a key

@@ -35,20 +35,17 @@ def place_of(decision: Decision) -> str:
     return f"{destination.context},{destination.exten},{destination.priority}"
 
 
-class Remembered:
+class Remembered(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What all usual calls to one entry have in common; see `router.agi.response` for head and tail."""
 
-    __slots__ = ("decision", "head", "id", "place", "tail", "targets", "usual", "verb")
-
-    def __init__(self, decision: Decision, head: str, tail: str, targets: object, verb: Verb, usual: Usual) -> None:
-        self.decision = decision
-        self.head = head
-        self.tail = tail
-        self.targets = targets  # the table's mark of them when this was decided
-        self.verb = verb
-        self.usual = usual
-        self.place = place_of(decision)
-        self.id = decision.target.id if decision.target is not None else ""
+    decision: Decision
+    head: str
+    tail: str
+    targets: object  # the table's mark of them when this was decided
+    verb: Verb
+    usual: Usual
+    place: str
+    id: str
 
 
 class UsualCall(msgspec.Struct, gc=False):
@@ -148,7 +145,10 @@ class UsualCalls:
             ahead, head, tail = self._commands.prepared(decision, with_names=_SCRIPTS[script])
             if ahead:
                 return None
-            remembered = Remembered(decision, head, tail, table.targets, self._verb, usual)
+            leads_to = decision.target.id if decision.target is not None else ""
+            remembered = Remembered(
+                decision, head, tail, table.targets, self._verb, usual, place_of(decision), leads_to
+            )
         if len(self._young[script]) >= REMEMBERED_MAX:
             self._old[script], self._young[script] = self._young[script], {}
         self._young[script][entry] = remembered

@@ -102,7 +102,7 @@ PURGE_PACE = 1.25  # of the time that has passed: what a purge believes its cloc
 PURGE_JUMP_SECONDS = 6 * 3600.0  # by how much the clock has to be off for that to be told: a quarter of the margin
 PURGE_MARGIN_SECONDS = 86_400.0  # past its window an attempt is kept so long: no call lasts longer
 PURGE_ROWS_AT_ONCE = 1_000  # deleted in one transaction: claims wait for some 5 ms
-PURGE_PAIRS_AT_ONCE = 1_000  # looked through in one turn of the event loop: about a millisecond
+PURGE_PAIRS_AT_ONCE = 250  # looked through, or taken in, in one turn of the event loop: about a millisecond
 ATTEMPT_KEEP_SECONDS = 366 * 86_400.0  # no attempt is kept longer, whatever became of its campaign
 COUNTER_KEEP_SECONDS = 2 * ATTEMPT_KEEP_SECONDS  # a counter that nobody asks any more goes after that
 

@@ -342,7 +342,7 @@ async def test_what_a_full_read_replaces_is_let_go_of(store: Store) -> None:
         before = started.made._follower.index
         started.made._follower.read_all()
         await started.made.load()
-        assert (len(before), before.shards, started.knows()) == (0, [], True)
+        assert (len(before), before._shards, started.knows()) == (0, [], True)
 
 
 async def test_a_store_that_goes_away_and_comes_back_is_said_once_each_and_asked_again(here: Running) -> None:

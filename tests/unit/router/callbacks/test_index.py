@@ -106,9 +106,9 @@ def test_an_answer_stays_for_as_long_as_there_is_a_window_in_which_it_may_end_an
 def test_a_memory_that_is_let_go_holds_nothing() -> None:
     memory = AttemptIndex()
     memory.remember([attempt("1"), attempt("2", subscriber=BORIS)])
-    held = memory.shards
+    held = memory._shards
     finished(memory.leaving())
-    assert (memory.shards, len(memory), len(held)) == ([], 0, SHARDS)
+    assert (memory._shards, len(memory), len(held)) == ([], 0, SHARDS)
 
 
 def test_of_a_subscriber_with_several_of_our_numbers_only_the_pairs_that_are_past_go() -> None:
