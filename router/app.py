@@ -203,6 +203,7 @@ class _Router:
         self._pages = self._serve_pages(stack)
         stack.push_async_callback(self._store.close)
         await self._store.open()
+        gc.freeze()  # what is imported stays: or each collection while a million rows are read would look at all of it
         await self._sync.load()
         stack.push_async_callback(self._attempts.close)
         await self._callbacks.load(away=self._sync.without_store)

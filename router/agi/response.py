@@ -6,6 +6,7 @@ the reason and the table's version, none of which needs an escape.
 
 import hashlib
 from collections import OrderedDict
+from itertools import chain
 
 import msgspec
 
@@ -14,7 +15,7 @@ from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.campaign import Campaign
 from dialplan.routing.decide import Decision, Following
 from dialplan.routing.steps.lookup import NO_DATA
-from dialplan.routing.target import Values
+from dialplan.routing.target import Cache, Kind, Values
 from router.agi.messages import mset, pair, split_pairs
 from router.config.limits import COMMAND_MAX_BYTES, RESPONSE_CACHE_MAX_BYTES
 
@@ -26,10 +27,26 @@ _NEXT = tuple(f"ROUTE_NEXT_{each}" for each in ("CONTEXT", "EXTEN", "PRIORITY", 
 _STATUS = {NO_DATA: "ROUTE_STATUS=NODATA"}
 
 
+# None of these is for the garbage collector, which would hold up calls while it looks through all that are kept.
+class _Key(msgspec.Struct, frozen=True, gc=False):
+    """What an answer is prepared for."""
+
+    target: int  # by identity
+    kind: Kind
+    company: str
+    values: tuple[object, ...]  # names and values by turns: the collector leaves a tuple alone that has none in it
+    with_names: bool
+    cache: Cache
+    until: int | None
+    following: tuple[object, ...] | None
+    no_data: bool
+
+
 class _Prepared(msgspec.Struct, frozen=True, gc=False, eq=False):
     """`ahead`: commands to be sent before; the last command is head + number + caller + reason + version + tail."""
 
-    targets: tuple[object, ...]  # held, so that their identity stays their own as long as it is a key
+    target: CallFlow | Campaign | None  # held, so that their identity stays their own as long as it is a key
+    next_target: CallFlow | Campaign | None
     ahead: tuple[bytes, ...]
     head: str
     tail: str
@@ -43,7 +60,7 @@ class RouteCommands:
     """Makes the commands of decisions; keeps what it prepared, up to RESPONSE_CACHE_MAX_BYTES."""
 
     def __init__(self) -> None:
-        self._prepared: OrderedDict[tuple[object, ...], _Prepared] = OrderedDict()
+        self._prepared: OrderedDict[_Key, _Prepared] = OrderedDict()
         self._bytes = 0
 
     def of(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], bytes]:
@@ -63,9 +80,16 @@ class RouteCommands:
     def prepared(self, decision: Decision, *, with_names: bool) -> tuple[tuple[bytes, ...], str, str]:
         """What does not differ between calls: the commands ahead, and the last one's text before and behind that."""
         following = decision.following
-        key = (
-            *(id(decision.target), decision.kind, decision.company, decision.values, with_names, decision.cache),
-            *(decision.until, following.key if following is not None else None, decision.reason == NO_DATA),
+        key = _Key(
+            target=id(decision.target),
+            kind=decision.kind,
+            company=decision.company,
+            values=tuple(chain.from_iterable(decision.values)),
+            with_names=with_names,
+            cache=decision.cache,
+            until=decision.until,
+            following=following.key if following is not None else None,
+            no_data=decision.reason == NO_DATA,
         )
         prepared = self._prepared.get(key)
         if prepared is None:
@@ -129,8 +153,7 @@ def _prepare(decision: Decision, *, with_names: bool) -> _Prepared:
     groups, fitting = split_pairs([*given, *after], [*first, *variable, *last], _VARIABLE_BYTES, names)
     head = f'EXEC MSet "{",".join(first)},ROUTE_NUMBER='
     tail = "".join(f",{each}" for each in [*fitting, *last]) + '"\n'
-    held = (target, following.row if following is not None else None)
-    return _Prepared(held, tuple(map(mset, groups)), head, tail)
+    return _Prepared(target, following.row if following is not None else None, tuple(map(mset, groups)), head, tail)
 
 
 def _next_pairs(following: Following, parameters: list[tuple[str, str]]) -> list[str]:

@@ -110,9 +110,9 @@ class Follower:
             self.index.remember(changes.attempts)
         else:
             self._read_all = False
-            for page in changes.pages:
-                fresh.remember(page, relevant=True)
-                page.clear()  # all of them at once would hold up calls
+            changes.pages.reverse()
+            while changes.pages:
+                fresh.remember(changes.pages.pop(), relevant=True)  # let go of all at once they would hold up calls
                 await asyncio.sleep(0)  # calls go first
             replaced, self.index = self.index, fresh
             self._full_reads.inc()

@@ -6,14 +6,24 @@ It may know of too many, since the store has the last word; of too few it must n
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.retention import Cutoffs, is_past
 from dialplan.shards import SHARD_MASK, Shards, Steps, let_go
 from router.config.limits import CALLBACK_PAIRS_MAX, PURGE_PAIRS_AT_ONCE
 
-# What is known of one subscriber. Most have one attempt, which stands there by itself: the garbage collector looks
-# through a million tuples, and not through a million of these.
-_Known: TypeAlias = Attempt | tuple[Attempt, ...]
+
+class _Several(msgspec.Struct, frozen=True, gc=False):
+    """Attempts of one subscriber. Most have one, which stands by itself.
+
+    Neither is for the garbage collector, which would hold up calls while it looks through a million of them.
+    """
+
+    attempts: tuple[Attempt, ...]
+
+
+_Known: TypeAlias = Attempt | _Several
 
 
 class AttemptIndex:
@@ -41,14 +51,18 @@ class AttemptIndex:
 
     def of(self, number: str, subscriber: str) -> Mapping[str, Attempt]:
         """The newest attempt of each campaign to that pair."""
-        return {each.campaign: each for each in _all(self._known.get(subscriber, ())) if each.number == number}
+        return {each.campaign: each for each in self._of(subscriber) if each.number == number}
+
+    def _of(self, subscriber: str) -> tuple[Attempt, ...]:
+        known = self._known.get(subscriber)
+        return () if known is None else _all(known)
 
     def remember(self, attempts: Iterable[Attempt], *, relevant: bool = False) -> None:
         """Take attempts in. Answered ones count where the pair was missed before, or where all are `relevant`."""
         for attempt in attempts:
             if attempt.outcome is Outcome.FAILED:
                 continue
-            known = _all(self._known.get(attempt.subscriber, ()))
+            known = self._of(attempt.subscriber)
             of_pair = [each for each in known if each.number == attempt.number]
             if not of_pair:
                 if attempt.outcome is not Outcome.MISSED and not relevant:
@@ -59,7 +73,7 @@ class AttemptIndex:
                 self._pairs += 1
             before = next((each for each in of_pair if each.campaign == attempt.campaign), None)
             if before is None:
-                self._known[attempt.subscriber] = (*known, attempt) if known else attempt
+                self._known[attempt.subscriber] = _lean([*known, attempt])
             elif before.at <= attempt.at:
                 self._known[attempt.subscriber] = _lean([attempt if each is before else each for each in known])
 
@@ -88,8 +102,8 @@ class AttemptIndex:
 
 
 def _all(known: _Known) -> tuple[Attempt, ...]:
-    return known if type(known) is tuple else (known,)  # type: ignore[return-value] # it is an attempt then
+    return known.attempts if isinstance(known, _Several) else (known,)
 
 
 def _lean(attempts: Sequence[Attempt]) -> _Known:
-    return attempts[0] if len(attempts) == 1 else tuple(attempts)
+    return attempts[0] if len(attempts) == 1 else _Several(tuple(attempts))

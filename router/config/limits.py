@@ -33,7 +33,7 @@ ACCOUNT_SECONDS = 0.02  # how long a decided call may wait to be counted and log
 ACCOUNT_MAX_CALLS = 500  # counted and logged at once: some 3 ms of work
 
 # --- answers ------------------------------------------------------------------------------------------------------
-REMEMBERED_MAX = 4096  # decisions by their entries, twice for each script; some 2 KiB each, and freed in 2 ms
+REMEMBERED_MAX = 2048  # decisions by their entries, twice for each script; some 2 KiB each, and freed in 4 ms
 RESPONSE_CACHE_MAX_BYTES = 32 * 1024**2  # of prepared responses: 50,000 usual ones, or 700 of the largest kind
 
 # --- logs ---------------------------------------------------------------------------------------------------------

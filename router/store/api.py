@@ -135,7 +135,9 @@ class AttemptChanges(NamedTuple):
 
     cursor: str
     full: bool
-    pages: list[list[Attempt]]  # short ones, so that whoever takes them in can let calls go first
+    # Short ones, so that whoever takes them in can let calls go first; no lists: the garbage collector leaves tuples
+    # alone that have nothing for it, and would look through all of them otherwise while calls wait.
+    pages: list[tuple[Attempt, ...]]
 
     @property
     def attempts(self) -> list[Attempt]:

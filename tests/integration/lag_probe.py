@@ -4,6 +4,7 @@ python -m tests.integration.lag_probe SOCKET RINGWAY serve ...: RINGWAY, the rou
 """
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -18,10 +19,19 @@ _TICK_SECONDS = 0.001
 
 
 class Lag:
-    """The longest time by which a timer of the event loop came too late."""
+    """The longest time by which a timer of the event loop came too late, and the longest garbage collection."""
 
     def __init__(self) -> None:
-        self.worst = 0.0
+        self.worst = self.worst_collection = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._collecting)
+
+    def _collecting(self, phase: str, _: object) -> None:
+        now = time.monotonic()
+        if phase == "start":
+            self._began = now
+        else:
+            self.worst_collection = max(self.worst_collection, now - self._began)
 
     async def watch(self) -> None:
         """For ever."""
@@ -90,7 +100,10 @@ DOES: dict[str, Callable[[Any], Awaitable[None]]] = {
 
 
 def main(socket: str, _: str, *words: str) -> int:
-    """Run the router; a line on the socket names what is done, and gets back the worst lag meanwhile, in ms."""
+    """Run the router; a line on the socket names what is done.
+
+    It gets back the worst lag meanwhile, and the longest garbage collection, in ms.
+    """
     run = app._Router.run
 
     async def watched(router: Any) -> bool:
@@ -98,13 +111,13 @@ def main(socket: str, _: str, *words: str) -> int:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while line := await reader.readline():
-                lag.worst = 0.0
+                lag.worst = lag.worst_collection = 0.0
                 try:
                     await DOES[line.decode().strip()](router)
                 except Exception as error:  # noqa: BLE001 - the test shows it
                     writer.write(f"{error!r}\n".encode())
                     continue
-                writer.write(f"{lag.worst * 1000:.1f}\n".encode())
+                writer.write(f"{lag.worst * 1000:.1f} {lag.worst_collection * 1000:.1f}\n".encode())
 
         watching = asyncio.create_task(lag.watch())
         server = await asyncio.start_unix_server(serve, socket)

@@ -47,8 +47,10 @@ class Probed:
         self._stream.flush()
 
     def lag_ms(self) -> float:
-        """By how much a timer was late meanwhile, at the most."""
-        return float(self._stream.readline())
+        """By how much a timer was late meanwhile, at the most; prints the longest garbage collection too."""
+        told = self._stream.readline().decode().strip()
+        print(f"{told} ms", end="; ")  # noqa: T201 - the figures are what pytest -s is for
+        return float(told.split()[0])
 
     def least_lag_ms(self, what: str, bound_ms: float, do: Callable[[int], object] = lambda _: None) -> float:
         """Of as many tries as it takes to come below the bound. `do` is told which one it is."""

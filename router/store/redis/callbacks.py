@@ -49,6 +49,7 @@ from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link
 from router.store.redis.lua_script import Script
 from router.store.redis.scripts import SCAN
+from router.util.untracked import untracked
 
 _KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing stays longer than that, whatever becomes of the routers
 _encode = msgspec.json.Encoder().encode
@@ -308,7 +309,7 @@ class RedisCallbackStore:
                 if self._unlisted >= ATTEMPTS_UNLISTED_MAX:
                     await self._list_new()
                 cursor = f"{epoch}:{int(known) + len(bodies)}:{last.decode()}"
-                return AttemptChanges(cursor, full=False, pages=[[self._read(body) for body in bodies if body]])
+                return AttemptChanges(cursor, full=False, pages=[tuple(self._read(body) for body in bodies if body)])
             if left <= 0:
                 return AttemptChanges(cursor, full=False, pages=[])
             await self._waiting.newer(self._news, f"{known}-0", left)
@@ -320,7 +321,7 @@ class RedisCallbackStore:
         epoch, seq, head = await self.link.script(scripts.CURSOR, (self._calls, self._news), made)
         return f"{epoch.decode()}:{int(seq)}:{head.decode()}"
 
-    async def _relevant(self) -> list[list[Attempt]]:
+    async def _relevant(self) -> list[tuple[Attempt, ...]]:
         """All attempts that may matter to a callback, in pages: what grows with them has no long moment."""
         relevant = Relevant()
         async for page in self._pages(SCAN, self._attempts):
@@ -331,7 +332,7 @@ class RedisCallbackStore:
             claimed.update(dict.fromkeys(map(bytes.decode, page)))
         pages = []
         for found in relevant.pages(claimed):
-            pages.append(found)
+            pages.append(untracked(found))
             await asyncio.sleep(0)
         return pages
 

@@ -30,6 +30,7 @@ from router.config.limits import (
 from router.store.api import AttemptChanges, AttemptPlace, Made, NoStoreError, Recorded, Use, unsaid
 from router.store.callback_rules import ClaimRecord, decided
 from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
+from router.util.untracked import untracked
 
 T = TypeVar("T")
 _Pair = tuple[str, str]
@@ -398,10 +399,10 @@ def _changed(database: sqlite3.Connection, cursor: str) -> AttemptChanges:
         found = database.execute(_RELEVANT)
         pages = []
         while rows := found.fetchmany(PURGE_PAIRS_AT_ONCE):
-            pages.append([_attempt(*row) for row in rows])
+            pages.append(untracked(_attempt(*row) for row in rows))
         return AttemptChanges(f"{epoch}:{seq}", full=True, pages=pages)
     rows = database.execute(_CHANGED, (int(known), ATTEMPT_CHANGES_MAX)).fetchall()
-    pages = [[_attempt(*row[:-1]) for row in rows]] if rows else []
+    pages = [tuple(_attempt(*row[:-1]) for row in rows)] if rows else []
     return AttemptChanges(f"{epoch}:{rows[-1][-1] if rows else seq}", full=False, pages=pages)
 
 

@@ -331,7 +331,7 @@ def test_as_many_prepared_answers_are_kept_as_fit(monkeypatch: pytest.MonkeyPatc
             variables(decision(flow, values=(("A", text),)), answers=answers)
         kept.append(len(answers._prepared))
     assert kept == [2, 3, 3, 3, 3, 3]
-    assert [key[3] for key in answers._prepared] == [(("A", text),) for text in "456"]
+    assert [key.values for key in answers._prepared] == [("A", text) for text in "456"]
 
 
 def test_a_prepared_answer_counts_with_all_its_text() -> None:
