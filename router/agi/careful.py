@@ -192,14 +192,12 @@ class CarefulCall:
     def _not_taken(self, reply: AgiReply) -> None:
         """A reply that Asterisk gives to a caller who has gone, or that it never gives to MSet.
 
-        Of an answer without its last command nothing is trusted. One that is out is revoked: unlike the usual reply,
-        such a one may have any length. A caller may fill a TCP segment with it, and what follows would come too late.
+        The answer is revoked then: unlike the usual reply, such a one may have any length. A caller may fill a TCP
+        segment with it, and what follows, from which the forgery is seen, would come too late.
         """
         details = {"code": reply.code, "text": reply.text[:DIALLED_LOG_MAX_CHARS]}
         if reply.code == _DEAD_CHANNEL and reply.text in _DEAD_TEXTS:
             self._close(HANGUP, **details)
-        elif self._unsent:
-            self._close(Refused.BAD_REPLY, **details)
         else:
             self._reject(Refused.BAD_REPLY, **details)
             self._revoke()

@@ -79,10 +79,10 @@ async def test_commands_that_go_ahead_wait_for_their_replies() -> None:
         b"200 result=-1\n",
     ],
 )
-async def test_a_command_that_asterisk_does_not_take_ends_the_call_and_is_counted(reply: bytes) -> None:
+async def test_a_command_that_asterisk_does_not_take_revokes_the_answer_and_is_counted(reply: bytes) -> None:
     async with serving() as served:
         call = await served.call(environment_lines({"agi_extension": "02079469999"}), reply=reply)
-        assert len(call.commands) == 1
+        assert (call.variables["ROUTE_STATUS"], call.variables["ROUTE_REASON"]) == ("OK", "error")
         await served.until_idle()
         assert served.rejected() == {"bad-reply": 1}
 
