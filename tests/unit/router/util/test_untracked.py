@@ -2,9 +2,8 @@
 
 import gc
 
-from tests.unit.router.store.attempts import attempt
-
 from router.util.untracked import untracked
+from tests.unit.router.store.attempts import attempt
 
 
 def test_the_collector_does_not_look_at_a_page_of_attempts() -> None:
