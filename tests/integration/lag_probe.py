@@ -65,7 +65,7 @@ async def read_attempts(router: Any) -> None:
 async def read_rows(router: Any) -> None:
     """Read all of the data set again."""
     router._sync._version = None
-    await next_table(router)
+    await router._sync._read()
 
 
 async def next_table(router: Any) -> None:
