@@ -29,7 +29,7 @@ _LOCKED_BY_OWNER = Code(
 )
 
 
-class CallFlow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class CallFlow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Where a call is handled, and what a number may set there. Without a company it is the platform's."""
 
     id: str

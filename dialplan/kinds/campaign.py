@@ -41,7 +41,7 @@ class Direction(StrEnum):
     OUTBOUND = "outbound"
 
 
-class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """An inbound or outbound campaign with its own destination."""
 
     id: str

@@ -20,7 +20,7 @@ _MACHINES_ZONE = Code(
 _NEEDS_VALUES = Code("default-flow-needs-values", "call flow {flow!q} requires {name}", "give it a default in the flow")
 
 
-class Company(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Company(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A tenant."""
 
     id: str

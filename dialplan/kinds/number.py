@@ -88,7 +88,7 @@ class CallbackRule(StrEnum):
     FORCE_NO = "force-no"
 
 
-class ScheduledUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class ScheduledUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """From `at` (UTC) on, the number is assigned so.
 
     Without `call_flow` and `inbound_campaign` the flow before it stays; without `parameters` the values before
@@ -101,7 +101,7 @@ class ScheduledUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     parameters: dict[str, ParameterValue] | None = None
 
 
-class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A DID, its owner and its assignments. `number` is E.164, `updates` are in the order of their times."""
 
     number: str
@@ -119,7 +119,7 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     updates: ByCompany[tuple[ScheduledUpdate, ...]] = ()
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """What a number is assigned to for a time: a flow with values, or an inbound campaign, or nothing."""
 
     call_flow: str | None

@@ -25,7 +25,7 @@ class ParameterType(StrEnum):
     NUMBER = "number"  # a phone number
 
 
-class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """A parameter that a call flow declares; numbers give it values."""
 
     name: str

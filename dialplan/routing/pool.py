@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import overload
 
-from dialplan.shards import Steps
+from dialplan.shards import Shards, Steps, untracked
 
 CHUNK = 512  # numbers that are sorted anew, or freed, in one go
 _STEP_CHUNKS = 8  # touched by one step of a change
@@ -14,11 +14,14 @@ _REBUILD_CHANGES = 2_048  # more than these are merged into all that there are
 
 
 class Pool(Sequence[str]):
-    """Different numbers, in order. It never changes: a changed one has its untouched chunks in common with it."""
+    """Different numbers, in order. It never changes: a changed one has its untouched chunks in common with it.
+
+    Chunks are tuples: the garbage collector leaves one alone that has nothing for it, and looks through each list.
+    """
 
     __slots__ = ("_ends", "_lasts", "chunks")
 
-    def __init__(self, chunks: Sequence[list[str]] = ()) -> None:
+    def __init__(self, chunks: Sequence[tuple[str, ...]] = ()) -> None:
         self.chunks = chunks  # none is empty
         self._lasts = [chunk[-1] for chunk in chunks]
         self._ends = list(accumulate(map(len, chunks)))
@@ -59,21 +62,24 @@ class Pool(Sequence[str]):
         """As a list."""
         return f"Pool({list(self)!r})"
 
-    def changing(self, comes: list[str], goes: set[str]) -> "Steps[Pool]":
-        """The pool with some more, which it does not have, and without some that it has. `comes` is emptied."""
-        if not comes and not goes:
+    def changing(self, comes: Shards[None], goes: Shards[None]) -> "Steps[Pool]":
+        """The pool with some more, which it does not have, and without some that it has. `comes` is emptied.
+
+        They are dictionaries of nothing: unlike lists and sets these are none of the garbage collector's.
+        """
+        changes = len(comes) + len(goes)
+        if not changes:
             return self
         few = len(self.chunks) * CHUNK < 4 * len(self) + 16 * CHUNK  # or many chunks have become small
-        if len(comes) + len(goes) <= _REBUILD_CHANGES and few:
+        if changes <= _REBUILD_CHANGES and few:
             return (yield from self._with_few(comes, goes))
-        runs: list[list[str]] = []
-        while comes:
-            runs.append(sorted(comes[-CHUNK:]))
-            del comes[-CHUNK:]
+        runs: list[tuple[str, ...]] = []
+        while comes.dicts:
+            runs.append(untracked(sorted(comes.dicts.pop())))
             if len(runs) % _STEP_CHUNKS == 0:
                 yield
         merged, chunks = heapq.merge((number for number in self if number not in goes), *map(iter, runs)), []
-        while chunk := list(islice(merged, CHUNK)):
+        while chunk := untracked(islice(merged, CHUNK)):
             chunks.append(chunk)
             yield
         while runs:  # all of them at once would take as long as a step of their number
@@ -81,19 +87,21 @@ class Pool(Sequence[str]):
             yield
         return Pool(chunks)
 
-    def _with_few(self, comes: Sequence[str], goes: set[str]) -> "Steps[Pool]":
+    def _with_few(self, comes: Shards[None], goes: Shards[None]) -> "Steps[Pool]":
         """Each chunk that is touched is replaced."""
         last = max(0, len(self._lasts) - 1)
         coming: dict[int, list[str]] = {}
         for number in comes:
             coming.setdefault(min(bisect_left(self._lasts, number), last), []).append(number)
         touched = coming.keys() | {min(bisect_left(self._lasts, number), last) for number in goes}
-        chunks = list(self.chunks) or [[]]
+        chunks = list(self.chunks) or [()]
         for count, place in enumerate(sorted(touched, reverse=True), start=1):
             chunk = [number for number in chunks[place] if number not in goes]
-            chunk = sorted(chunk + coming.get(place, []))
+            chunk = sorted([*chunk, *coming.get(place, [])])
             size = len(chunk) if len(chunk) <= 2 * CHUNK else CHUNK
-            chunks[place : place + 1] = [chunk[first : first + size] for first in range(0, len(chunk), size or 1)]
+            chunks[place : place + 1] = [
+                tuple(chunk[first : first + size]) for first in range(0, len(chunk), size or 1)
+            ]
             if count % _STEP_CHUNKS == 0:
                 yield
         return Pool(chunks)

@@ -168,8 +168,8 @@ class RoutingTable(_Sections):
     def _patch_numbers(self, patch: Patch, shards: list[dict[str, Entry]]) -> Steps[tuple[int, Pool]]:
         """Put new shards in the place of those that are touched; returns the digest of what they replace, the pool."""
         digest, work = 0, 0
-        comes: list[str] = []
-        goes: set[str] = set()
+        comes: Shards[None] = Shards()
+        goes: Shards[None] = Shards()
         contents: Kept[Entry, bytes] = Kept(_PACKED_MAX)
         for place, before in enumerate(self.shards):
             changed, removed = patch.numbers.dicts[place], patch.removed_numbers.dicts[place]
@@ -182,9 +182,9 @@ class RoutingTable(_Sections):
                     digest += entry_digest(number, content)
                 was, will_be = old is not None and _in_pool(old), new is not None and _in_pool(new)
                 if will_be and not was:
-                    comes.append(number)
+                    comes[number] = None
                 elif was and not will_be:
-                    goes.add(number)
+                    goes[number] = None
                 work += 1
                 if work >= _STEP_ROWS:
                     work = 0
@@ -218,15 +218,15 @@ def _changed(rows: dict[str, Any], changed: dict[str, Any], removed: Iterable[st
 
 
 def _pool_of(shards: list[dict[str, Entry]]) -> Steps[Pool]:
-    numbers: list[str] = []
+    numbers: Shards[None] = Shards([])
     work = 0
     for shard in shards:
-        numbers += [number for number, entry in shard.items() if _in_pool(entry)]
+        numbers.dicts.append({number: None for number, entry in shard.items() if _in_pool(entry)})
         work += len(shard) // _LOOKED_AT_PER_ROW
         if work >= _STEP_ROWS:
             work = 0
             yield
-    return (yield from Pool().changing(numbers, set()))
+    return (yield from Pool().changing(numbers, Shards()))
 
 
 def _groups(one: Shards[Any], other: Shards[Any] | None = None) -> list[list[Any]]:

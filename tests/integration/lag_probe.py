@@ -55,23 +55,30 @@ async def purge(router: Any) -> None:
 async def read_attempts(router: Any) -> None:
     """Read all of the attempts again."""
     follower = router._callbacks._follower
-    before = follower.index
+    before = id(follower.index)  # held, it would not be let go of piece by piece
     follower.read_all()
-    while follower.index is before:  # noqa: ASYNC110 - nobody tells
+    while id(follower.index) == before:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
     await asyncio.sleep(1)  # what was replaced is let go
 
 
 async def read_rows(router: Any) -> None:
     """Read all of the data set again."""
-    router._sync._version = None
-    await router._sync._read()
+    store = router._store
+    wait, router._sync._version = store.wait, None
+
+    async def at_once(*_: object) -> bool:
+        store.wait = wait
+        return True
+
+    store.wait = at_once
+    await next_table(router)
 
 
 async def next_table(router: Any) -> None:
     """Wait for a changed table."""
-    before = router._sync.table
-    while router._sync.table is before:  # noqa: ASYNC110 - nobody tells
+    before = id(router._sync.table)  # held, it would not be let go of piece by piece
+    while id(router._sync.table) == before:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
     await asyncio.sleep(1)
 

@@ -29,7 +29,7 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History
 from dialplan.campaigns.retention import Cutoffs, Relevant, is_past, stays_with_missed
-from dialplan.shards import Shards
+from dialplan.shards import Shards, untracked
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     ATTEMPT_KEEP_SECONDS,
@@ -49,7 +49,6 @@ from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link
 from router.store.redis.lua_script import Script
 from router.store.redis.scripts import SCAN
-from router.util.untracked import untracked
 
 _KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing stays longer than that, whatever becomes of the routers
 _encode = msgspec.json.Encoder().encode

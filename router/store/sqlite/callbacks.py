@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, ClaimStatus, History
 from dialplan.campaigns.retention import Cutoffs
+from dialplan.shards import untracked
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     CALLBACK_BUSY_SECONDS,
@@ -30,7 +31,6 @@ from router.config.limits import (
 from router.store.api import AttemptChanges, AttemptPlace, Made, NoStoreError, Recorded, Use, unsaid
 from router.store.callback_rules import ClaimRecord, decided
 from router.store.sqlite.connection import Connection, Schema, in_time, reached, transaction
-from router.util.untracked import untracked
 
 T = TypeVar("T")
 _Pair = tuple[str, str]

@@ -1,9 +1,10 @@
+import gc
 import weakref
 
 import pytest
 
 from dialplan.numbering.numbers import Unreadable
-from dialplan.shards import SHARD_MASK, SHARDS, Shards, Steps, finished, let_go
+from dialplan.shards import SHARD_MASK, SHARDS, Shards, Steps, finished, let_go, untracked
 
 NUMBERS = [f"+44207946{place:04}" for place in range(3_000)]
 
@@ -60,3 +61,9 @@ def test_groups_are_let_go_of_one_by_one() -> None:
     groups = [[Thing(), Thing()] for _ in range(3)]
     known = [weakref.ref(thing) for group in groups for thing in group]
     assert [sum(each() is not None for each in known) for _ in let_go(groups)] == [4, 2, 0]
+
+
+def test_a_tuple_of_numbers_is_none_of_the_garbage_collectors() -> None:
+    made = untracked(iter(NUMBERS))
+    assert made == tuple(NUMBERS)
+    assert not gc.is_tracked(made)

@@ -1,10 +1,11 @@
 from bisect import bisect_right
+from collections.abc import Sequence
 
 import pytest
 
 from dialplan.routing import pool as pool_module
 from dialplan.routing.pool import Pool
-from dialplan.shards import Steps, finished
+from dialplan.shards import Shards, Steps, finished
 
 NUMBERS = [f"+44207946{place:04}" for place in range(100)]
 
@@ -17,8 +18,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_REBUILD_CHANGES", 20)
 
 
+def shards(numbers: Sequence[str]) -> Shards[None]:
+    made: Shards[None] = Shards()
+    made.update(dict.fromkeys(numbers))
+    return made
+
+
 def changed(pool: Pool, comes: list[str] | None = None, goes: list[str] | None = None) -> Pool:
-    return finished(pool.changing(list(comes or []), set(goes or [])))
+    return finished(pool.changing(shards(comes or []), shards(goes or [])))
 
 
 def test_an_empty_one_has_nothing() -> None:
@@ -80,7 +87,8 @@ def test_a_change_is_made_in_steps(comes: int, goes: int, steps: int) -> None:
     pool, made = changed(Pool(), NUMBERS[:50]), []
 
     def noted() -> Steps[None]:
-        made.append((yield from pool.changing(NUMBERS[50 : 50 + comes], set(NUMBERS[50 - goes : 50]))))
+        some, others = shards(NUMBERS[50 : 50 + comes]), shards(NUMBERS[50 - goes : 50])
+        made.append((yield from pool.changing(some, others)))
 
     assert len(list(noted())) >= steps
     assert made == [[*NUMBERS[: 50 - goes], *NUMBERS[50 : 50 + comes]]]
