@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, overload
 
 SHARDS = 1_024  # of a million numbers each has some thousand: two bytes a place in its index
 SHARD_MASK = SHARDS - 1
+_FREED_OF_THE_LAST = 16
 
 Value = TypeVar("Value")
 Default = TypeVar("Default")
@@ -74,10 +75,22 @@ def finished(steps: Steps[Result]) -> Result:
 
 
 def let_go(groups: list[list[Any]]) -> Steps[None]:
-    """Free what is nobody else's, a group a step. Nobody else may hold the groups."""
-    while groups:
+    """Free what is nobody else's, a group a step. Nobody else may hold the groups.
+
+    What stands in a block of memory is spread over all groups, so that the blocks go back to the system with the last
+    of these: 40 ms for a million attempts. So what dictionaries there have goes in small steps.
+    """
+    while len(groups) > 1:
         groups.pop()
         yield
+    while groups and (last := groups[0]):
+        thing = last.pop()
+        left = list(thing.items()) if isinstance(thing, dict) else []  # whoever has it after all, has it whole
+        del thing
+        while left:
+            del left[-_FREED_OF_THE_LAST:]
+            yield
+    groups.clear()
 
 
 def untracked(items: Iterable[Value]) -> tuple[Value, ...]:

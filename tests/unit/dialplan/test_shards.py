@@ -60,7 +60,18 @@ class Thing:
 def test_groups_are_let_go_of_one_by_one() -> None:
     groups = [[Thing(), Thing()] for _ in range(3)]
     known = [weakref.ref(thing) for group in groups for thing in group]
-    assert [sum(each() is not None for each in known) for _ in let_go(groups)] == [4, 2, 0]
+    assert [sum(each() is not None for each in known) for _ in let_go(groups)] == [4, 2]
+    assert (groups, [each() for each in known]) == ([], [None] * 6)
+
+
+def test_a_dictionary_in_the_last_group_is_let_go_of_by_a_few_and_left_whole_for_who_has_it_too() -> None:
+    shard = {place: Thing() for place in range(40)}
+    known = [weakref.ref(thing) for thing in shard.values()]
+    assert len(list(let_go([[shard]]))) == 3
+    assert len(shard) == 40
+    groups = [[shard]]
+    del shard
+    assert [sum(each() is not None for each in known) for _ in let_go(groups)] == [24, 8, 0]
 
 
 def test_a_tuple_of_numbers_is_none_of_the_garbage_collectors() -> None:
