@@ -24,7 +24,7 @@ from bench.calls import e164
 from router.store.sqlite.connection import transaction
 from tests.processes import REPOSITORY, Router, ringway, running_router, write_config
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(1_200)]
 
 NUMBERS = PAIRS = 1_000_000
 POOL = 200_000
