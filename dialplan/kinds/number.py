@@ -345,6 +345,8 @@ def _read_updates(raw: Any, home: Home, faults: Faults) -> tuple[ScheduledUpdate
     if len(raw) > UPDATES_PER_NUMBER:
         faults.append(("updates", _TOO_MANY(count=len(raw), limit=UPDATES_PER_NUMBER)))
         return ()
+    if not raw:  # as in most numbers
+        return ()
     zone = _zone(home)
     updates: dict[Any, ScheduledUpdate] = {}
     for place, each in enumerate(raw, start=1):

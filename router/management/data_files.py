@@ -329,17 +329,20 @@ def _from_csv(name: str, text: str) -> Iterator[AnyRawRow | _FileError]:
         if unknown:
             yield from (_FileError(_unknown_column(each), "line 1") for each in unknown)
             return
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
+        called = _called(name)
+        fields = [_field_and_parameter(column) for column in heading]
+        for written in reader:
+            cells = [*map(str.strip, written)]
+            if not any(cells):
                 continue
             line = f"line {before + reader.line_num}"
             if len(cells) != len(heading):
                 code = _MORE_CELLS if len(cells) > len(heading) else _FEWER_CELLS
                 yield _FileError(code(cells=len(cells), columns=len(heading), delimiter=delimiter), line)
                 continue
-            values = dict(zip(heading, cells, strict=True))
-            place = Place(_called(name), f"{line} {quote(values['number'])}")
-            yield RawRow(_CSV_KIND.name, place, _from_cells(values))
+            values = _from_cells(fields, cells)
+            place = Place(called, f"{line} {quote(values.get('number', ''))}")
+            yield RawRow(_CSV_KIND.name, place, values)
     except csv.Error as error:
         raise _FileError(_CSV(why=str(error)), f"line {before + reader.line_num}") from None
 
@@ -351,16 +354,22 @@ def _unknown_column(column: str) -> Fault:
     return _UNKNOWN_COLUMN(column=column, known=", ".join((*_CSV_COLUMNS, f"{_PARAMETER_COLUMN}NAME")))
 
 
-def _from_cells(cells: dict[str, str]) -> dict[str, Any]:
+def _field_and_parameter(column: str) -> tuple[str, str | None]:
+    if column.startswith(_PARAMETER_COLUMN):
+        return "parameters", column.removeprefix(_PARAMETER_COLUMN)
+    return column, None
+
+
+def _from_cells(fields: list[tuple[str, str | None]], cells: list[str]) -> dict[str, Any]:
+    """A row's values. An empty cell is an absent field."""
     values: dict[str, Any] = {}
-    for column, written in cells.items():
-        cell = written.strip()
+    for (field, parameter), cell in zip(fields, cells, strict=True):
         if not cell:
             continue
-        if column.startswith(_PARAMETER_COLUMN):
-            values.setdefault("parameters", {})[column.removeprefix(_PARAMETER_COLUMN)] = cell
+        if parameter is not None:
+            values.setdefault(field, {})[parameter] = cell
         else:
-            values[column] = cell
+            values[field] = cell
     return values
 
 
