@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from dialplan.dataset.checks import CHECKS, EDIT_CHECKS
 from dialplan.dataset.data import ChangeSet, Data, NothingStored, Stored
+from dialplan.dataset.follow import Follow, unseen
 from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import RowKind
@@ -24,17 +25,19 @@ def prepare(
     replace: bool = False,
     as_company: str | None = None,
     before: Iterable[Problem] = (),
+    follow: Follow = unseen,
 ) -> ChangeSet:
     """Check rows against each other and against what is stored; return what has to change, and no more than that.
 
     A row replaces the stored one with its id or number; with `replace` the rows are the whole set afterwards.
     `removals` are kinds and keys of rows to be removed. `as_company` checks besides that the admin of that company may
-    do all of it. `before`: problems that were found already, to be told with the others.
+    do all of it. `before`: problems that were found already, to be told with the others. `follow` sees the long passes.
 
     Raises DataProblems with everything that is wrong.
     """
     before = list(before)
-    data = Data(stored, replaces=replace, company=as_company, file_unread=any(not each.entry for each in before))
+    file_unread = any(not each.entry for each in before)
+    data = Data(stored, replaces=replace, company=as_company, file_unread=file_unread, follow=follow)
     data.problems.extend(before)
     data.read(raw_rows)
     data.check_admin()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from dialplan.dataset.dumped import UNKNOWN, TakenBack, taken_back
+from dialplan.dataset.follow import Follow, unseen
 from dialplan.dataset.later import (
     AnyKind,
     Fields,
@@ -133,12 +134,19 @@ class Data:
     owner. `put` and `removed` are by kind and key, `unread` are rows to be put of which nothing can be read; `problems`
     has what was wrong with rows by themselves, `parts` what could be read of those all the same. `file_unread`: a whole
     file could not be read, and what seems to be missing may stand there. `more`: a part was not checked, so that there
-    may be more problems than are told.
+    may be more problems than are told. `follow` sees the long passes.
     """
 
     def __init__(
-        self, stored: Stored, *, replaces: bool = False, company: str | None = None, file_unread: bool = False
+        self,
+        stored: Stored,
+        *,
+        replaces: bool = False,
+        company: str | None = None,
+        file_unread: bool = False,
+        follow: Follow = unseen,
     ) -> None:
+        self.follow = follow
         self.file_unread = file_unread
         self.more = False
         self.parts: dict[RowKind, list[PartRow]] = {kind: [] for kind in KINDS}
@@ -165,7 +173,8 @@ class Data:
             else:
                 by_kind[raw.kind].append(raw)
         for kind in KINDS:
-            for raw in by_kind[kind]:
+            raws = by_kind[kind]
+            for raw in self.follow(f"checking {KINDS[kind].plural}", raws, len(raws)):
                 self._read(raw)
 
     def _read(self, raw: RawRow) -> None:

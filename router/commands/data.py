@@ -11,6 +11,7 @@ from dialplan.dataset.problems import DataProblems, Problem
 from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import KINDS, RowKind
 from router.commands.output import print_json, print_warnings
+from router.commands.progress import bar
 from router.commands.running import Failure, with_store
 from router.config.settings import from_process
 from router.management import check as checking
@@ -35,7 +36,7 @@ class NoRoom(Failure):
 def check(arguments: argparse.Namespace) -> int:
     """Validate files as a set of their own; change nothing."""
     try:
-        checked = checking.check(*_read(arguments.files))
+        checked = checking.check(*_read(arguments.files), bar)
     except DataProblems as refused:
         _refuse(refused, as_json=arguments.json)
         return 1
@@ -65,6 +66,7 @@ def load(arguments: argparse.Namespace) -> int:
                 as_company=arguments.as_company,
                 sure=arguments.yes,
                 tell=_tell,
+                follow=bar,
             ),
             make=True,
         )
@@ -81,7 +83,7 @@ def load(arguments: argparse.Namespace) -> int:
 
 def _read(names: Sequence[str], *, whole: bool = False) -> tuple[list[AnyRawRow], list[Problem]]:
     # Standard input may have been closed by whoever started us.
-    return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None, whole=whole)
+    return files.read_files(names, sys.stdin.buffer if sys.stdin is not None else None, whole=whole, follow=bar)
 
 
 def _tell(going: list[loading.Going | loading.LostContent]) -> None:

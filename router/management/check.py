@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from dialplan.dataset.changes import NothingStored, prepare
+from dialplan.dataset.follow import Follow, unseen
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import AnyRawRow
 from dialplan.kinds.registry import RowKind
@@ -17,10 +18,10 @@ class Checked(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
 
 
-def check(rows: Iterable[AnyRawRow], before: Iterable[Problem]) -> Checked:
+def check(rows: Iterable[AnyRawRow], before: Iterable[Problem], follow: Follow = unseen) -> Checked:
     """Validate rows as a set of their own. `before`: what was wrong with the files that they are from.
 
-    Raises DataProblems with everything that is wrong.
+    `follow` sees the long passes. Raises DataProblems with everything that is wrong.
     """
-    changes = prepare(rows, NothingStored(), before=before)
+    changes = prepare(rows, NothingStored(), before=before, follow=follow)
     return Checked({kind: len(changes.rows.get(kind, {})) for kind in RowKind}, changes.warnings)

@@ -20,6 +20,7 @@ import msgspec
 import tomli_w
 
 from dialplan.dataset.dumped import UNKNOWN, dumped, entry_of
+from dialplan.dataset.follow import Follow, unseen
 from dialplan.dataset.later import Held
 from dialplan.dataset.problems import Fault, Place, Problem, field_name, problem
 from dialplan.dataset.reader import AnyRawRow, RawOtherRow, RawRow
@@ -39,12 +40,16 @@ _DELIMITER_LINE = re.compile(r'"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)  # some s
 
 
 def read_files(
-    names: Sequence[str], standard_input: BinaryIO | None = None, *, whole: bool = False
+    names: Sequence[str],
+    standard_input: BinaryIO | None = None,
+    *,
+    whole: bool = False,
+    follow: Follow = unseen,
 ) -> tuple[list[AnyRawRow], list[Problem]]:
     """The rows of all files, in their order, and what could not be made rows of.
 
     The file "-" is `standard_input`, where that is there. `whole`: the files are to be the whole set; what cannot be
-    that is a problem too.
+    that is a problem too. `follow` sees how far a file has been read.
     """
     rows: list[AnyRawRow] = []
     problems: list[Problem] = []
@@ -54,7 +59,8 @@ def read_files(
         try:
             text = _text_of(name, standard_input)
             in_csv.append(name.lower().endswith(".csv") or _is_csv(text))
-            for each in _from_text(name, text, in_csv=in_csv[-1]):
+            found = _from_text(name, text, in_csv=in_csv[-1])
+            for each in follow(f"reading {_called(name)}", found, text.count("\n")) if in_csv[-1] else found:
                 if isinstance(each, _FileError):
                     problems.append(each.at(name))
                 else:

@@ -7,6 +7,7 @@ import msgspec
 
 from dialplan.dataset.changes import ChangeSet, Stored, prepare
 from dialplan.dataset.data import Lost
+from dialplan.dataset.follow import Follow, unseen
 from dialplan.dataset.later import AnyKind, kind_word
 from dialplan.dataset.problems import Problem
 from dialplan.dataset.reader import AnyRawRow
@@ -67,10 +68,11 @@ async def load(
     as_company: str | None = None,
     sure: bool = False,
     tell: Callable[[list[Going | LostContent]], object] = lambda _: None,
+    follow: Follow = unseen,
 ) -> Loaded:
     """Validate rows against what is stored too, and apply them in one transaction.
 
-    `before`: what was wrong with the files that they are from; `replace`, `as_company`: see
+    `before`: what was wrong with the files that they are from; `replace`, `as_company`, `follow`: see
     `dialplan.dataset.changes.prepare`. What a replacement removes is told to `tell` first, in a thread of the store's.
     More than half of a kind goes only where one is `sure`, and so does what a later version has written, else
     NotSureError is raised.
@@ -80,7 +82,7 @@ async def load(
 
     def prepared(stored: Stored) -> ChangeSet:
         nonlocal warnings
-        changes = prepare(rows, stored, replace=replace, as_company=as_company, before=before)
+        changes = prepare(rows, stored, replace=replace, as_company=as_company, before=before, follow=follow)
         warnings = changes.warnings
         going = _going(changes)
         if going:

@@ -11,7 +11,8 @@ from dialplan.kinds.registry import KINDS, Row, RowKind, key_of
 def check(data: Data) -> Iterator[Finding]:
     """Check them, and put them into the form in which they are stored."""
     for name, kind in KINDS.items():
-        for row in [*data.put[name].values(), *_touched(data, kind)]:
+        rows = [*data.put[name].values(), *_touched(data, kind)]
+        for row in data.follow(f"checking what {kind.plural} refer to", rows, len(rows)):
             faults: Faults = []
             fitted = kind.fitted(row, data, faults)
             key = key_of(row)
