@@ -61,7 +61,7 @@ def _in_redis(path: str, site: Site, small: Site, core: int | None, found: dict[
             _note_time(found, "start_redis", started.took)
             _note_growth(found, "redis", before, started.server.pid, site.numbers - small.numbers)
     with shared.router("router", core) as started:
-        if _SNAPSHOT_SERVES not in shared.log.read_text("utf-8", "replace"):
+        if not shared.comes_to_say(_SNAPSHOT_SERVES):
             raise BenchError("the router started without its Redis, and does not say that its snapshot serves")
         _note_time(found, "start_snapshot", started.took)
     shared.clear()

@@ -105,6 +105,15 @@ class Site:
                 time.sleep(_LOOK_SECONDS)
             yield Started(Server(name, port, process.pid), meter.read())
 
+    def comes_to_say(self, text: str) -> bool:
+        """Whether the router's log has `text`, soon: its lines may come a moment behind its first answer."""
+        give_up = time.monotonic() + START_SECONDS
+        while text not in self.log.read_text("utf-8", "replace"):
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
     def _environment(self, port: int, metrics_port: int) -> dict[str, str]:
         """This process's environment with the settings of the site alone; ports only where there are some."""
         mine = {key: value for key, value in os.environ.items() if not key.startswith("RINGWAY_")}
