@@ -12,17 +12,21 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BufferedRWPair
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from bench import dataset
 from bench.attempts import attempts
 from bench.calls import e164
+from dialplan.campaigns.attempts import Attempt
 from router.store.sqlite.connection import transaction
 from tests.processes import REPOSITORY, Router, ringway, running_router, write_config
+from tests.redis_server import RedisServer, running_redis
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.timeout(1_200)]
 
@@ -32,6 +36,7 @@ CHANGED = 100_000
 LAG_MS, LAG_OF_A_CHANGE_MS = 10.0, 20.0
 TRIES = 5
 CALLS_PER_SECOND = 300
+PIPED = 10_000
 
 
 class Probed:
@@ -63,9 +68,21 @@ class Probed:
         return min(found)
 
 
+class Site(NamedTuple):
+    """Where the files of an installation are, and its settings."""
+
+    folder: pathlib.Path
+    settings: dict[str, Any]
+
+    def load(self, *files: pathlib.Path) -> None:
+        """Put them into the store."""
+        assert ringway("load", *files, config=write_config(*self), seconds=900).status == 0
+
+
 @contextlib.contextmanager
-def probed(folder: pathlib.Path, settings: dict[str, Any] | None = None) -> Iterator[Probed]:
-    """A router with the store that is in `folder` already, under calls."""
+def probed(site: Site) -> Iterator[Probed]:
+    """A router with the store of the site, under calls."""
+    folder, settings = site
     place = str(folder / "probe")
     prefix = (sys.executable, "-m", "tests.integration.lag_probe", place)
     with (
@@ -89,45 +106,81 @@ def calling(router: Router) -> Iterator[None]:
             process.kill()
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder with a million numbers, a pool of 200,000, and a million missed attempts in SQLite."""
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A million numbers, a pool of 200,000, and a million missed attempts."""
     folder = tmp_path_factory.mktemp("site")
+    if request.param == "sqlite":
+        site = Site(folder, {})
+        fill(site)
+        put_into_sqlite(folder / "ringway-callbacks.db")
+        yield site
+        return
+    with running_redis() as server:
+        site = Site(folder, {"store": {"url": server.url}})
+        fill(site)
+        put_into_redis(server)
+        yield site
+
+
+def fill(site: Site) -> None:
+    """Load the numbers and the pool, and have a router make what attempts are put into."""
+    folder = site.folder
     (numbers,) = dataset.parts(NUMBERS)
     files = [dataset.write_base(folder), dataset.write_numbers(folder, numbers, "json"), folder / "pool.json"]
     pool = [{"number": number, "kind": "pool"} for number in map(e164, range(NUMBERS, NUMBERS + POOL))]
     files[-1].write_text(json.dumps({"numbers": pool}))
-    for some in (files[:2], files[2:]):
-        assert ringway("load", *some, config=write_config(folder), seconds=900).status == 0
-    with running_router(folder, data=None):
-        pass  # it makes the file of attempts
-    with contextlib.closing(sqlite3.connect(folder / "ringway-callbacks.db")) as database, transaction(database):
+    site.load(*files[:2])
+    site.load(*files[2:])
+    with running_router(folder, data=None, settings=site.settings):
+        pass
+
+
+def put_into_sqlite(file: pathlib.Path) -> None:
+    """Attempts, as if campaigns had called."""
+    with contextlib.closing(sqlite3.connect(file)) as database, transaction(database):
         rows = enumerate(attempts(NUMBERS, PAIRS, time.time()), start=1)
         values = ((*(at.number, at.subscriber, at.id, at.campaign, at.at, at.outcome.value), seq) for seq, at in rows)
         database.executemany("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         database.execute("UPDATE meta SET seq = ?", (PAIRS,))
-    return folder
+
+
+def put_into_redis(server: RedisServer) -> None:
+    """Those of them that a full reading looks at."""
+    with server.client() as client:
+        for some in batched(attempts(NUMBERS, PAIRS, time.time()), PIPED):
+            bodies = {f"{at.number} {at.subscriber} {at.id}": msgspec.json.encode(at) for at in some}
+            client.hset("ringway:attempts", mapping=bodies)
+
+
+def batched(things: Iterable[Attempt], count: int) -> Iterator[list[Attempt]]:
+    """So many at a time."""
+    left = iter(things)
+    while some := list(islice(left, count)):
+        yield some
 
 
 @pytest.mark.parametrize("what", ["purge", "call_all", "read_attempts", "read_rows", "show_pool"])
-def test_no_call_waits_for(site: pathlib.Path, what: str) -> None:
+def test_no_call_waits_for(site: Site, what: str) -> None:
     with probed(site) as router:
         assert router.least_lag_ms(what, LAG_MS) < LAG_MS
 
 
-def test_no_call_waits_for_a_change_of_many_numbers_or_of_the_pool(site: pathlib.Path) -> None:
+def test_no_call_waits_for_a_change_of_many_numbers_or_of_the_pool(site: Site) -> None:
+    folder = site.folder
+
     def change(turn: int) -> None:
-        file = dataset.write_numbers(site, range(CHANGED), "json")
+        file = dataset.write_numbers(folder, range(CHANGED), "json")
         file.write_text(file.read_text().replace('"Line ', f'"{turn} times changed, line '))
         load(file)
 
     def change_pool(turn: int) -> None:
         row = {"number": e164(NUMBERS + turn), "kind": "pool", "status": "disabled"}
-        (site / "change.json").write_text(json.dumps({"numbers": [row]}))
-        load(site / "change.json")
+        (folder / "change.json").write_text(json.dumps({"numbers": [row]}))
+        load(folder / "change.json")
 
     def load(file: pathlib.Path) -> None:
-        assert ringway("load", file, config=site / "ringway.toml").status == 0
+        assert ringway("load", file, config=folder / "ringway.toml").status == 0
 
     with probed(site) as router:
         assert router.least_lag_ms("next_table", LAG_OF_A_CHANGE_MS, change) < LAG_OF_A_CHANGE_MS
