@@ -200,6 +200,7 @@ def test_a_line_of_channelvars_that_is_missing_or_wrong_and_the_right_one(site: 
         assert len([each for each in site.router.log[before:] if each["event"] == "ami_deaf"]) == 1, "it is said again"
 
 
+@pytest.mark.long
 def test_an_account_that_does_not_hear_of_calls_or_of_some_of_their_events(
     asterisk_program: Program, tmp_path: Path
 ) -> None:
@@ -224,6 +225,7 @@ def test_an_account_that_does_not_hear_of_calls_or_of_some_of_their_events(
         assert len(site.router.events("ami_deaf")) == len(SLIPS)
 
 
+@pytest.mark.long
 def test_events_in_another_form_than_any_that_is_known(asterisk_program: Program, tmp_path: Path) -> None:
     with AmiProxy() as proxy:
         proxy.rewrite = lambda message: message.replace(b"AccountCode: ", b"Account: ")
@@ -234,6 +236,7 @@ def test_events_in_another_form_than_any_that_is_known(asterisk_program: Program
             assert site.hears() == {"variables": UNSEEN, "hangups": MISSING, "dials": UNSEEN, "calls": OK}
 
 
+@pytest.mark.long
 def test_the_session_is_to_another_asterisk_than_the_one_that_asks(asterisk_program: Program, tmp_path: Path) -> None:
     """It may be that both are right, and nobody watches the one that asks: so it is said, and is no fault."""
     with (

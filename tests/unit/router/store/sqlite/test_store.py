@@ -213,7 +213,7 @@ async def test_a_commit_that_fails_at_its_very_end_leaves_the_next_one_free(
 async def test_who_waits_too_long_for_another_writer_is_told(
     path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "STORE_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite, "_SCHEMA", sqlite._SCHEMA._replace(busy_seconds=0.01))
     await made(path, "a")
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
