@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
     if command is not serve:
-        gc.disable()  # what it leaves goes with it, soon; looking through a million rows takes a fifth of their load
+        gc.disable()  # its leavings end with it, soon, and a million rows would be looked through again and again
     try:
         # A router has its own way to end.
         with contextlib.nullcontext() if command is serve else interruptible():
@@ -51,6 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ringway: interrupted", file=sys.stderr)
         return 1
+    finally:
+        gc.enable()  # whoever calls this may go on
     return status
 
 
