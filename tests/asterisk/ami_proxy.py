@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
+from tests.processes import PATIENCE_SECONDS
 from tests.tcp_proxy import Link, TcpProxy
 
 _END = b"\r\n\r\n"
@@ -54,12 +55,14 @@ class AmiProxy(TcpProxy):
     @contextlib.contextmanager
     def flood(self, event: Callable[[int], bytes], per_second: int) -> Iterator[None]:
         """While the block runs, put so many events into each session; `event` makes the one of that place."""
-        running = asyncio.run_coroutine_threadsafe(self._flood(event, per_second), self._loop)
+        stop = asyncio.Event()
+        running = asyncio.run_coroutine_threadsafe(self._flood(event, per_second, stop), self._loop)
         try:
             yield
             assert not running.done(), running.exception()
-        finally:
-            running.cancel()
+        finally:  # not cancelled: that would leave the half of an event in a session
+            self._loop.call_soon_threadsafe(stop.set)
+            running.result(PATIENCE_SECONDS)
 
     async def _set_swallowing(self, *, swallowing: bool) -> None:
         self._swallowing = swallowing
@@ -112,9 +115,9 @@ class AmiProxy(TcpProxy):
             for writer in link.writers():
                 writer.transport.abort()
 
-    async def _flood(self, event: Callable[[int], bytes], per_second: int) -> None:
+    async def _flood(self, event: Callable[[int], bytes], per_second: int, stop: asyncio.Event) -> None:
         began, made = self._loop.time(), 0
-        while True:
+        while not stop.is_set():
             due = int((self._loop.time() - began) * per_second)
             block = b"".join(event(place) for place in range(made, due))
             for link in [each for each in self._sessions if each.begun and not each.swallowed]:
