@@ -4,7 +4,9 @@ A row's digest is made of what MessagePack writes of it. That of an entry is the
 however it is held in memory: routers of two versions are compared by it while they are upgraded.
 """
 
-import hashlib
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b as _hash
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from dialplan.kinds.number import CallbackRule
 from dialplan.routing.entry import Entry
 from dialplan.routing.target import ToFlow, Values
 
+_BYTES = 8  # of each hash
 DIGEST_END = 2**52  # a metric's value is a float, which tells all numbers below that apart
 _pack = msgspec.msgpack.Encoder(order="deterministic").encode
 _THREE = b"\x93"  # a MessagePack array of three
@@ -46,6 +49,12 @@ def entry_digest(number: str, content: bytes) -> int:
     return _number_of(_ENTRY + _pack(number) + content)
 
 
+def entries_digest(entries: Sequence[tuple[str, bytes]]) -> int:
+    """The sum of the digests of many entries, each a number and what its entry says; to be taken by DIGEST_END."""
+    made = [_hash(_ENTRY + _pack(number) + content, digest_size=_BYTES).digest() for number, content in entries]
+    return sum(struct.unpack(f">{len(made)}Q", b"".join(made)))
+
+
 def row_digest(key: str, row: object) -> int:
     """Of one row. Those of a table are added up, so that a change costs no more than its own rows."""
     if isinstance(row, Entry):
@@ -54,7 +63,7 @@ def row_digest(key: str, row: object) -> int:
 
 
 def _number_of(content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") % DIGEST_END
+    return int.from_bytes(_hash(content, digest_size=_BYTES).digest(), "big") % DIGEST_END
 
 
 def _image(made: Any) -> object:

@@ -5,7 +5,7 @@ from dialplan.routing.digest import packed
 from dialplan.routing.entry import Entry
 from dialplan.routing.kept import Kept
 from dialplan.routing.steps import COMPILING
-from dialplan.routing.target import SHARED_MAX, Target, Targets
+from dialplan.routing.target import SHARED_MAX, Targets
 
 # Entries with steps or values of their own, which are mostly different, that are looked for among the latest.
 OWN_SHARED_MAX = 4_096
@@ -16,26 +16,25 @@ class Entries:
 
     def __init__(self) -> None:
         self._targets = Targets()
-        self._plain: Kept[tuple[str | None, bool, Target | None, CallbackRule], tuple[Entry, bytes]] = Kept(SHARED_MAX)
+        self._plain: Kept[tuple[str | None, Status, str | None, str | None, CallbackRule], tuple[Entry, bytes]] = Kept(
+            SHARED_MAX
+        )
         self._own: Kept[bytes, Entry] = Kept(OWN_SHARED_MAX)
 
     def of(self, row: Number) -> tuple[Entry, bytes]:
         """The entry of a row, and what it says, packed; see `dialplan.routing.digest`."""
-        targets = self._targets
-        company, active, rule = row.company, row.status is Status.ACTIVE, row.callback_rule
-        base = targets.of(row)
         steps: tuple[tuple[str, object], ...] = ()
         for step in COMPILING:
-            made = step.compile(row, targets)
+            made = step.compile(row, self._targets)
             if made is not None:
                 steps = (*steps, (step.name, made))
         if steps or row.parameters:
-            entry = Entry(targets.text(company), active, base, rule, steps)
-            content = packed(entry)
+            entry, content = self._made(row, steps)
             return self._own.get(content) or self._own.put(content, entry), content
-        key = (company, active, base, rule)
-        known = self._plain.get(key)
-        if known is None:
-            entry = Entry(targets.text(company), active, base, rule)
-            known = self._plain.put(key, (entry, packed(entry)))
-        return known
+        key = (row.company, row.status, row.call_flow, row.inbound_campaign, row.callback_rule)
+        return self._plain.get(key) or self._plain.put(key, self._made(row))
+
+    def _made(self, row: Number, steps: tuple[tuple[str, object], ...] = ()) -> tuple[Entry, bytes]:
+        company, active = self._targets.text(row.company), row.status is Status.ACTIVE
+        entry = Entry(company, active, self._targets.of(row), row.callback_rule, steps)
+        return entry, packed(entry)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
 
 import structlog
@@ -13,7 +12,7 @@ from dialplan.routing.table import Patch, RoutingTable
 from dialplan.shards import let_go
 from router.config.limits import STORE_RETRY_MAX_SECONDS, STORE_RETRY_MIN_SECONDS
 from router.observe.metrics import Metrics
-from router.store.api import ChangedRow, Store, StoreError, Unfit, UnfitError, rebuilt
+from router.store.api import Store, StoreError, Unfit, UnfitError, rebuilt
 from router.store.later_rows import Teller
 from router.util.backoff import Backoff
 from router.util.turns import in_turns
@@ -101,7 +100,7 @@ class TableSync:
         later = LaterRows(None if reading.full else self._later)
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
-                await asyncio.to_thread(_take, patch, later, rows)
+                await in_turns(patch.adding(later.understood(rows)))
         patch.version = reading.version
         changed = len(patch)
         table = await in_turns(self.table.patching(patch))
@@ -131,7 +130,3 @@ class TableSync:
         self._teller.tell(later)
         del patch
         await in_turns(let_go(leaving))
-
-
-def _take(patch: Patch, later: LaterRows, rows: Sequence[ChangedRow]) -> None:
-    patch.add(later.understood(rows))

@@ -6,7 +6,7 @@ import pytest
 
 from dialplan.kinds.number import CallbackRule, Number, NumberKind, ScheduledUpdate, Status
 from dialplan.kinds.registry import RowKind
-from dialplan.routing.digest import entry_digest, row_digest
+from dialplan.routing.digest import DIGEST_END, entries_digest, entry_digest, row_digest
 from dialplan.routing.entries import Entries
 from dialplan.routing.table import Patch, RoutingTable
 from tests.samples import campaign, company, flow, held
@@ -41,6 +41,12 @@ NUMBERS = {
 def test_a_numbers_digest_is_what_it_has_been(digest: int, number: Number) -> None:
     entry, content = Entries().of(number)
     assert entry_digest(number.number, content) == row_digest(number.number, entry) == digest
+
+
+def test_the_digest_of_several_entries_is_the_sum_of_theirs() -> None:
+    packed = [(number.number, Entries().of(number)[1]) for number in NUMBERS.values()]
+    assert entries_digest(packed) % DIGEST_END == sum(NUMBERS) % DIGEST_END
+    assert entries_digest([]) == 0
 
 
 def test_a_tables_digest_is_what_it_has_been() -> None:

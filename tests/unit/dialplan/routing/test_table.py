@@ -89,6 +89,29 @@ def test_a_patch_counts_every_change() -> None:
     assert len(patch(*rows(Number(A), Number(B)), (RowKind.COMPANY, "acme", None))) == 3
 
 
+def test_many_rows_are_taken_in_short_steps_and_updates_are_work_like_rows() -> None:
+    """However it is cut, the patch is the same: also where a step's last row is replaced in the next one."""
+    plain = [Number(f"+4420{place:08}", company="acme", call_flow="menu") for place in range(1_000)]
+    later = tuple(ScheduledUpdate(NOON + dt.timedelta(day), "menu") for day in range(100))
+    changed = [Number(each.number, call_flow="other", updates=later) for each in plain[::50]]
+    removed = [each.number for each in plain[::77]]
+    gone: list[tuple[RowKind, str, Row | None]] = [(RowKind.NUMBER, key, None) for key in removed]
+    for some, steps in ((rows(*plain), 7), (rows(*changed), 10), (gone, 0)):
+        assert len(list(Patch(1, full=False).adding(some))) == steps
+    stepwise, at_once = Patch(1, full=False), Patch(1, full=False)
+    some = [*rows(*plain, *changed), *gone]
+    list(stepwise.adding(some))
+    for each in some:
+        at_once.add([each])
+    tables = [RoutingTable().patched(each) for each in (stepwise, at_once)]
+    assert tables[0].digest == tables[1].digest
+    assert (
+        set(tables[0].numbers)
+        == set(tables[1].numbers)
+        == {each.number for each in plain} - {key for _, key, _ in gone}
+    )
+
+
 def test_applying_replaces_adds_removes_and_takes_the_version() -> None:
     table = RoutingTable(1)
     table.apply(patch(*rows(Number(A, call_flow="old"), Number(B))))
