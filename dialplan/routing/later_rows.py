@@ -33,3 +33,8 @@ class LaterRows:
     def left_out(self) -> frozenset[Name]:
         """Those that cannot be read."""
         return frozenset(name for name, row in self.rows.items() if row.row is None)
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The numbers among them."""
+        return frozenset(key for kind, key in self.rows if kind is RowKind.NUMBER)

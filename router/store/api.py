@@ -1,7 +1,7 @@
 """What a store promises, whichever it is. The same tests run against each."""
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -11,6 +11,8 @@ from dialplan.campaigns.callbacks import Claim, History
 from dialplan.campaigns.retention import Cutoffs
 from dialplan.dataset.changes import ChangeSet, Stored
 from dialplan.dataset.later import AnyKind, Held
+from dialplan.routing.image import Image
+from dialplan.routing.table import RoutingTable
 
 ChangedRow: TypeAlias = tuple[AnyKind, str, Held | None]
 Prepare: TypeAlias = Callable[[Stored], ChangeSet]
@@ -65,6 +67,9 @@ class TableRead(msgspec.Struct):
     # When this was known to be in step (epoch seconds), where it is not the store itself that was asked just now.
     seen_at: float | None = None
     instead_of: StoreError | None = None  # and why it is not
+    image: Image | None = None  # numbers that are among these rows too; the batches have the others and come after it
+    # Is to be told of the table that was made of it, and of the numbers in it that this version reads leniently.
+    keep: Callable[[RoutingTable, Collection[str]], None] | None = None
 
 
 class Commit(msgspec.Struct, frozen=True):

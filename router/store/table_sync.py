@@ -98,6 +98,11 @@ class TableSync:
             raise rebuilt()
         patch = Patch(reading.version, full=reading.full, entries=self._entries)
         later = LaterRows(None if reading.full else self._later)
+        if reading.image is not None:
+            patch.digest += reading.image.digest
+            async with aclosing(reading.image.pieces) as pieces:  # type: ignore[type-var]
+                async for piece in pieces:
+                    await in_turns(patch.restoring(piece))
         async with aclosing(reading.batches) as batches:  # type: ignore[type-var] # every store's is a generator
             async for rows in batches:
                 await in_turns(patch.adding(later.understood(rows)))
@@ -128,5 +133,7 @@ class TableSync:
             full=reading.full,
         )
         self._teller.tell(later)
+        if reading.keep is not None:
+            reading.keep(table, later.numbers)
         del patch
         await in_turns(let_go(leaving))

@@ -9,23 +9,28 @@ import functools
 import pathlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
 from dialplan.dataset import times
 from dialplan.dataset.changes import Stored
 from dialplan.dataset.later import code_of
+from dialplan.kinds.registry import RowKind
+from dialplan.routing.image import Image
+from dialplan.routing.table import RoutingTable
 from router.config.limits import (
+    IMAGE_CHANGES_MAX,
     SNAPSHOT_BUSY_SECONDS,
     SNAPSHOT_RETRY_SECONDS,
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
 )
 from router.store.api import ChangedRow, Commit, Prepare, Store, StoreError, TableRead, rebuilt
-from router.store.codec import MalformedError, decode, encode
+from router.store.codec import CODES, MalformedError, decode, encode
 from router.store.local.disk import Disk
+from router.store.local.table_image import TableImage
 from router.store.sqlite.connection import Connection, Schema, UnusableError, transaction
 
 
@@ -43,6 +48,9 @@ def _make(database: sqlite3.Connection) -> None:
 _REBUILT = "move it away: a router rebuilds it"
 _ANOTHER = "name another file in [store] snapshot"
 _SCHEMA = Schema(1, _make, SNAPSHOT_BUSY_SECONDS, _REBUILT, _REBUILT, _ANOTHER)
+_Place: TypeAlias = tuple[int, str]  # a kind and a key
+_NUMBERS = (CODES[RowKind.NUMBER], "")  # before the first of them
+_FIRST, _OTHERS, _END = (0, ""), (_NUMBERS[0] + 1, ""), (2**63 - 1, "")
 _UPSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
 
 
@@ -74,6 +82,7 @@ class SnapshotStore:
         self._seen_at = 0.0  # as the file has it
         self._retry_at = 0.0  # when a file that does not follow is tried again
         self._disk = Disk(path)
+        self._image = TableImage(path.with_name(f"{path.name}-table"), log)
         self._failed: StoreError | None = None  # why the store did not do for the first reading
         self._damaged = False  # the file did not
 
@@ -91,6 +100,7 @@ class SnapshotStore:
     async def close(self) -> None:
         """Close both."""
         await self._store.close()
+        await self._image.close()
         with contextlib.suppress(StoreError):  # its disk hangs
             await self._disk.answer(self._connection.close())
 
@@ -163,13 +173,17 @@ class SnapshotStore:
             hint = "it was written later than this machine's clock says: set the clock" if hours < 0 else ""
             self._log.error("snapshot_serves", why=str(error), version=held.version, age_hours=hours, hint=hint)
             self._at = held[:2]
-            rows = self._rows()
-            return TableRead(held.version, held.epoch, full=True, batches=rows, seen_at=held.seen_at, instead_of=error)
+            rows, image = await self._kept(held)
+            seen = held.seen_at
+            return TableRead(
+                held.version, held.epoch, full=True, batches=rows, seen_at=seen, instead_of=error, image=image
+            )
         followed = self._followed(reading, None if held is None else held[:2])
-        if followed.full:
+        if followed.full or held is None:
             return followed
-        both = TableRead(followed.version, followed.epoch, full=True, batches=followed.batches)
-        both.batches = self._both(followed, both)
+        rows, image = await self._kept(held)
+        both = TableRead(followed.version, followed.epoch, full=True, batches=rows, image=image, keep=followed.keep)
+        both.batches = self._both(rows, followed, both)
         return both
 
     async def _since(self, held: _Held | None) -> TableRead:
@@ -180,21 +194,36 @@ class SnapshotStore:
             raise rebuilt()
         return reading
 
-    async def _both(self, changes: TableRead, both: TableRead) -> AsyncIterator[list[ChangedRow]]:
+    async def _both(
+        self, kept: AsyncIterator[list[ChangedRow]], changes: TableRead, both: TableRead
+    ) -> AsyncIterator[list[ChangedRow]]:
         """What the snapshot has, and then what has changed since."""
-        async for rows in self._rows():
+        async for rows in kept:
             yield rows
         async for rows in changes.batches:
             yield rows
         both.version, both.epoch = changes.version, changes.epoch
 
-    async def _rows(self) -> AsyncIterator[list[ChangedRow]]:
-        """The rows of the snapshot, page by page, as the last look has found it."""
-        last = (0, "")
+    async def _kept(self, held: _Held) -> tuple[AsyncIterator[list[ChangedRow]], Image | None]:
+        """The rows of the snapshot as the last look has found it, without those that an image of the table has."""
+        found = await self._image.find(held[:2])
+        if found is None:
+            return self._rows([(_FIRST, _END)]), None
+        return self._rows([(_FIRST, _NUMBERS), (_OTHERS, _END)], found.numbers), found.image
+
+    async def _rows(
+        self, ranges: Sequence[tuple[_Place, _Place]], numbers: Sequence[str] = ()
+    ) -> AsyncIterator[list[ChangedRow]]:
+        """The rows of the snapshot between these places, page by page, and then those of the numbers."""
         try:
-            while page := await self._connection.run(functools.partial(_page, after=last)):
-                yield page
-                last = (code_of(page[-1][0]), page[-1][1])
+            for after, before in ranges:
+                last = after
+                while page := await self._connection.run(functools.partial(_page, after=last, before=before)):
+                    yield page
+                    last = (code_of(page[-1][0]), page[-1][1])
+            for first in range(0, len(numbers), STORE_BATCH_ROWS):
+                some = numbers[first : first + STORE_BATCH_ROWS]
+                yield await self._connection.run(functools.partial(_named, numbers=some))
         except StoreError:
             self._damaged = True
             await self._follow(_discard)  # the next start reads the store
@@ -204,16 +233,27 @@ class SnapshotStore:
     def _followed(self, reading: TableRead, base: tuple[int, str] | None = None) -> TableRead:
         """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
         reading.batches = self._following(reading.batches, reading, base)
+        reading.keep = lambda table, aside: self._keep(reading, table, aside)
         return reading
+
+    def _keep(self, reading: TableRead, table: RoutingTable, aside: Collection[str]) -> None:
+        """Write the table's image down where one is due, if the snapshot has the rows of it."""
+        if self._at == (reading.version, reading.epoch):
+            self._image.keep(table, frozenset(aside), self._at)
+        else:
+            self._image.keep_none()
 
     async def _following(
         self, batches: AsyncIterator[list[ChangedRow]], reading: TableRead, base: tuple[int, str] | None
     ) -> AsyncIterator[list[ChangedRow]]:
         before, self._at = self._at, None
+        numbers: list[str] = []
         follows = await self._follow(lambda database: _begin(database, None if reading.full else base))
         try:
             async for rows in batches:
                 follows = follows and await self._follow(functools.partial(_put, rows=rows))
+                if not reading.full and len(numbers) <= IMAGE_CHANGES_MAX:
+                    numbers += [key for kind, key, _ in rows if kind is RowKind.NUMBER]
                 yield rows
         except BaseException as error:
             if isinstance(error, StoreError):
@@ -224,6 +264,10 @@ class SnapshotStore:
         now = time.time()
         if follows and await self._follow(lambda database: _commit(database, reading.version, reading.epoch, now)):
             self._at, self._seen_at = (reading.version, reading.epoch), now
+        if reading.full or base is None or not follows:
+            await self._image.forget()
+        else:
+            await self._image.follow(base, (reading.version, reading.epoch), numbers)
 
     async def _follow(self, work: Callable[[sqlite3.Connection], None] | None) -> bool:
         """Change the snapshot (None: make it); whether it could be. Where not the calls go on, and the log says so."""
@@ -289,11 +333,26 @@ def _discard(database: sqlite3.Connection) -> None:
         database.execute("DELETE FROM meta")
 
 
-def _page(database: sqlite3.Connection, after: tuple[int, str]) -> list[ChangedRow]:
-    query = "SELECT kind, key, body FROM rows WHERE (kind, key) > (?, ?) ORDER BY kind, key LIMIT ?"
+def _page(database: sqlite3.Connection, after: _Place, before: _Place) -> list[ChangedRow]:
+    query = (
+        "SELECT kind, key, body FROM rows WHERE (kind, key) > (?, ?) AND (kind, key) < (?, ?) "
+        "ORDER BY kind, key LIMIT ?"
+    )
+    return _decoded(database.execute(query, (*after, *before, STORE_BATCH_ROWS)))
+
+
+def _named(database: sqlite3.Connection, numbers: Sequence[str]) -> list[ChangedRow]:
+    """The rows of these numbers; None for those that are not there."""
+    code = CODES[RowKind.NUMBER]
+    query = "SELECT body FROM rows WHERE kind = ? AND key = ?"
+    found = ((number, database.execute(query, (code, number)).fetchone()) for number in numbers)
+    return _decoded((code, number, row[0] if row is not None else None) for number, row in found)
+
+
+def _decoded(rows: Iterable[tuple[int, str, bytes | None]]) -> list[ChangedRow]:
     page: list[ChangedRow] = []
     try:
-        for code, key, body in database.execute(query, (*after, STORE_BATCH_ROWS)):
+        for code, key, body in rows:
             kind, row = decode(code, key, body)
             page.append((kind, key, row))
     except MalformedError as error:
