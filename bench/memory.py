@@ -18,6 +18,7 @@ from bench.sites import BenchError, Site
 SMALL_NUMBERS = 1_000  # of the router that the growth is counted from
 NUMBERS = 1_000_000
 _SNAPSHOT_SERVES = '"snapshot_serves"'
+_IMAGE_IS_WRITTEN = '"table_image"'
 
 
 def measure(site: Site, small: Site, core: int | None) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def _in_redis(path: str, site: Site, small: Site, core: int | None, found: dict[
         _note_time(found, "load_json_redis", shared.load("json"))
         with shared.router("router", core) as started:  # there is no snapshot yet
             _note_time(found, "start_redis", started.took)
+            if not shared.comes_to_say(_IMAGE_IS_WRITTEN):
+                raise BenchError("the router does not say that it has written an image of its table")
             _note_growth(found, "redis", before, started.server.pid, site.numbers - small.numbers)
     with shared.router("router", core) as started:
         if not shared.comes_to_say(_SNAPSHOT_SERVES):
