@@ -93,7 +93,9 @@ def quote(value: object) -> str:
 
     Data comes from files and pages of other people: what is not printable is shown as an escape.
     """
-    text = unquoted(value)
+    text = value if type(value) is str else unquoted(value)
+    if len(text) <= _QUOTE_MAX_CHARS and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'  # as nearly all of them are
     shown = printable(re.sub(r'["\\]', r"\\\g<0>", text[:_QUOTE_MAX_CHARS]))
     return f'"{shown}…"' if len(text) > _QUOTE_MAX_CHARS else f'"{shown}"'
 

@@ -44,8 +44,10 @@ _encoded = msgspec.msgpack.Encoder(order="deterministic").encode
 
 def same(old: Held | None, new: Held | None) -> bool:
     """Whether two rows say the same, in the same types: in Python True is 1, in a parameter it is not."""
+    if old is new:
+        return True
     if old == new:
-        return old is new or _encoded(old) == _encoded(new)
+        return _encoded(old) == _encoded(new)
     return (isinstance(old, LaterRow) or isinstance(new, LaterRow)) and same_later(old, new)
 
 

@@ -81,6 +81,8 @@ class Declaring(Protocol):
 
 def control_characters(text: str) -> Fault | None:
     """Refuse what no AGI line can carry (LF, CR, NUL), and with it every other control character."""
+    if text.isprintable():  # as nearly all are
+        return None
     for char in text:
         if char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" or char in "\u2028\u2029":
             return _CONTROL(value=text, character=f"U+{ord(char):04X}")

@@ -196,7 +196,7 @@ class NumberRows(Kind[Number]):
             faults.append(("callback_rule", _RULE_OF_POOL()))
         if row.call_flow is not None and row.inbound_campaign is not None:
             faults.append(("inbound_campaign", _BOTH()))
-        return msgspec.structs.replace(row, number=number)
+        return row if number == row.number else msgspec.structs.replace(row, number=number)
 
     def loadable(self, row: Number) -> Number:
         """A pool number's callback rule has never been looked at."""
@@ -319,6 +319,8 @@ def _check_campaign(row: Number, known: Known, field: str, campaign_id: str, fau
 
 def _with_values(row: Number, values: dict[int, dict[str, ParameterValue]]) -> Number:
     """The number with the typed values of its assignments; what an update inherits stays with whom it is from."""
+    if not row.updates and not row.parameters and not values.get(0):
+        return row
     updates = tuple(
         update
         if update.parameters is None or position not in values

@@ -78,11 +78,14 @@ class _StoredRows:
         self._database = database
         self._work = work
         self._few: dict[tuple[RowKind, str], Held | None] = {}  # of kinds that are few, and asked for often
+        self._none: dict[RowKind, bool] = {}  # kinds of which there may be no row: a first load asks for a million
 
     def get(self, kind: RowKind, key: str) -> Held | None:
         self._work.go_on()
         if (kind, key) in self._few:
             return self._few[kind, key]
+        if self._is_none(kind):
+            return None
         found = self._database.execute(
             "SELECT body FROM rows WHERE kind = ? AND key = ?", (CODES[kind], key)
         ).fetchone()
@@ -90,6 +93,13 @@ class _StoredRows:
         if not KINDS[kind].numerous:
             self._few[kind, key] = row
         return row
+
+    def _is_none(self, kind: RowKind) -> bool:
+        none = self._none.get(kind)
+        if none is None:
+            found = self._database.execute("SELECT 1 FROM rows WHERE kind = ? LIMIT 1", (CODES[kind],)).fetchone()
+            none = self._none[kind] = found is None
+        return none
 
     def rows(self, kind: RowKind, naming: AbstractSet[str] = frozenset()) -> Iterator[Held]:
         query, sought = "SELECT key, body FROM rows WHERE kind = ? AND body IS NOT NULL", quoted(naming)
