@@ -66,7 +66,7 @@ class StoredRows:
         if key in known:
             return known[key]
         code = CODES[kind]
-        if self._refuses and self._sums is not None and not self._sums[code - 1].rows:  # a first load asks for a million
+        if self._refuses and self._sums is not None and not self._sums[code - 1].rows:  # a first load asks often
             return None
         if code not in self._all and len(known) >= REDIS_GETS_MAX:
             self._fetch(code)
