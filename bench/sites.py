@@ -116,7 +116,9 @@ class Site:
 
     def _environment(self, port: int, metrics_port: int) -> dict[str, str]:
         """This process's environment with the settings of the site alone; ports only where there are some."""
-        mine = {key: value for key, value in os.environ.items() if not key.startswith("RINGWAY_")}
+        # An installed router has its bytecode: a start does not compile it.
+        left_out = ("RINGWAY_", "PYTHONDONTWRITEBYTECODE")
+        mine = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
         ports = {"RINGWAY_AGI__PORT": str(port), "RINGWAY_METRICS__PORT": str(metrics_port)} if port else {}
         return {
             **mine,

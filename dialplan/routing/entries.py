@@ -23,18 +23,34 @@ class Entries:
 
     def of(self, row: Number) -> tuple[Entry, bytes]:
         """The entry of a row, and what it says, packed; see `dialplan.routing.digest`."""
+        steps = self._steps(row)
+        if steps or row.parameters:
+            entry = self._made(row, steps)
+            content = packed(entry)
+            return self._own.get(content) or self._own.put(content, entry), content
+        return self._plain_of(row)
+
+    def different(self, row: Number) -> Entry:
+        """The entry of a row that is known to differ from the others: one of its own is not looked for among them."""
+        steps = self._steps(row)
+        return self._made(row, steps) if steps or row.parameters else self._plain_of(row)[0]
+
+    def _steps(self, row: Number) -> tuple[tuple[str, object], ...]:
         steps: tuple[tuple[str, object], ...] = ()
         for step in COMPILING:
             made = step.compile(row, self._targets)
             if made is not None:
                 steps = (*steps, (step.name, made))
-        if steps or row.parameters:
-            entry, content = self._made(row, steps)
-            return self._own.get(content) or self._own.put(content, entry), content
-        key = (row.company, row.status, row.call_flow, row.inbound_campaign, row.callback_rule)
-        return self._plain.get(key) or self._plain.put(key, self._made(row))
+        return steps
 
-    def _made(self, row: Number, steps: tuple[tuple[str, object], ...] = ()) -> tuple[Entry, bytes]:
+    def _plain_of(self, row: Number) -> tuple[Entry, bytes]:
+        key = (row.company, row.status, row.call_flow, row.inbound_campaign, row.callback_rule)
+        known = self._plain.get(key)
+        if known is None:
+            entry = self._made(row, ())
+            known = self._plain.put(key, (entry, packed(entry)))
+        return known
+
+    def _made(self, row: Number, steps: tuple[tuple[str, object], ...]) -> Entry:
         company, active = self._targets.text(row.company), row.status is Status.ACTIVE
-        entry = Entry(company, active, self._targets.of(row), row.callback_rule, steps)
-        return entry, packed(entry)
+        return Entry(company, active, self._targets.of(row), row.callback_rule, steps)

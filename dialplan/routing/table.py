@@ -121,7 +121,7 @@ class Patch(_Sections):
         work = 0
         dicts = self.numbers.dicts
         for row, numbers in zip(piece.rows, piece.numbers, strict=True):
-            entry, _ = self._entries.of(row)
+            entry = self._entries.different(row)
             for number in numbers:
                 dicts[hash(number) & SHARD_MASK][number] = entry
             work += 1 + len(numbers) // _RESTORED_PER_ROW
