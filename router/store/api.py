@@ -110,10 +110,11 @@ class Store(Protocol):
         ...
 
     async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
-        """Let `prepare` see what is stored and say what to change, and do that in the same transaction.
+        """Let `prepare` see what is stored and say what to change, and do that if it is still so.
 
+        Others may write while it is prepared: where somebody did, it is prepared once more, while nobody may.
         `whole`: afterwards there is what `prepare` knows, and nothing else. A set that is incomplete is mended by that;
-        by any other change it is not touched.
+        by any other change it is not touched. Nobody writes meanwhile.
         Raises StoreError, and whatever `prepare` raises; nothing is changed then. Nor is it where a cancellation
         comes through; one that comes too late is passed over, and the commit returned.
         """

@@ -272,8 +272,8 @@ def test_an_empty_redis_stays_empty(site: Site) -> None:
 
 def test_a_snapshot_that_a_router_has_made_is_told_with_its_age(site: Site, shared: RedisServer) -> None:
     store = redis_at(shared)
-    with running_router(site.folder, data=None, settings={"store": store}):
-        pass
+    with running_router(site.folder, data=None, settings={"store": store}) as router:
+        router.wait_for("snapshot_filled")
     snapshot = site.found({"store": store})["snapshot"]
     assert (snapshot["state"], "0.0 hours ago" in snapshot["what"]) == ("ok", True)
     with contextlib.closing(sqlite3.connect(store["snapshot"])) as database:

@@ -88,6 +88,7 @@ def test_a_router_starts_from_its_snapshot_beside_a_part_of_the_data_and_without
 ) -> None:
     with running_router(site.folder, data=None, settings=site.settings) as router:
         before = router.ask(DID)
+        router.wait_for("snapshot_filled")
     site.lose(key)
     with running_router(site.folder, data=None, settings=site.settings) as router:
         answer = router.ask(DID)

@@ -124,6 +124,7 @@ def test_a_router_that_starts_without_redis_serves_its_snapshot_and_says_so_ever
     with site.router() as router:
         assert context(router) == "flow-menu"
         digest = router.metrics()["ringway_table_digest"]
+        router.wait_for("snapshot_filled")
         assert router.terminate() == 0
         site.redis.kill()
         site.aged(hours=2)
@@ -161,6 +162,7 @@ def test_without_redis_and_without_a_snapshot_there_is_no_start(site: Site) -> N
 @pytest.mark.long
 def test_a_snapshot_that_is_too_old_is_refused_unless_it_is_allowed(site: Site) -> None:
     with site.router() as router:
+        router.wait_for("snapshot_filled")
         router.terminate()
     site.redis.kill()
     site.aged(hours=73)
@@ -177,6 +179,7 @@ def test_a_snapshot_that_is_too_old_is_refused_unless_it_is_allowed(site: Site) 
 @pytest.mark.long
 def test_a_start_on_a_redis_that_has_lost_its_data_serves_the_snapshot(site: Site) -> None:
     with site.router() as router:
+        router.wait_for("snapshot_filled")
         router.terminate()
         site.redis.restart(keep_data=False)
         router.start()
@@ -205,6 +208,7 @@ def test_a_password_never_comes_to_light(site: Site) -> None:
 
 def test_attempts_that_are_seen_without_redis_are_kept_and_handed_over(site: Site) -> None:
     with site.router() as router:
+        router.wait_for("snapshot_filled")
         site.redis.kill()
         router.wait_for("callbacks_down")
         assert report(router, "1.1") == "OK"

@@ -196,6 +196,7 @@ def test_a_silent_redis_is_not_waited_for_again_once_the_snapshot_serves(
 ) -> None:
     store = {"url": server.url, "snapshot": str(tmp_path / "snapshot.db")}
     with running_router(tmp_path, settings={"store": store}) as router:
+        router.wait_for("snapshot_filled")
         assert router.terminate() == 0
         server.pause()
         seen = len(router.log)

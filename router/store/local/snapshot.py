@@ -1,15 +1,19 @@
 """The last good data set of a shared store, kept on this machine: a router that starts without its store serves that.
 
-It lies in SQLite and follows what the router reads. A router that starts with its store in reach takes the snapshot and
-what has changed since, which is quicker than everything.
+It lies in SQLite and follows what the router reads: what changes goes into it on its way to the table. Where the router
+has to read everything, the table has that for itself, and calls are answered; the file reads the store by itself then,
+and from where both have come to the same state they go on together. A router that starts with its store in reach takes
+the snapshot and what has changed since, which is quicker than everything.
 """
 
+import asyncio
 import contextlib
 import functools
 import pathlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple, TypeAlias
 
 import structlog
@@ -62,10 +66,19 @@ class _Held(NamedTuple):
     seen_at: float
 
 
+class _Served(NamedTuple):
+    """The table that calls see, the numbers in it that an image of it is to leave out, and its state."""
+
+    table: RoutingTable
+    aside: frozenset[str]
+    state: tuple[int, str]
+
+
 class SnapshotStore:
     """`store`, with a snapshot in the file `path` that serves where it is away and no older than `oldest` seconds.
 
-    `oldest` 0: however old. See `router.store.api.Store` for what each method promises.
+    `oldest` 0: however old. `store` is one that bears two readers at a time. See `router.store.api.Store` for what each
+    method promises.
     """
 
     def __init__(
@@ -81,6 +94,8 @@ class SnapshotStore:
         self._at: tuple[int, str] | None = None  # the version and epoch that the file has come to, where it follows
         self._seen_at = 0.0  # as the file has it
         self._retry_at = 0.0  # when a file that does not follow is tried again
+        self._served: _Served | None = None
+        self._reading: asyncio.Task[None] | None = None  # the file reads the store by itself
         self._disk = Disk(path)
         self._image = TableImage(path.with_name(f"{path.name}-table"), log)
         self._failed: StoreError | None = None  # why the store did not do for the first reading
@@ -99,6 +114,9 @@ class SnapshotStore:
 
     async def close(self) -> None:
         """Close both."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
         await self._store.close()
         await self._image.close()
         with contextlib.suppress(StoreError):  # its disk hangs
@@ -126,16 +144,17 @@ class SnapshotStore:
         if not self._made:
             await self._store.open()
             self._made = True
-        newer = await self._store.wait(version, epoch, seconds)
-        now = time.time()
+        due = self._at != (version, epoch) and self._may_read()
+        newer = await self._store.wait(version, epoch, 0 if due else seconds)
+        if due and not newer:
+            self._read_on(version)
         # A clock that was set back is noted too: what was seen in the future would be young for as long.
+        now = time.time()
         if not newer and self._at == (version, epoch) and abs(now - self._seen_at) > SNAPSHOT_SEEN_SECONDS:
             if await self._follow(lambda database: _see(database, (version, epoch), now)):
                 self._seen_at = now
             else:
                 self._at = None
-        if not newer and self._at is None and time.monotonic() >= self._retry_at:
-            return await self._follow(None)  # it can be made again: all is read for it, though nothing has changed
         return newer
 
     async def read(self, version: int | None, epoch: str) -> TableRead:
@@ -143,11 +162,37 @@ class SnapshotStore:
         if version is None:
             return await self._first()
         if self._at != (version, epoch):
-            if time.monotonic() < self._retry_at or not await self._follow(None):
-                return await self._store.read(version, epoch)
-            # What the file has come to, and by which history, the table cannot know: both begin again.
-            return self._followed(await self._store.read(None, ""))
-        return self._followed(await self._store.read(version, epoch), self._at)
+            self._read_on(version)
+            return self._apart(await self._store.read(version, epoch))
+        reading = await self._store.read(version, epoch)
+        return self._apart(reading) if reading.full else self._followed(reading, (version, epoch))
+
+    def _may_read(self) -> bool:
+        return (self._reading is None or self._reading.done()) and time.monotonic() >= self._retry_at
+
+    def _read_on(self, version: int) -> None:
+        """Have the file read the store by itself, where it does not yet; the table has come to this version."""
+        if self._may_read():
+            self._reading = asyncio.create_task(self._read_alone(version))
+
+    async def _read_alone(self, version: int) -> None:
+        began, at = time.monotonic(), self._at
+        if at is None and not await self._follow(None):
+            return
+        try:
+            reading = await self._store.read(*(at or (None, "")))
+            if reading.version == 0 and version:
+                raise rebuilt()
+            async with aclosing(self._following(reading.batches, reading, at)) as batches:  # type: ignore[type-var]
+                async for _ in batches:
+                    if self._retry_at > began:
+                        return
+        except StoreError as error:
+            self._failed_now(error)
+            return
+        if reading.full and self._at is not None:
+            self._log.info("snapshot_filled", version=self._at[0], seconds=round(time.monotonic() - began, 1))
+        self._have_an_image()
 
     async def _look(self) -> _Held | None:
         """What the snapshot has; nothing where it cannot be read, which the log has told then.
@@ -167,6 +212,7 @@ class SnapshotStore:
             if failed is not None and held is not None:
                 raise failed
             reading = await self._since(held)
+            reading.batches = self._noting(reading.batches)
         except StoreError as error:
             held = await self._usable(error)
             hours = round((time.time() - held.seen_at) / 3600, 2)
@@ -178,9 +224,10 @@ class SnapshotStore:
             return TableRead(
                 held.version, held.epoch, full=True, batches=rows, seen_at=seen, instead_of=error, image=image
             )
-        followed = self._followed(reading, None if held is None else held[:2])
-        if followed.full or held is None:
-            return followed
+        self._at = None if held is None else held[:2]
+        if reading.full or held is None:
+            return self._apart(reading)
+        followed = self._followed(reading, held[:2])
         rows, image = await self._kept(held)
         both = TableRead(followed.version, followed.epoch, full=True, batches=rows, image=image, keep=followed.keep)
         both.batches = self._both(rows, followed, both)
@@ -193,6 +240,15 @@ class SnapshotStore:
         if reading.version == 0 and held.version:
             raise rebuilt()
         return reading
+
+    async def _noting(self, batches: AsyncIterator[list[ChangedRow]]) -> AsyncIterator[list[ChangedRow]]:
+        """The first reading; whoever begins it once more is not to wait for a store that has just failed."""
+        try:
+            async for rows in batches:
+                yield rows
+        except StoreError as error:
+            self._failed = error
+            raise
 
     async def _both(
         self, kept: AsyncIterator[list[ChangedRow]], changes: TableRead, both: TableRead
@@ -230,16 +286,24 @@ class SnapshotStore:
             raise
         await self._follow(_undo)
 
-    def _followed(self, reading: TableRead, base: tuple[int, str] | None = None) -> TableRead:
+    def _followed(self, reading: TableRead, base: tuple[int, str]) -> TableRead:
         """The reading, whose rows go into the snapshot on their way; `base` is what they are changes to."""
         reading.batches = self._following(reading.batches, reading, base)
-        reading.keep = lambda table, aside: self._keep(reading, table, aside)
+        return self._apart(reading)
+
+    def _apart(self, reading: TableRead) -> TableRead:
+        """The reading, which is for the table alone."""
+        reading.keep = lambda table, aside: self._serve(reading, table, aside)
         return reading
 
-    def _keep(self, reading: TableRead, table: RoutingTable, aside: Collection[str]) -> None:
-        """Write the table's image down where one is due, if the snapshot has the rows of it."""
-        if self._at == (reading.version, reading.epoch):
-            self._image.keep(table, frozenset(aside), self._at)
+    def _serve(self, reading: TableRead, table: RoutingTable, aside: Collection[str]) -> None:
+        self._served = _Served(table, frozenset(aside), (reading.version, reading.epoch))
+        self._have_an_image()
+
+    def _have_an_image(self) -> None:
+        """Have the table's image written where one is due, if the snapshot has the rows of it."""
+        if self._served is not None and self._served.state == self._at:
+            self._image.keep(*self._served)
         else:
             self._image.keep_none()
 
@@ -255,9 +319,7 @@ class SnapshotStore:
                 if not reading.full and len(numbers) <= IMAGE_CHANGES_MAX:
                     numbers += [key for kind, key, _ in rows if kind is RowKind.NUMBER]
                 yield rows
-        except BaseException as error:
-            if isinstance(error, StoreError):
-                self._failed = error
+        except BaseException:
             if follows and await self._follow(_undo):
                 self._at = before
             raise
@@ -274,12 +336,15 @@ class SnapshotStore:
         try:
             await self._answer(work)
         except StoreError as error:
-            self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
-            self._log.error("snapshot_failed", error=str(error))
+            self._failed_now(error)
             with contextlib.suppress(StoreError):
                 await self._answer(_undo)
             return False
         return True
+
+    def _failed_now(self, error: StoreError) -> None:
+        self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
+        self._log.error("snapshot_failed", error=str(error))
 
     async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
         """Let the file's thread do it. Raises StoreError, also where the disk hangs: the file is left to it then."""

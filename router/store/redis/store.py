@@ -12,7 +12,8 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,6 +39,7 @@ from router.store.redis.scripts import CommitEntry, DataSetState, entry_of, led_
 from router.store.redis.stored_rows import StoredRows
 from router.store.redis.sums import Sum, Sums, Tally, difference
 from router.store.work import Work
+from router.util.ahead import ahead
 
 _ENTRIES = 1_000  # of the stream, in one reply
 _AT_ONCE = 100  # commits whose rows are asked for together
@@ -46,6 +48,13 @@ _MEND = "restore a backup, or load a whole dump with ringway load --replace FILE
 _MEND_OR_EMPTY = "restore a backup, or empty it and load the data again"
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[tuple[int, str, str | bool]]).decode
+
+
+class _Prepared(NamedTuple):
+    """A change, and where the data set stood that it was made for."""
+
+    state: DataSetState
+    changes: ChangeSet
 
 
 class RedisStore:
@@ -220,7 +229,7 @@ class RedisStore:
         """
         server, tally = await self._server(), Tally(len(KIND_CODES))
         for code in KIND_CODES:
-            async for page in self._scanned(code, server):
+            async for page in ahead(self._scanned(code, server)):
                 yield await asyncio.to_thread(self._decoded, code, page, tally)
         state, packed = await self._changed_since(begin)
         while state.applied != state.version:  # what it says of its rows is not of the newest version yet
@@ -273,7 +282,7 @@ class RedisStore:
                 rows.append((kind, key, row))
         return rows
 
-    async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncIterator[Sequence[bytes]]:
+    async def _scanned(self, code: int, served_by: bytes | None = None) -> AsyncGenerator[Sequence[bytes], None]:
         """Keys and bodies of all rows of a kind, as one server has them; some may come twice."""
         cursor = b"0"
         while True:
@@ -302,14 +311,21 @@ class RedisStore:
             return state.version
 
     async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
-        """Prepare and write while nobody else may. Raises StoreError, and what `prepare` raises."""
+        """Prepare while others may write, and write while nobody else may, see `_prepared`.
+
+        Raises StoreError, and what `prepare` raises.
+        """
         work = Work()
         return await work.result(self._commit(prepare, whole, work))
 
     async def _commit(self, prepare: Prepare, whole: bool, work: Work) -> Commit:
+        prepared = None if whole else await self._prepared(prepare, work)
         async with self._alone(whole=not whole) as (token, state):
             stored = StoredRows(self, work, asyncio.get_running_loop(), state.sums, refuses=not whole)
-            changes = await asyncio.to_thread(prepare, stored)
+            if prepared is not None and prepared.state[:2] == state[:2]:
+                changes = prepared.changes
+            else:
+                changes = await asyncio.to_thread(prepare, stored)
             if not len(changes) and not stored.differ:
                 await self._still(token, state)
                 work.commit()
@@ -356,6 +372,22 @@ class RedisStore:
                 if kept > REDIS_LOG_ROWS_MAX or commits > REDIS_LOG_COMMITS_MAX:
                     await self._trim()
             return Commit(version, len(changes))
+
+    async def _prepared(self, prepare: Prepare, work: Work) -> _Prepared | None:
+        """The change, as the rows are now; None where somebody else wrote meanwhile, so that it has to be made again.
+
+        A check of every number takes seconds, in which others can go on. Rows that change under it may look as if they
+        were not whole, so that an error counts only where none of them did.
+        """
+        state = await self._apply()
+        stored = StoredRows(self, work, asyncio.get_running_loop(), state.sums)
+        try:
+            return _Prepared(state, await asyncio.to_thread(prepare, stored))
+        except Exception:
+            work.go_on()
+            if (await self._state())[:2] == state[:2]:
+                raise
+            return None
 
     async def _counted(self) -> Sums:
         """How many rows of each kind are there and what they add up to, while nobody else writes."""

@@ -5,6 +5,7 @@ rows that it changes (`lua/_put.lua`), in the same step.
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -38,29 +39,55 @@ def sum_of(bodies: Mapping[str, bytes]) -> Sum:
     return Sum(len(bodies), sum(row_digest(key.encode(), body) for key, body in bodies.items()) % _DIGEST_END)
 
 
+class _Part(NamedTuple):
+    """What was read of some rows of a kind, one after the other: the hashes of their keys, and their digests.
+
+    Numbers and not objects: a million of those would leave holes all over the memory that the table lies in.
+    """
+
+    keys: "array[int]"  # no type of its own while it runs, before Python 3.12
+    digests: "array[int]"
+
+    def sum(self) -> Sum:
+        """Of what was read last of each row."""
+        last = dict(zip(self.keys, self.digests, strict=True))
+        there = [digest for digest in last.values() if digest != _REMOVED]
+        return Sum(len(there), sum(there))
+
+
+_REMOVED = _DIGEST_END  # stands for the digest of a row that is there no more
+_PARTS = 256  # of a million rows each has some 4,000: a step with one of them takes about a millisecond
+
+
 class Tally:
     """Rows as they are read, some of them twice, and over them what has changed meanwhile."""
 
     def __init__(self, kinds: int) -> None:
-        self._rows: list[dict[str, int]] = [{} for _ in range(kinds)]  # of each kind, the digests by key
+        self._parts = [[_Part(array("q"), array("q")) for _ in range(_PARTS)] for _ in range(kinds)]
 
     def add(self, code: int, key: bytes, body: bytes) -> str:
         """Take a row that was read, over what was known of it; returns its key as text."""
         name = key.decode()
-        self._rows[code - 1][name] = row_digest(key, body)
+        self._take(code, name, row_digest(key, body))
         return name
 
     def change(self, code: int, key: str, body: str | None) -> None:
         """Take a row that was changed, None: removed."""
-        rows = self._rows[code - 1]
-        if body is None:
-            rows.pop(key, None)
-        else:
-            rows[key] = row_digest(key.encode(), body.encode())
+        self._take(code, key, _REMOVED if body is None else row_digest(key.encode(), body.encode()))
+
+    def _take(self, code: int, key: str, digest: int) -> None:
+        hashed = hash(key)  # 64 bits: of a million keys no two have the same
+        keys, digests = self._parts[code - 1][hashed % _PARTS]
+        keys.append(hashed)
+        digests.append(digest)
 
     def sums(self) -> Sums:
         """What all of it adds up to."""
-        return tuple(Sum(len(rows), sum(rows.values()) % _DIGEST_END) for rows in self._rows)
+        return tuple(_added([part.sum() for part in parts]) for parts in self._parts)
+
+
+def _added(sums: Sequence[Sum]) -> Sum:
+    return Sum(sum(each.rows for each in sums), sum(each.digest for each in sums) % _DIGEST_END)
 
 
 def difference(said: Sequence[Sum], found: Sequence[Sum]) -> tuple[int, Sum, Sum] | None:

@@ -252,14 +252,25 @@ class SqliteStore:
 
         return await work.result(self._writing.run(look))
 
-    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:  # noqa: ARG002 - it is never a part
-        """Prepare and write inside one transaction. Raises StoreError, and what `prepare` raises."""
+    async def commit(self, prepare: Prepare, *, whole: bool = False) -> Commit:
+        """Prepare while others may write, and write inside one transaction.
+
+        Where somebody else wrote meanwhile, the change is prepared again, inside that transaction.
+        Raises StoreError, and what `prepare` raises.
+        """
         work = Work()
 
         def change(database: sqlite3.Connection) -> Commit:
+            changes, seen = None, None
+            if not whole:
+                with transaction(database, "DEFERRED"):
+                    seen = _meta(database)
+                    changes = prepare(_StoredRows(database, work))
             with transaction(database):
-                changes = prepare(_StoredRows(database, work))
-                version = _meta(database)[0]
+                now = _meta(database)
+                if changes is None or now != seen:
+                    changes = prepare(_StoredRows(database, work))
+                version = now[0]
                 if len(changes):
                     version += 1
                     _write(database, changes, version)

@@ -1,5 +1,6 @@
 """A data set in a real Redis, the way to it, and snapshots of it."""
 
+import asyncio
 import contextlib
 import pathlib
 import sqlite3
@@ -11,6 +12,7 @@ from router.store.local.snapshot import SnapshotStore
 from router.store.redis.address import Options, parse
 from router.store.redis.store import RedisStore
 from tests.fault_proxy import FaultProxy
+from tests.processes import PATIENCE_SECONDS
 from tests.redis_server import RedisServer
 from tests.unit.router.store import content as data
 from tests.unit.router.store.logs import Log
@@ -64,6 +66,11 @@ class Place:
             ((version,),) = file.execute("SELECT version FROM meta").fetchall()
             return version, {key for (key,) in file.execute("SELECT key FROM rows")}
 
+    def held_rows(self) -> set[str]:
+        """The keys of the rows that the file has, also where it has no version yet."""
+        with contextlib.closing(sqlite3.connect(self.path)) as file:
+            return {key for (key,) in file.execute("SELECT key FROM rows")}
+
     def change(self, statement: str, *values: object) -> None:
         with contextlib.closing(sqlite3.connect(self.path)) as file:
             file.execute(statement, values)
@@ -76,6 +83,22 @@ Known = tuple[int, str]
 async def taken(reading: TableRead) -> tuple[Known, data.Content]:
     rows = await data.content(reading)
     return (reading.version, reading.epoch), rows
+
+
+async def in_step(store: SnapshotStore) -> tuple[Known, data.Content]:
+    """What its first reading has, and wait until the file has come to the same state by itself."""
+    known, rows = await taken(await store.read(None, ""))
+    await meeting(store, known)
+    return known, rows
+
+
+async def meeting(store: SnapshotStore, known: Known) -> None:
+    """Wait until the file has come to the state that the table has."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while store._at != known:
+            assert not await store.wait(*known, 0)
+            if store._reading is not None:
+                await asyncio.wait([store._reading])
 
 
 def keys(rows: data.Content) -> set[str]:

@@ -13,7 +13,7 @@ from dialplan.kinds.number import Number
 from dialplan.kinds.registry import RowKind
 from router.config import limits
 from router.store import codec
-from router.store.api import ChangedRow, Commit, Store, TableRead
+from router.store.api import ChangedRow, Commit, Prepare, Store, TableRead
 from tests.samples import Entry, campaign, company, flow, number
 from tests.unit.router.store import content as data
 from tests.unit.router.store.conftest import Opener
@@ -150,6 +150,88 @@ async def test_a_commit_that_is_called_off_changes_nothing(store: Store) -> None
         await task
     assert set(await data.everything(store)) == {(RowKind.CALL_FLOW, "a")}
     assert (await store.commit(data.flows("c"))).version == 2
+
+
+class Between:
+    """A change whose first preparation lasts until somebody else has written."""
+
+    def __init__(self, other: Store, theirs: Prepare) -> None:
+        self.seen: list[data.Content] = []  # by each preparation that came to its end
+        self._other = other
+        self._theirs: Prepare | None = theirs
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, stored: Stored) -> ChangeSet:
+        if self._theirs is not None:
+            theirs, self._theirs = self._theirs, None
+            asyncio.run_coroutine_threadsafe(self._other.commit(theirs), self._loop).result(60)
+        self.seen.append(data.seen_by(stored))
+        return data.flows(*[f"after-{key}" for _, key in self.seen[-1]])(stored)
+
+
+async def test_others_may_write_while_a_change_is_prepared_and_it_is_prepared_again(
+    store: Store, another: Opener
+) -> None:
+    await store.commit(data.flows("a"))
+    change = Between(await another(), data.flows("b"))
+    assert await store.commit(change) == Commit(3, 2)
+    assert sorted(key for _, key in change.seen[-1]) == ["a", "b"]
+    assert {key for _, key in await data.everything(store)} == {"a", "b", "after-a", "after-b"}
+
+
+async def test_a_change_is_prepared_once_where_nobody_else_wrote(store: Store, another: Opener) -> None:
+    await store.commit(data.flows("a"))
+    await data.everything(await another())
+    seen: list[int] = []
+
+    def prepare(stored: Stored) -> ChangeSet:
+        seen.append(len(data.seen_by(stored)))
+        return data.flows("b")(stored)
+
+    assert await store.commit(prepare) == Commit(2, 1)
+    assert seen == [1]
+
+
+async def test_a_refusal_is_about_what_was_stored_at_one_moment(store: Store, another: Opener) -> None:
+    """Somebody adds what a change refers to while it is checked: it is refused for the state before, or taken."""
+    await data.commit(store, company())
+    other, loop = await another(), asyncio.get_running_loop()
+    refers = data.of(flow("menu"), number(call_flow="later"))
+    begun: list[Stored] = []
+
+    def prepare(stored: Stored) -> ChangeSet:
+        stored.get(RowKind.COMPANY, "acme")
+        begun.append(stored)
+        if len(begun) == 1:
+            asyncio.run_coroutine_threadsafe(data.commit(other, flow("later")), loop).result(60)
+        return refers(stored)
+
+    try:
+        assert await store.commit(prepare) == Commit(3, 2)
+    except DataProblems:
+        assert await store.commit(refers) == Commit(3, 2)
+    assert len(await data.everything(store)) == 4
+
+
+async def test_nobody_writes_while_a_whole_set_is_prepared(store: Store, another: Opener) -> None:
+    other, writing = await another(), list[asyncio.Task[Commit]]()
+    loop, begun = asyncio.get_running_loop(), threading.Event()
+
+    def begin() -> None:
+        writing.append(asyncio.create_task(other.commit(data.flows("theirs"))))
+        loop.call_later(0.05, begun.set)
+
+    seen: list[int] = []
+
+    def prepare(stored: Stored) -> ChangeSet:
+        loop.call_soon_threadsafe(begin)
+        assert begun.wait(60)
+        seen.append(len(data.seen_by(stored)))
+        return data.flows("mine")(stored)
+
+    assert (await store.commit(prepare, whole=True)).version == 1
+    assert (await writing[0]).version == 2
+    assert seen == [0]
 
 
 async def test_a_view_that_is_called_off_ends_at_its_next_row(store: Store) -> None:

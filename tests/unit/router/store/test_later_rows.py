@@ -11,7 +11,7 @@ from tests.later_rows import FLOW, HOURS, LATER, NUMBER, OTHER_KIND, STOCK, TAGG
 from tests.samples import company, flow, number
 from tests.unit.router.store import content as data
 from tests.unit.router.store.conftest import Opener
-from tests.unit.router.store.snapshots import Place, taken
+from tests.unit.router.store.snapshots import Place, in_step, taken
 from tests.unit.router.store.test_table_sync import Parts
 
 SPARE = STOCK["number"]
@@ -148,7 +148,7 @@ async def test_a_snapshot_keeps_them_whole_for_the_version_that_knows_them(place
     """Else a router that is upgraded would begin with a set that lacks what its store has."""
     await data.commit(place.writer, *SET)
     await later_rows.put(place.writer, *LATER)
-    known, _ = await taken(await (await place.started()).read(None, ""))
+    known, _ = await in_step(await place.started())
     place.away()
     _, rows = await taken(await (await place.started()).read(None, ""))
     assert {name: row.fields() for name, row in rows.items() if isinstance(row, LaterRow)} == AS_WRITTEN

@@ -18,7 +18,7 @@ from router.store.local import snapshot as store_snapshot
 from router.store.sqlite import connection as sqlite_connection
 from router.store.sqlite.store import SqliteStore
 from tests.unit.router.store import content as data
-from tests.unit.router.store.snapshots import HOUR, Place, keys, taken
+from tests.unit.router.store.snapshots import HOUR, Place, in_step, keys, meeting, taken
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ async def test_a_file_that_cannot_be_written_holds_up_nobody_and_is_tried_again_
     impatient(600)
     await place.writer.commit(data.flows("a"))
     store = await place.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     with held_up(place):
         await place.writer.commit(data.flows("b"))
         known, rows = await taken(await store.read(*known))
@@ -56,7 +56,8 @@ async def test_a_file_that_cannot_be_written_holds_up_nobody_and_is_tried_again_
     assert place.held() == (1, {"a"})
     store._retry_at = 0.0
     await place.writer.commit(data.removal("b"))
-    _, rows = await taken(await store.read(*known))
+    known, rows = await taken(await store.read(*known))
+    await meeting(store, known)
     assert place.held() == (4, {"a", "c"})
     assert len(place.log.of("snapshot_failed")) == 1
 
@@ -68,7 +69,7 @@ async def test_a_file_left_behind_does_not_lead_the_table_into_another_history(
     impatient(0)
     await place.writer.commit(data.flows("a", "b"))
     store = await place.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     saved = {name: place.server.command("DUMP", name) for name in place.server.command("KEYS", f"{{{place.prefix}}}:*")}
     with held_up(place):
         await place.writer.commit(data.flows("lost", "a", context="lost"))
@@ -79,8 +80,9 @@ async def test_a_file_left_behind_does_not_lead_the_table_into_another_history(
     await place.writer.commit(data.flows("new"))
     reading = await store.read(*known)
     assert reading.full
-    _, rows = await taken(reading)
+    known, rows = await taken(reading)
     assert keys(rows) == {"a", "b", "new"}
+    await meeting(store, known)
     assert place.held() == (2, {"a", "b", "new"})
 
 
@@ -88,23 +90,24 @@ async def test_a_file_that_is_ahead_of_the_table_hides_nothing_from_it(place: Pl
     """Whoever read the last changes did not get to use them."""
     await place.writer.commit(data.flows("a"))
     store = await place.started()
-    first, _ = await taken(await store.read(None, ""))
+    first, _ = await in_step(store)
     await place.writer.commit(data.flows("b"))
     await taken(await store.read(*first))
     await place.writer.commit(data.flows("c"))
-    _, rows = await taken(await store.read(*first))
+    known, rows = await taken(await store.read(*first))
     assert {"b", "c"} <= keys(rows)
+    await meeting(store, known)
     assert place.held() == (3, {"a", "b", "c"})
 
 
 async def test_a_damaged_row_in_the_file_is_told_and_the_next_start_reads_the_store_in_full(place: Place) -> None:
     await place.writer.commit(data.flows("a"))
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     place.change("UPDATE rows SET kind = 99")
     reading = await (await place.started()).read(None, "")
     with pytest.raises(StoreError, match=r"malformed content \(a row of kind 99\)"):
         await data.content(reading)
-    _, rows = await taken(await (await place.started()).read(None, ""))
+    _, rows = await in_step(await place.started())
     assert keys(rows) == {"a"}
     assert place.held() == (1, {"a"})
 
@@ -127,12 +130,12 @@ async def test_two_data_sets_do_not_mix_in_one_file(place: Place) -> None:
     """As where two installations on one machine leave [store] snapshot as it is."""
     await place.writer.commit(data.flows("a"))
     store = await place.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     ours, place.prefix = place.prefix, uuid.uuid4().hex
     other = place._redis(place.server.port)
     await other.open()
     await other.commit(data.flows("theirs"))
-    theirs, _ = await taken(await (another := await place.started()).read(None, ""))
+    theirs, _ = await in_step(another := await place.started())
     place.prefix = ours
     await place.writer.commit(data.flows("b"))
     known, rows = await taken(await store.read(*known))
@@ -141,13 +144,13 @@ async def test_two_data_sets_do_not_mix_in_one_file(place: Place) -> None:
     assert "another router writes to it; give each one a file of its own in [store] snapshot" in said["error"]
     assert place.held() == (1, {"theirs"})
     assert not await another.wait(*theirs, 0)
-    _, rows = await taken(await (await place.started()).read(None, ""))
+    _, rows = await in_step(await place.started())
     assert keys(rows) == {"a", "b"}
 
 
 async def test_a_first_reading_is_of_one_state_of_the_file_whoever_writes_to_it(place: Place) -> None:
     await place.writer.commit(data.flows("a"))
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     reading = await (await place.started()).read(None, "")
     place.change("UPDATE rows SET key = 'theirs'")
     place.change("UPDATE meta SET epoch = 'theirs'")
@@ -174,14 +177,14 @@ async def test_a_data_set_in_the_place_of_a_snapshot_is_not_touched(place: Place
 
 async def test_a_start_whose_reading_of_the_store_breaks_off_serves_the_snapshot(place: Place) -> None:
     await place.writer.commit(data.flows("a", "b"))
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     await place.writer.commit(data.flows("c"))
     place.server.command("DEL", f"{{{place.prefix}}}:changes")
     place.server.command("HSET", f"{{{place.prefix}}}:rows:2", "b", "[]")
     later = await place.started()
     with pytest.raises(StoreError, match="a row cannot be read"):
-        await taken(await later.read(None, ""))
-    known, rows = await taken(await later.read(None, ""))
+        await in_step(later)
+    known, rows = await in_step(later)
     assert (known[0], keys(rows), place.held()) == (1, {"a", "b"}, (1, {"a", "b"}))
     assert "a row cannot be read" in place.log.of("snapshot_serves")[0]["why"]
 
@@ -194,14 +197,14 @@ async def test_a_reading_that_breaks_off_without_a_snapshot_is_begun_anew(place:
     with pytest.raises(StoreError, match="is it running, and there"):
         await taken(reading)
     place.back()
-    _, rows = await taken(await store.read(None, ""))
+    _, rows = await in_step(store)
     assert keys(rows) == {"a"}
 
 
 async def test_a_start_does_not_ask_a_store_again_that_has_just_not_answered(place: Place) -> None:
     """One that hangs takes five seconds each time."""
     await place.writer.commit(data.flows("a"))
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     place.away()
     later = await place.started()
     place.back()
@@ -217,7 +220,7 @@ async def test_a_damaged_file_that_cannot_be_written_does_not_keep_a_router_from
 ) -> None:
     impatient(600)
     await place.writer.commit(data.flows("a"))
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     place.change("UPDATE rows SET body = '[]'")
     with held_up(place):
         store = await place.started()
@@ -233,7 +236,7 @@ async def test_a_damaged_file_that_cannot_be_written_does_not_keep_a_router_from
 async def test_a_disk_that_hangs_holds_up_no_change_for_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await place.writer.commit(data.flows("a"))
     store = await place.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(store_snapshot, "SNAPSHOT_RETRY_SECONDS", 0)
     goes_on = threading.Event()
@@ -257,7 +260,7 @@ async def test_a_disk_that_hangs_holds_up_no_change_for_long(place: Place, monke
     monkeypatch.setattr(disk, "DISK_ANSWER_SECONDS", 60)
     assert store._disk.hanging is not None
     await asyncio.wait([store._disk.hanging])
-    await taken(await store.read(*known))
+    await meeting(store, known)
     assert place.held() == (3, {"a", "b", "c"})
 
 
@@ -277,13 +280,12 @@ async def test_a_file_that_is_deleted_while_the_router_runs_is_made_again_though
     monkeypatch.setattr(store_snapshot, "SNAPSHOT_SEEN_SECONDS", 0)
     await place.writer.commit(data.flows("a", "b"))
     store = await place.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     place.path.unlink()
     assert not await store.wait(*known, 0.01)
     assert "No such file" in place.log.of("snapshot_failed")[0]["error"]
     monkeypatch.setattr(store, "_retry_at", 0.0)  # its time has come
-    assert await store.wait(*known, 0.01)
-    assert await taken(await store.read(*known)) == (known, await data.content(await place.writer.read(None, "")))
+    await meeting(store, known)
     assert place.held() == (1, {"a", "b"})
     assert not await store.wait(*known, 0.01)
 
@@ -296,7 +298,7 @@ async def test_a_clock_that_is_set_back_is_noted_in_the_file(place: Place, monke
     monkeypatch.setattr(
         store_snapshot, "time", types.SimpleNamespace(time=lambda: now + 30 * 24 * HOUR, monotonic=time.monotonic)
     )
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     monkeypatch.setattr(store_snapshot, "time", types.SimpleNamespace(time=lambda: now, monotonic=time.monotonic))
     assert not await store.wait(*known, 0.01)
     with contextlib.closing(sqlite3.connect(place.path)) as file:
@@ -304,7 +306,7 @@ async def test_a_clock_that_is_set_back_is_noted_in_the_file(place: Place, monke
 
 
 async def test_what_is_refused_or_served_by_its_age_tells_of_the_clock(place: Place) -> None:
-    await taken(await (await place.started()).read(None, ""))
+    await in_step(await place.started())
     place.away()
     place.change("UPDATE meta SET seen_at = ?", time.time() - 30 * 24 * HOUR)
     with pytest.raises(StoreError, match=r"is 720\.0 hours old"):

@@ -14,7 +14,7 @@ from router.store.table_sync import TableSync
 from tests.processes import PATIENCE_SECONDS
 from tests.samples import company, flow, number
 from tests.unit.router.store import content as data
-from tests.unit.router.store.snapshots import Place
+from tests.unit.router.store.snapshots import Place, meeting
 
 SITE = (
     *(company(), flow("menu"), flow("night")),
@@ -61,8 +61,10 @@ async def written(place: Place) -> None:
 async def site(place: Place) -> Place:
     """A router has been there."""
     await data.commit(place.writer, *SITE)
-    router = await started(await place.started())
+    store = await place.started()
+    router = await started(store)
     assert router.first.image is None
+    await meeting(store, (router.first.version, router.first.epoch))
     await written(place)
     return place
 
@@ -141,7 +143,8 @@ async def test_an_image_of_before_somebody_else_wrote_to_the_snapshot_is_not_tak
 
 
 async def test_a_set_that_was_lost_and_loaded_again_leaves_nothing_of_the_old_image(site: Place) -> None:
-    router = await started(await site.started())
+    store = await site.started()
+    router = await started(store)
     task = asyncio.create_task(router.sync.run())
     site.server.command("DEL", f"{{{site.prefix}}}:changes")
     await data.commit(site.writer, company(), flow("menu"), number("02079460077", call_flow="menu"), whole=True)
@@ -150,6 +153,7 @@ async def test_a_set_that_was_lost_and_loaded_again_leaves_nothing_of_the_old_im
             await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.wait([task])
+    await meeting(store, (router.sync.table.version, router.sync._epoch))
     site.away()
     again = await started(await site.started())
     assert again.said == router.said

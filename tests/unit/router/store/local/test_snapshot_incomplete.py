@@ -8,7 +8,7 @@ from router.store.codec import CODES
 from tests.samples import company, flow, number
 from tests.unit.router.store import content as data
 from tests.unit.router.store.redis_data import broken
-from tests.unit.router.store.snapshots import Place, keys, taken
+from tests.unit.router.store.snapshots import Place, in_step, keys, meeting, taken
 
 SET = [company(), flow("menu"), number(call_flow="menu")]
 KEYS = {"acme", "menu", "+442079460000"}
@@ -27,7 +27,7 @@ def lose(place: Place, kind: RowKind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_router_that_starts_beside_a_part_of_its_data_serves_the_snapshot(filled: Place, kind: RowKind) -> None:
-    await taken(await (await filled.started()).read(None, ""))
+    await in_step(await filled.started())
     lose(filled, kind)
     reading = await (await filled.started()).read(None, "")
     assert isinstance(reading.instead_of, UnfitError)
@@ -52,7 +52,7 @@ async def test_without_a_snapshot_a_router_does_not_start_beside_a_part_of_its_d
 async def test_what_is_left_does_not_go_over_a_good_snapshot(filled: Place, kind: RowKind) -> None:
     """A router that has to read everything while it runs: its changes have a gap, and the rows are not all there."""
     store = await filled.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     for name in ("a", "b"):
         await filled.writer.commit(data.flows(name))
     filled.server.command("DEL", f"{{{filled.prefix}}}:changes")
@@ -65,7 +65,7 @@ async def test_what_is_left_does_not_go_over_a_good_snapshot(filled: Place, kind
 
 async def test_a_row_that_is_missing_in_a_full_reading_leaves_the_snapshot_as_it_is(filled: Place) -> None:
     store = await filled.started()
-    known, _ = await taken(await store.read(None, ""))
+    known, _ = await in_step(store)
     await filled.writer.commit(data.flows("a"))
     filled.server.command("DEL", f"{{{filled.prefix}}}:changes")
     filled.server.command("HDEL", f"{{{filled.prefix}}}:rows:2", "menu")
@@ -75,5 +75,6 @@ async def test_a_row_that_is_missing_in_a_full_reading_leaves_the_snapshot_as_it
     assert filled.held() == (1, KEYS)
     await data.commit(filled.writer, *SET, whole=True)
     assert await store.wait(*known, 0)
-    await taken(await store.read(*known))
+    known, _ = await taken(await store.read(*known))
+    await meeting(store, known)
     assert filled.held() == (3, KEYS)

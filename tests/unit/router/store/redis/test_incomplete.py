@@ -3,6 +3,7 @@
 Redis deletes whole keys when its policy lets it, and so does a slip at a prompt.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -142,15 +143,34 @@ async def test_without_its_changes_a_data_set_is_whole_and_goes_on(opened: Opene
 
 
 @pytest.mark.parametrize("kind", RowKind)
-async def test_a_key_that_goes_while_a_change_is_prepared_is_noticed_in_the_same_step(
+async def test_a_key_that_goes_while_a_change_is_prepared_is_noticed(
     opened: Opened, store: RedisStore, kind: RowKind
 ) -> None:
     def prepared(stored: Stored) -> ChangeSet:
         opened.delete(rows_of(opened, kind))
         return data.flows("more")(stored)
 
-    assert "a part of its rows has gone; nothing was changed" in await broken(store.commit(prepared))
+    assert GONE[kind] in await broken(store.commit(prepared))
     assert opened.versions() == [1]
+
+
+@pytest.mark.parametrize("kind", RowKind)
+async def test_a_key_that_goes_while_nobody_else_may_write_is_noticed_in_the_same_step(
+    opened: Opened, store: RedisStore, kind: RowKind
+) -> None:
+    other, loop = await opened.open(), asyncio.get_running_loop()
+    runs: list[Stored] = []
+
+    def prepared(stored: Stored) -> ChangeSet:
+        runs.append(stored)
+        if len(runs) == 1:  # somebody else writes: it is prepared again
+            asyncio.run_coroutine_threadsafe(other.commit(data.flows("theirs")), loop).result(60)
+        else:
+            opened.delete(rows_of(opened, kind))
+        return data.flows("more")(stored)
+
+    assert "a part of its rows has gone; nothing was changed" in await broken(store.commit(prepared))
+    assert opened.versions() == [1, 2]
 
 
 async def test_a_key_that_comes_back_is_all_that_it_takes(opened: Opened, store: RedisStore) -> None:
