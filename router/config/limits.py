@@ -58,6 +58,7 @@ SNAPSHOT_BUSY_SECONDS = 0.2  # a change is live only after its snapshot: who loo
 DISK_ANSWER_SECONDS = 5.0  # for one step in a file here; the longest, the commit of a million rows, takes about 1 s
 DISK_CLOSE_SECONDS = 2.0  # to close a file: with the calls' own end before that less than the 10 s of `docker stop`
 DISK_FULL_BYTES = 64 * 1024  # SQLite's -shm file alone takes 32 KiB: a disk with less has no room
+SNAPSHOT_FILL_RETRY_SECONDS = 30.0  # after the store failed while all of it was read into the snapshot
 SNAPSHOT_RETRY_SECONDS = 600.0  # how long a snapshot that could not be written is left alone: all of it may be due
 IMAGE_CHANGES_MAX = 50_000  # numbers that changed since the image of the table was written: they are read one by one
 RECORD_SECONDS = 0.5  # how long an attempt waits for the shared store before it is kept here

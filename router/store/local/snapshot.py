@@ -27,6 +27,7 @@ from dialplan.routing.table import RoutingTable
 from router.config.limits import (
     IMAGE_CHANGES_MAX,
     SNAPSHOT_BUSY_SECONDS,
+    SNAPSHOT_FILL_RETRY_SECONDS,
     SNAPSHOT_RETRY_SECONDS,
     SNAPSHOT_SEEN_SECONDS,
     STORE_BATCH_ROWS,
@@ -188,7 +189,7 @@ class SnapshotStore:
                     if self._retry_at > began:
                         return
         except StoreError as error:
-            self._failed_now(error)
+            self._failed_now(error, SNAPSHOT_FILL_RETRY_SECONDS)
             return
         if reading.full and self._at is not None:
             self._log.info("snapshot_filled", version=self._at[0], seconds=round(time.monotonic() - began, 1))
@@ -336,14 +337,14 @@ class SnapshotStore:
         try:
             await self._answer(work)
         except StoreError as error:
-            self._failed_now(error)
+            self._failed_now(error, SNAPSHOT_RETRY_SECONDS)
             with contextlib.suppress(StoreError):
                 await self._answer(_undo)
             return False
         return True
 
-    def _failed_now(self, error: StoreError) -> None:
-        self._retry_at = time.monotonic() + SNAPSHOT_RETRY_SECONDS
+    def _failed_now(self, error: StoreError, retry_seconds: float) -> None:
+        self._retry_at = time.monotonic() + retry_seconds
         self._log.error("snapshot_failed", error=str(error))
 
     async def _answer(self, work: Callable[[sqlite3.Connection], None] | None) -> None:
