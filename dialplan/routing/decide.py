@@ -64,6 +64,8 @@ class Waiting:
         self._step = step
         self._later = later
         self._version = version
+        # The table may be replaced meanwhile, and whoever has it last lets go of all of it at once.
+        del situation.routes
 
     def resume(self, answer: Claim, table: RoutingTable) -> Decision:
         """The decision with what was needed, by the table as it is now. Call it once."""
