@@ -78,9 +78,14 @@ class Pool(Sequence[str]):
             runs.append(untracked(sorted(comes.dicts.pop())))
             if len(runs) % _STEP_CHUNKS == 0:
                 yield
-        merged, chunks = heapq.merge((number for number in self if number not in goes), *map(iter, runs)), []
-        while chunk := untracked(islice(merged, CHUNK)):
-            chunks.append(chunk)
+        left: list[tuple[str, ...]] = []
+        for count, chunk in enumerate(reversed(self.chunks), start=1):  # a merge would not stop where many have gone
+            left.append(untracked(number for number in chunk if number not in goes))
+            if count % _STEP_CHUNKS == 0:
+                yield
+        merged, chunks = heapq.merge(_popped(left), *map(iter, runs)), []
+        while some := untracked(islice(merged, CHUNK)):
+            chunks.append(some)
             yield
         while runs:  # all of them at once would take as long as a step of their number
             del runs[-_STEP_CHUNKS:]
@@ -105,3 +110,9 @@ class Pool(Sequence[str]):
             if count % _STEP_CHUNKS == 0:
                 yield
         return Pool(chunks)
+
+
+def _popped(chunks: list[tuple[str, ...]]) -> Iterator[str]:
+    """All numbers, those of the last chunk first; each chunk is let go of on the way."""
+    while chunks:
+        yield from chunks.pop()

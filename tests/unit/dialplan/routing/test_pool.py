@@ -92,3 +92,23 @@ def test_a_change_is_made_in_steps(comes: int, goes: int, steps: int) -> None:
 
     assert len(list(noted())) >= steps
     assert made == [[*NUMBERS[: 50 - goes], *NUMBERS[50 : 50 + comes]]]
+
+
+class Counted(Shards[None]):
+    """Counts how often it is asked whether it has a number."""
+
+    asked = 0
+
+    def __contains__(self, number: object) -> bool:
+        self.asked += 1
+        return super().__contains__(number)
+
+
+def test_a_step_passes_over_few_of_the_many_that_go_in_a_row() -> None:
+    pool, goes = changed(Pool(), NUMBERS), Counted()
+    goes.update(dict.fromkeys(NUMBERS[:80]))
+    steps = []
+    for _ in pool.changing(shards([]), goes):
+        steps.append(goes.asked)
+        goes.asked = 0
+    assert (sum(steps), max(steps)) == (len(NUMBERS), 8)
