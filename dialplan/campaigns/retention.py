@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.kinds.campaign import Campaign
-from dialplan.shards import Shards
+from dialplan.shards import Shards, Steps, let_go
 
 _HOUR_SECONDS = 3600.0
 
@@ -96,3 +96,9 @@ class Relevant:
                     page.append(attempt)
             if page:
                 yield page
+
+    def leaving(self) -> Steps[None]:
+        """Let go of everything, in steps. Nobody may use it afterwards."""
+        pieces = [[shard] for section in (self._missed, self._answered, self._pairs) for shard in section.dicts]
+        self._missed, self._answered, self._pairs = Shards([]), Shards([]), Shards([])
+        return let_go(pieces)

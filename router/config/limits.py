@@ -81,6 +81,7 @@ REDIS_LOG_COMMITS_MAX = 10_000  # the same, in commits
 REDIS_LOG_GRACE_SECONDS = 120.0  # rows of a commit that is trimmed stay so long for a reader in the middle of them
 REDIS_ATTEMPT_CHANGES_MAX = 100_000  # attempts and claims kept for routers to follow; who is further behind reads all
 ATTEMPTS_PAGE_MAX = 1_000  # attempts read in one script: some 2 ms
+ATTEMPTS_DROPPED_AT_ONCE = 200  # attempts that one script deletes, each with eight arguments: some 2 ms to send
 ATTEMPTS_LISTED_AT_ONCE = 200  # attempts that one script puts into the lists: some 5 ms
 ATTEMPTS_UNLISTED_MAX = 5_000  # attempts until a router sees to the lists; the stream has REDIS_ATTEMPT_CHANGES_MAX
 REDIS_TRIES = 50  # of a change, each failure of which is the success of another one of the same pair

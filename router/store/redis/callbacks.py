@@ -29,15 +29,17 @@ import msgspec
 from dialplan.campaigns.attempts import Attempt, Heard, Outcome, merged
 from dialplan.campaigns.callbacks import CLOCKS_APART_SECONDS, Claim, History
 from dialplan.campaigns.retention import Cutoffs, Relevant, is_past, stays_with_missed
-from dialplan.shards import Shards, untracked
+from dialplan.shards import Shards, let_go, untracked
 from router.config.limits import (
     ATTEMPT_CHANGES_MAX,
     ATTEMPT_KEEP_SECONDS,
+    ATTEMPTS_DROPPED_AT_ONCE,
     ATTEMPTS_LISTED_AT_ONCE,
     ATTEMPTS_PAGE_MAX,
     ATTEMPTS_UNLISTED_MAX,
     CALLBACK_PAIR_CLAIMS_MAX,
     HISTORY_ATTEMPTS_MAX,
+    PURGE_PAIRS_AT_ONCE,
     PURGE_ROWS_AT_ONCE,
     REDIS_ATTEMPT_CHANGES_MAX,
     REDIS_TRIES,
@@ -49,6 +51,7 @@ from router.store.redis.address import Address, Options
 from router.store.redis.connection import Link
 from router.store.redis.lua_script import Script
 from router.store.redis.scripts import SCAN
+from router.util.turns import in_turns
 
 _KEEP = int(2 * ATTEMPT_KEEP_SECONDS)  # nothing stays longer than that, whatever becomes of the routers
 _encode = msgspec.json.Encoder().encode
@@ -288,8 +291,10 @@ class RedisCallbackStore:
         epoch, seq, _ = await self.link.script(scripts.CURSOR, (self._calls, self._news), "")
         keys = (self._calls, self._attempts)
         async for page in self._pages(SCAN, self._attempts):
-            await self.link.script(scripts.ENLIST, keys, self._lists, _KEEP, "", "", *page[1::2])
-            await asyncio.sleep(0)  # calls go first
+            bodies = page[1::2]
+            for first in range(0, len(bodies), ATTEMPTS_LISTED_AT_ONCE):
+                some = bodies[first : first + ATTEMPTS_LISTED_AT_ONCE]
+                await self.link.script(scripts.ENLIST, keys, self._lists, _KEEP, "", "", *some)
         await self.link.script(scripts.ENLIST, keys, self._lists, _KEEP, epoch, seq)
 
     async def changes(self, cursor: str, seconds: float) -> AttemptChanges:
@@ -324,8 +329,11 @@ class RedisCallbackStore:
         """All attempts that may matter to a callback, in pages: what grows with them has no long moment."""
         relevant = Relevant()
         async for page in self._pages(SCAN, self._attempts):
-            for attempt in map(self._read, page[1::2]):
-                relevant.add(_name(attempt), attempt)
+            bodies = page[1::2]
+            for first in range(0, len(bodies), PURGE_PAIRS_AT_ONCE):
+                for attempt in map(self._read, bodies[first : first + PURGE_PAIRS_AT_ONCE]):
+                    relevant.add(_name(attempt), attempt)
+                await asyncio.sleep(0)  # calls go first
         claimed: Shards[None] = Shards()
         async for page in self._pages(scripts.CLAIMED, self._claimed):
             claimed.update(dict.fromkeys(map(bytes.decode, page)))
@@ -333,6 +341,10 @@ class RedisCallbackStore:
         for found in relevant.pages(claimed):
             pages.append(untracked(found))
             await asyncio.sleep(0)
+        leaving = [[shard] for shard in claimed.dicts]
+        del claimed
+        await in_turns(relevant.leaving())
+        await in_turns(let_go(leaving))
         return pages
 
     async def _pages(self, scan: Script, key: str) -> AsyncIterator[list[bytes]]:
@@ -401,14 +413,13 @@ class RedisCallbackStore:
         return any(each.outcome is Outcome.MISSED for each in of_pair)
 
     async def _drop(self, attempts: Sequence[Attempt]) -> None:
-        if not attempts:
-            return
-        keys = [self._attempts, self._times, self._claimed]
-        values: list[str | bytes | float] = []
-        for attempt in attempts:
-            keys += (*self._keys(_Pair(attempt.number, attempt.subscriber)), *self._lists_of(attempt))
-            values += (_name(attempt), attempt.id)
-        await self.link.script(scripts.DROP, keys, *values)
+        for first in range(0, len(attempts), ATTEMPTS_DROPPED_AT_ONCE):
+            keys = [self._attempts, self._times, self._claimed]
+            values: list[str | bytes | float] = []
+            for attempt in attempts[first : first + ATTEMPTS_DROPPED_AT_ONCE]:
+                keys += (*self._keys(_Pair(attempt.number, attempt.subscriber)), *self._lists_of(attempt))
+                values += (_name(attempt), attempt.id)
+            await self.link.script(scripts.DROP, keys, *values)
 
     @property
     def pending_count(self) -> int:

@@ -6,6 +6,7 @@ import pytest
 
 from dialplan.campaigns.attempts import Attempt, Outcome
 from dialplan.campaigns.retention import Cutoffs, Relevant, believed, cutoffs, is_past, stays_with_missed
+from dialplan.shards import SHARDS
 from tests.samples import campaign, company
 from tests.tables import table_of
 
@@ -82,6 +83,14 @@ def test_the_last_word_under_a_name_matters() -> None:
     found.add("one", attempt("1", 1.0))
     found.add("one", attempt("1", 2.0))
     assert [each.at for page in found.pages(()) for each in page] == [2.0]
+
+
+def test_what_was_found_is_let_go_of_in_steps() -> None:
+    found = Relevant()
+    found.add("one", attempt("1", 1.0))
+    found.add("two", attempt("2", 2.0, ANSWERED))
+    assert sum(1 for _ in found.leaving()) >= 3 * (SHARDS - 1)
+    assert list(found.pages(())) == []
 
 
 def test_a_purge_goes_by_the_clock_as_far_as_time_has_passed() -> None:

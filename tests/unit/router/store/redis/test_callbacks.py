@@ -73,6 +73,13 @@ async def test_nothing_is_left_of_what_is_purged_but_the_stream(kept: Kept) -> N
     assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
 
 
+async def test_nothing_is_left_of_what_is_purged_in_several_goes(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_callbacks, "ATTEMPTS_DROPPED_AT_ONCE", 2)
+    await kept.store.record([attempt(str(place)) for place in range(5)])
+    assert (await asked(kept, kept.store.purge(Cutoffs({}, math.inf))))["zrem"] >= 5
+    assert {key.partition(":")[2] for key in kept.names()} == {"calls", "news"}
+
+
 async def test_a_look_at_an_empty_store_writes_nothing(kept: Kept) -> None:
     kept.client.delete(*kept.names())
     await kept.store.open(make=False)
