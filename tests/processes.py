@@ -203,9 +203,11 @@ class Router:
         with self._news:
             return [line for line in self.log if line.get("event") == name]
 
-    def wait_for(self, event: str, *, after: int = 0, **fields: Any) -> dict[str, Any]:
+    def wait_for(
+        self, event: str, *, after: int = 0, patience_seconds: float = PATIENCE_SECONDS, **fields: Any
+    ) -> dict[str, Any]:
         """Wait for a log line of that event with those fields, among the lines from position `after` on."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        end = time.monotonic() + patience_seconds
         with self._news:
             while True:
                 for line in self.log[after:]:
