@@ -365,7 +365,7 @@ def measure_all(site: Site) -> None:
     site.measure("all attempts read again", BOUND_MS, site.read_attempts)
     site.measure("the whole table read again", BOUND_MS, site.adopt)
     if site.has_images:
-        site.measure("the table's image written", BOUND_MS, site.settle, site.begin_image)
+        site.measure("the snapshot filled, the image written", BOUND_MS, site.settle, site.begin_image)
 
 
 @pytest.mark.long
