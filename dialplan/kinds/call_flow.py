@@ -7,6 +7,7 @@ import msgspec
 
 from dialplan.dataset.parameters import check_declaration, read_value, takes_as_before
 from dialplan.dataset.problems import Fault, Faults
+from dialplan.kinds.contexts import check_leads, destination_lock
 from dialplan.kinds.fields import (
     NAME_MAX_CHARS,
     ByCompany,
@@ -47,7 +48,7 @@ class CallFlowKind(Kind[CallFlow]):
     word = "call flow"
     code = 2
     struct = CallFlow
-    refers_to = frozenset({RowKind.COMPANY})
+    refers_to = leans_on = frozenset({RowKind.COMPANY})
     blanks: ClassVar[Mapping[str, Any]] = {"id": "-", "name": "", "destination": {"context": "-"}}
 
     def checked(self, row: CallFlow, home: Home, faults: Faults) -> CallFlow:
@@ -79,9 +80,11 @@ class CallFlowKind(Kind[CallFlow]):
             yield Reference("company", RowKind.COMPANY, row.company)
 
     def fitted(self, row: CallFlow, known: Known, faults: Faults) -> CallFlow:
-        """Its company has to be there."""
+        """Its company has to be there, and to lead calls to such a context."""
         if row.company is not None:
-            known.find(RowKind.COMPANY, row.company, "company", faults)
+            company = known.find(RowKind.COMPANY, row.company, "company", faults)
+            if company is not None:
+                check_leads(row.destination, company, faults)
         return row
 
     def matters(self, before: CallFlow, after: CallFlow) -> bool:
@@ -91,14 +94,16 @@ class CallFlowKind(Kind[CallFlow]):
     def locks(
         self, before: CallFlow | None, after: CallFlow | None, get: Callable[[RowKind, str], Any]
     ) -> Iterator[tuple[str, Fault]]:
-        """A locked flow is the platform owner's."""
-        del get
+        """A locked flow is the platform owner's, and so are destinations of a company that has no contexts."""
         if before is None or after is None:
             changed = before or after
             if changed is not None and changed.locked:
                 yield "locked", _LOCKED_BY_OWNER()
         elif before.locked and before != after:
             yield "", _LOCKED()
+        changed = before or after
+        if changed is not None and changed.company is not None:
+            yield from destination_lock(before, after, get(RowKind.COMPANY, changed.company))
 
 
 def _with_read_default(parameter: Parameter, region: str) -> Parameter:

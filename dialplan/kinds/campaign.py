@@ -1,13 +1,14 @@
 """Campaigns, inbound and outbound."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar
 
 import msgspec
 
-from dialplan.dataset.problems import Faults
+from dialplan.dataset.problems import Fault, Faults
+from dialplan.kinds.contexts import check_leads, destination_lock
 from dialplan.kinds.fields import (
     NAME_MAX_CHARS,
     ByCompany,
@@ -63,7 +64,7 @@ class CampaignKind(Kind[Campaign]):
     code = 3
     struct = Campaign
     refers_to = frozenset({RowKind.COMPANY, RowKind.NUMBER})
-    leans_on = frozenset({RowKind.NUMBER})
+    leans_on = frozenset({RowKind.COMPANY, RowKind.NUMBER})
     blanks: ClassVar[Mapping[str, Any]] = {
         "id": "-",
         "company": "-",
@@ -104,14 +105,24 @@ class CampaignKind(Kind[Campaign]):
             yield Reference(f"caller_ids[{position}]", RowKind.NUMBER, number)
 
     def fitted(self, row: Campaign, known: Known, faults: Faults) -> Campaign:
-        """The numbers that it shows have to be reserved by its company."""
-        known.find(RowKind.COMPANY, row.company, "company", faults)
+        """The numbers that it shows have to be reserved by its company, and it leads to a context of its company's."""
+        company = known.find(RowKind.COMPANY, row.company, "company", faults)
+        if company is not None:
+            check_leads(row.destination, company, faults)
         for position, number_id in enumerate(row.caller_ids, start=1):
             field = f"caller_ids[{position}]"
             number = known.find(RowKind.NUMBER, number_id, field, faults)
             if number is not None and number.company != row.company:  # a pool number has no company
                 faults.append((field, _NOT_ITS_NUMBER(number=number_id, company=row.company)))
         return row
+
+    def locks(
+        self, before: Campaign | None, after: Campaign | None, get: Callable[[RowKind, str], Any]
+    ) -> Iterator[tuple[str, Fault]]:
+        """Destinations of a company that has no contexts are the platform owner's."""
+        changed = before or after
+        if changed is not None:
+            yield from destination_lock(before, after, get(RowKind.COMPANY, changed.company))
 
     def matters(self, before: Campaign, after: Campaign) -> bool:
         """Whose it is, and which way it calls: a number is bound to an inbound one of its company."""

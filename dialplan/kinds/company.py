@@ -7,6 +7,7 @@ import msgspec
 
 from dialplan.dataset import parameters, times
 from dialplan.dataset.problems import Faults
+from dialplan.kinds.contexts import check_contexts
 from dialplan.kinds.fields import NAME_MAX_CHARS, ByCompany, Home, check_id, check_text
 from dialplan.kinds.kind import Kind, Known, Reference, RowKind
 from dialplan.numbering import numbers
@@ -29,6 +30,7 @@ class Company(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     timezone: ByCompany[str] = "UTC"  # IANA zone: reads times that carry no offset
     identified: bool = False
     default_flow: ByCompany[str | None] = None
+    contexts: tuple[str, ...] | None = None  # of its flows and campaigns; None: the owner says it in each
 
 
 class CompanyKind(Kind[Company]):
@@ -65,7 +67,12 @@ class CompanyKind(Kind[Company]):
             code = _MACHINES_ZONE if times.is_machines_own(row.timezone) else _NOT_A_ZONE
             faults.append(("timezone", code(value=row.timezone)))
         check_id(row.default_flow, "default_flow", faults)
+        check_contexts(row.contexts or (), faults)
         return row
+
+    def matters(self, before: Company, after: Company) -> bool:
+        """Where its flows and campaigns may lead."""
+        return before.contexts != after.contexts and after.contexts is not None
 
     def references(self, row: Company) -> Iterator[Reference]:
         """Its default flow."""

@@ -105,9 +105,14 @@ def check_text(value: str, field: str, limit: int, faults: Faults) -> None:
         faults.append((field, fault))
 
 
+def is_context(text: str) -> bool:
+    """Whether it can be the name of a context."""
+    return _CONTEXT.fullmatch(text) is not None
+
+
 def check_destination(destination: Destination) -> Iterator[tuple[str, Fault]]:
     """What Asterisk cannot go to, or its dialplan would take for more than a name: (field, fault) pairs."""
-    if not _CONTEXT.fullmatch(destination.context):
+    if not is_context(destination.context):
         yield "destination.context", _NOT_A_CONTEXT(value=destination.context, limit=CONTEXT_MAX_CHARS)
     elif destination.context.startswith(_OWN_CONTEXTS) and destination.context not in _OPEN_CONTEXTS:
         yield "destination.context", _OWN_CONTEXT(value=destination.context, open=", ".join(_OPEN_CONTEXTS))

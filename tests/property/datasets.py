@@ -25,7 +25,17 @@ _SCALARS = st.one_of(
 )
 _WORDS = [
     *("id", "name", "company", "region", "timezone", "identified", "default_flow", "destination", "locked"),
-    *("parameters", "direction", "accept_incoming", "callback_window_hours", "caller_ids", "active", "number", "kind"),
+    *(
+        "contexts",
+        "parameters",
+        "direction",
+        "accept_incoming",
+        "callback_window_hours",
+        "caller_ids",
+        "active",
+        "number",
+        "kind",
+    ),
     *("line_type", "city", "description", "status", "call_flow", "inbound_campaign", "callback_rule", "updates", "at"),
     *("context", "exten", "priority", "type", "default", "required", "max_length", "minimum", "maximum", "choices"),
 ]

@@ -26,9 +26,10 @@ _OWNERS_FIELD = Code("owners-field", "only the platform owner changes it", ASK_O
 
 
 class _Unread:
-    """A call flow of which nothing can be read: it may be locked."""
+    """A row of which nothing can be read: a call flow that may be locked, a company that may lead calls nowhere."""
 
     locked = True
+    contexts = None
 
 
 _UNREAD = _Unread()

@@ -7,6 +7,7 @@ from dialplan.dataset.checks.permissions import forbidden
 from dialplan.dataset.problems import Place
 from dialplan.dataset.reader import RawRow, read_row
 from dialplan.kinds.call_flow import CallFlow
+from dialplan.kinds.company import Company
 from dialplan.kinds.fields import ByCompany, Destination, Home, editable_by_company
 from dialplan.kinds.kind import Kind
 from dialplan.kinds.number import Number
@@ -16,7 +17,8 @@ from tests.samples import Entry, campaign, company, flow, number
 LOCKED = CallFlow("locked", "Locked", Destination("flow-locked"), locked=True)
 OPEN = CallFlow("open", "Open", Destination("flow-open"))
 OTHER = CallFlow("other", "Other", Destination("flow-other"))
-FLOWS = {each.id: each for each in (LOCKED, OPEN, OTHER)}
+ACME = Company("acme", "Acme", "GB", contexts=("flow-*", "campaign-*"))
+ROWS = {each.id: each for each in (LOCKED, OPEN, OTHER, ACME)}
 JULY, AUGUST = "2026-07-01T00:00:00Z", "2026-08-01T00:00:00Z"
 
 
@@ -27,7 +29,7 @@ def row(entry: Entry) -> Any:
 
 
 def refusals(before: Row | None, after: Row | None, company_id: str = "acme") -> list[str]:
-    found = list(forbidden(company_id, before, after, lambda _kind, key: FLOWS.get(key)))
+    found = list(forbidden(company_id, before, after, lambda _kind, key: ROWS.get(key)))
     assert all(fault.text and fault.hint == "ask the platform owner" for _, fault in found)
     return [field for field, _ in found]
 
