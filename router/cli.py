@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dialplan.wording import quote
-from router.commands import attempts, data, live, report_attempt, route
+from router.commands import attempts, data, edit, live, report_attempt, route
 from router.commands.running import Failure, interruptible
 from router.config.settings import SettingsError, from_process
 from router.store.api import StoreError
@@ -108,6 +108,10 @@ class _Version(argparse.Action):
 
 _ALONE = "The files have to stand alone: `ringway load` checks them against what is stored too."
 _REPLACES = "An entry replaces the stored one with its id or number; the others stay, unless --replace is given."
+_VALUES = (
+    "Texts stand as they are, all else as TOML writes it: active=false, caller_ids='[\"+442079460000\"]'. An empty "
+    "value takes a field out. A dot leads into a table: destination.context=flow-menu, parameters.GREETING=Hello."
+)
 _DOCTOR = (
     "It changes nothing, and works with a running router and without one. What an idle site cannot show yet reads "
     "`not seen yet`. Exit status 1 where something is wrong."
@@ -179,7 +183,31 @@ def _add_data(commands: _Commands) -> None:
     _configured(sub)
     _printing(sub)
 
+    _add_by_hand(commands)
+
     sub = commands.add("dump", data.dump, "print the whole data set as a data file")
+    _configured(sub)
+    _printing(sub)
+
+
+def _add_by_hand(commands: _Commands) -> None:
+    """One change at a prompt."""
+    sub = commands.add("edit", edit.edit, "change fields of one row", _VALUES)
+    sub.add_argument("kind", choices=list(edit.KIND_WORDS), metavar="KIND", help=", ".join(edit.KIND_WORDS))
+    sub.add_argument("key", metavar="KEY", help="its id, or the number with its + in front")
+    sub.add_argument("edits", nargs="+", metavar="FIELD=VALUE", help="a field, and what it becomes")
+    sub.add_argument("--new", action="store_true", help="make a row that is not there yet")
+    _changing(sub)
+
+    sub = commands.add("remove", edit.remove, "remove rows, unless others still name them")
+    sub.add_argument("kind", choices=list(edit.KIND_WORDS), metavar="KIND", help=", ".join(edit.KIND_WORDS))
+    sub.add_argument("keys", nargs="+", metavar="KEY", help="an id, or a number with its + in front")
+    _changing(sub)
+
+
+def _changing(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--preview", action="store_true", help="show what would change, and change nothing")
+    sub.add_argument("--as-company", metavar="ID", help="check besides that the admin of that company may change it")
     _configured(sub)
     _printing(sub)
 

@@ -38,7 +38,7 @@ def check(arguments: argparse.Namespace) -> int:
     try:
         checked = checking.check(*_read(arguments.files), bar)
     except DataProblems as refused:
-        _refuse(refused, as_json=arguments.json)
+        refuse(refused, as_json=arguments.json)
         return 1
     print_warnings(checked.warnings)
     if arguments.json:
@@ -71,7 +71,7 @@ def load(arguments: argparse.Namespace) -> int:
             make=True,
         )
     except DataProblems as refused:
-        _refuse(refused, as_json=arguments.json)
+        refuse(refused, as_json=arguments.json)
         return 1
     except loading.NotSureError as error:
         raise NotSure(str(error)) from error
@@ -142,7 +142,8 @@ def _room() -> Iterator[None]:
         raise NoRoom(f"{text}; name a folder with room for it in TMPDIR") from error
 
 
-def _refuse(refused: DataProblems, *, as_json: bool) -> None:
+def refuse(refused: DataProblems, *, as_json: bool) -> None:
+    """Say every problem for which a change was refused, and that nothing was changed."""
     if as_json:
         print_json({"problems": refused.problems})
     else:

@@ -173,6 +173,31 @@ def test_a_company_admin_changes_the_parameters_of_a_locked_flow_and_not_the_flo
     assert ringway("load", "-", config=demo, stdin=other_flow).status == 0  # the platform owner may do both
 
 
+PAID = 'destination = { context = "from-internal", exten = "0088123456789" }\n'
+CLOSED = 'company = "acme"\nname = "Closed"\n'
+OFFER = 'company = "acme"\nname = "Offer"\ndirection = "inbound"\n'
+ACME_ENTRY = DEMO_DATA.read_text().partition("[[companies]]")[2].partition("[[companies]]")[0]
+FRAUD = {
+    "a flow of its own": f'[[call_flows]]\nid = "paid"\n{CLOSED}{PAID}',
+    "a flow that is there": f'[[call_flows]]\nid = "acme-closed"\n{CLOSED}{PAID}',
+    "a campaign of its own": f'[[campaigns]]\nid = "paid"\n{OFFER}{PAID}',
+    "a campaign that is there": f'[[campaigns]]\nid = "spring-offer"\n{OFFER}{PAID}',
+    "contexts of its own": f'[[companies]]{ACME_ENTRY}contexts = ["*"]\n[[call_flows]]\nid = "paid"\n{CLOSED}{PAID}',
+}
+
+
+@pytest.mark.parametrize("contexts", ["", 'contexts = ["flow-*", "campaign-*"]\n'], ids=["no contexts", "contexts"])
+@pytest.mark.parametrize("form", FRAUD)
+def test_a_company_admin_cannot_have_calls_go_to_paid_numbers(demo: pathlib.Path, form: str, contexts: str) -> None:
+    assert ringway("load", "-", config=demo, stdin=f"[[companies]]{ACME_ENTRY}{contexts}").status == 0
+    before = ringway("dump", config=demo).out
+    done = ringway("load", "-", "--as-company", "acme", config=demo, stdin=FRAUD[form])
+    assert (done.status, done.out) == (1, "")
+    assert "platform owner" in done.err
+    assert "nothing was changed" in done.err
+    assert ringway("dump", config=demo).out == before
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["toml", "json"])
 def test_a_dump_loads_into_another_store_as_the_same_set(
     demo: pathlib.Path, tmp_path: pathlib.Path, form: list[str]
