@@ -7,6 +7,7 @@ from typing import Protocol
 from dialplan.dataset.problems import Fault, Faults
 from dialplan.kinds.parameter import (
     CHOICES_PER_PARAMETER,
+    COUNTRIES_PER_PARAMETER,
     PARAMETER_INTEGER_MAX,
     PARAMETER_NAME_MAX_CHARS,
     PARAMETER_TEXT_MAX_CHARS,
@@ -14,7 +15,8 @@ from dialplan.kinds.parameter import (
     ParameterType,
     ParameterValue,
 )
-from dialplan.numbering.numbers import Bare, Unreadable, normalise
+from dialplan.numbering.line_types import COSTLY, CalledLine, countries_of, lines_of
+from dialplan.numbering.numbers import Bare, Unreadable, is_region, normalise
 from dialplan.wording import Code, quote
 
 _CONTROL = Code("control-character", "{value!q} holds the control character {character}", "take it out")
@@ -39,6 +41,13 @@ _NOT_AN_INTEGER = Code("value-not-integer", "{value!q} is not a whole number", "
 _TOO_SMALL = Code("value-too-small", "{value} is too small", "use at least {limit}")
 _TOO_LARGE = Code("value-too-large", "{value} is too large", "use at most {limit}")
 _NOT_A_TRUTH_VALUE = Code("value-not-boolean", "{value!q} is not a truth value", "write true or false")
+_NOT_A_COUNTRY = Code("parameter-country", "{value!q} is not a country", "use its ISO 3166 code, such as GB")
+_TOO_MANY_COUNTRIES = Code("parameter-countries", "{count} countries", "list at most {limit}")
+_ELSEWHERE = Code("number-of-another-country", "{value!q} is {of}", "use a number of {countries}")
+_OTHER_LINE = Code("number-of-another-line", "{value!q} is a {line} number", "use one of these: {lines}")
+_COSTLY = Code(
+    "number-costly", "{value!q} is a {line} number", "use another one, or list {line!q} in the parameter's line_types"
+)
 _UNDECLARED = Code("parameter-undeclared", "call flow {flow!q} declares no such parameter", "it has: {known}")
 _REQUIRED = Code("parameter-required", "call flow {flow!q} requires it and has no default", "give it a value")
 
@@ -64,6 +73,8 @@ _ONLY_FOR = {
     "minimum": ParameterType.INTEGER,
     "maximum": ParameterType.INTEGER,
     "choices": ParameterType.CHOICE,
+    "countries": ParameterType.NUMBER,
+    "line_types": ParameterType.NUMBER,
 }
 
 
@@ -113,8 +124,16 @@ def _check_limits(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
             yield field, _DIGITS(value=bound)
     if low is not None and high is not None and low > high:
         yield "minimum", _CROSSED(minimum=low, maximum=high)
-    if parameter.type is not ParameterType.CHOICE:
-        return
+    if len(parameter.countries) > COUNTRIES_PER_PARAMETER:
+        yield "countries", _TOO_MANY_COUNTRIES(count=len(parameter.countries), limit=COUNTRIES_PER_PARAMETER)
+    for country in parameter.countries:
+        if not is_region(country):
+            yield "countries", _NOT_A_COUNTRY(value=country)
+    if parameter.type is ParameterType.CHOICE:
+        yield from _check_choices(parameter)
+
+
+def _check_choices(parameter: Parameter) -> Iterator[tuple[str, Fault]]:
     if not 1 <= len(parameter.choices) <= CHOICES_PER_PARAMETER:
         yield "choices", _CHOICES(count=len(parameter.choices), limit=CHOICES_PER_PARAMETER)
     if len(set(parameter.choices)) != len(parameter.choices):
@@ -144,8 +163,26 @@ def read_value(parameter: Parameter, value: ParameterValue, region: str) -> Para
         return _NOT_A_CHOICE(value=value, choices=", ".join(map(quote, parameter.choices)))
     if parameter.type is ParameterType.NUMBER:
         number = normalise(value, region, Bare.REFUSE)
-        return number_fault(value, number) if isinstance(number, Unreadable) else number
+        return number_fault(value, number) if isinstance(number, Unreadable) else _allowed(parameter, value, number)
     return _read_text(parameter, value)
+
+
+def _allowed(parameter: Parameter, value: str, number: str) -> str | Fault:
+    """The number, unless the parameter takes none of its country or of its line."""
+    if parameter.countries and not countries_of(number) & set(parameter.countries):
+        of = " or ".join(sorted(countries_of(number))) or "of no country"
+        return _ELSEWHERE(value=value, of=of, countries=", ".join(parameter.countries))
+    lines = lines_of(number)
+    if lines & _lines_taken(parameter):
+        return number
+    line = ", ".join(sorted(lines))
+    if parameter.line_types:
+        return _OTHER_LINE(value=value, line=line, lines=", ".join(parameter.line_types))
+    return _COSTLY(value=value, line=line)
+
+
+def _lines_taken(parameter: Parameter) -> frozenset[CalledLine]:
+    return frozenset(parameter.line_types) or frozenset(CalledLine) - COSTLY
 
 
 def number_fault(value: object, reason: Unreadable) -> Fault:
@@ -233,6 +270,8 @@ def _takes_as_before(before: Parameter, after: Parameter) -> bool:
         and (after.minimum is None or (before.minimum is not None and before.minimum >= after.minimum))
         and (after.maximum is None or (before.maximum is not None and before.maximum <= after.maximum))
         and set(before.choices) <= set(after.choices)
+        and (not after.countries or (before.countries != () and set(before.countries) <= set(after.countries)))
+        and _lines_taken(before) <= _lines_taken(after)
     )
 
 

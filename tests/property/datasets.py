@@ -38,6 +38,7 @@ _WORDS = [
     ),
     *("line_type", "city", "description", "status", "call_flow", "inbound_campaign", "callback_rule", "updates", "at"),
     *("context", "exten", "priority", "type", "default", "required", "max_length", "minimum", "maximum", "choices"),
+    *("countries", "line_types"),
 ]
 _LIKELY = st.sampled_from(
     [

@@ -9,9 +9,10 @@ from dialplan.dataset.parameters import check_declaration, read_values, takes_as
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.parameter import Parameter, ParameterType, ParameterValue
+from dialplan.numbering.line_types import CalledLine
 
 limits = st.none() | st.integers(0, 3)
-texts = st.sampled_from(("", "a", "bb", "1", "true", "+442079460000"))
+texts = st.sampled_from(("", "a", "bb", "1", "true", "+442079460000", "+449098790000", "+12025550143"))
 values = texts | st.integers(-1, 4) | st.booleans()
 parameters = st.builds(
     Parameter,
@@ -23,6 +24,8 @@ parameters = st.builds(
     minimum=limits,
     maximum=limits,
     choices=st.lists(texts, max_size=3).map(tuple),
+    countries=st.sampled_from(((), (), ("GB",), ("US", "GB"))),
+    line_types=st.sampled_from(((), (), (CalledLine.LANDLINE,), (CalledLine.PREMIUM_RATE, CalledLine.LANDLINE))),
 ).filter(lambda each: not [*check_declaration(each, "GB")])
 declarations = st.lists(parameters, max_size=2, unique_by=lambda each: each.name).map(tuple)
 

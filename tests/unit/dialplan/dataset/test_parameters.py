@@ -16,6 +16,7 @@ from dialplan.dataset.problems import Fault
 from dialplan.kinds.call_flow import CallFlow
 from dialplan.kinds.fields import Destination
 from dialplan.kinds.parameter import PARAMETER_TEXT_MAX_CHARS, Parameter, ParameterType, ParameterValue
+from dialplan.numbering.line_types import CalledLine
 from dialplan.numbering.numbers import Unreadable
 
 
@@ -45,6 +46,8 @@ def faulty_fields(parameter: Parameter) -> list[str]:
         declared("boolean", default="no"),
         declared("choice", choices=("en", "ru"), default="ru"),
         declared("number", default="02079460000"),
+        declared("number", default="02079460000", countries=("IE", "GB"), line_types=(CalledLine.LANDLINE,)),
+        declared("number", default="+449098790000", line_types=tuple(CalledLine)),
         Parameter("A" * 64, ParameterType.TEXT),
         Parameter("RING_SECONDS2", ParameterType.TEXT),
     ],
@@ -80,6 +83,12 @@ def test_a_name_that_cannot_be_a_channel_variable_is_refused(name: str) -> None:
         (declared("integer", default=4, minimum=5), "default"),
         (declared("choice", choices=("a",), default="b"), "default"),
         (declared("number", default="call me"), "default"),
+        (declared("number", default="+449098790000"), "default"),
+        (declared("number", default="02079460000", countries=("IE",)), "default"),
+        (declared("number", countries=("UK",)), "countries"),
+        (declared("number", countries=("GB",) * 301), "countries"),
+        (declared("text", countries=("GB",)), "countries"),
+        (declared("integer", line_types=(CalledLine.MOBILE,)), "line_types"),
     ],
 )
 def test_a_bad_declaration_is_refused_at_its_field(parameter: Parameter, field: str) -> None:
@@ -103,6 +112,11 @@ def test_a_bad_declaration_is_refused_at_its_field(parameter: Parameter, field: 
         (declared("choice", choices=("en", "")), "", ""),
         (declared("number"), "020 7946 0000", "+442079460000"),
         (declared("number"), "+12025550143", "+12025550143"),
+        (declared("number"), "+447700900123", "+447700900123"),
+        (declared("number", countries=("US", "GB")), "020 7946 0000", "+442079460000"),
+        (declared("number", countries=("JE",)), "+447700900123", "+447700900123"),
+        (declared("number", line_types=(CalledLine.MOBILE,)), "+12025550143", "+12025550143"),
+        (declared("number", line_types=(CalledLine.PREMIUM_RATE,)), "09098790000", "+449098790000"),
     ],
 )
 def test_a_value_is_read_in_its_parameters_type(parameter: Parameter, value: ParameterValue, read: object) -> None:
@@ -138,6 +152,13 @@ def test_a_value_is_read_in_its_parameters_type(parameter: Parameter, value: Par
         (declared("number"), 2079460000),
         (declared("number"), "2079460000"),
         (declared("number"), "none"),
+        (declared("number"), "09098790000"),
+        (declared("number"), "+881612345678"),
+        (declared("number"), "+979123456789"),
+        (declared("number", countries=("GB",)), "+12025550143"),
+        (declared("number", countries=("GB",)), "+881612345678"),
+        (declared("number", line_types=(CalledLine.MOBILE,)), "02079460000"),
+        (declared("number", line_types=(CalledLine.MOBILE, CalledLine.LANDLINE)), "+449098790000"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_a_mend(parameter: Parameter, value: ParameterValue) -> None:
@@ -263,6 +284,14 @@ def test_other_text_is_carried(text: str) -> None:
         ([declared("integer")], [declared("integer", maximum=1)], False),
         ([declared("choice", choices=("a", "b"))], [declared("choice", choices=("b", "c", "a"))], True),
         ([declared("choice", choices=("a", "b"))], [declared("choice", choices=("a", "c"))], False),
+        ([declared("number", countries=("GB",))], [declared("number", countries=("IE", "GB"))], True),
+        ([declared("number", countries=("GB",))], [declared("number")], True),
+        ([declared("number")], [declared("number", countries=("GB",))], False),
+        ([declared("number", countries=("GB", "IE"))], [declared("number", countries=("GB",))], False),
+        ([declared("number", line_types=(CalledLine.MOBILE,))], [declared("number")], True),
+        ([declared("number", line_types=(CalledLine.SATELLITE,))], [declared("number")], False),
+        ([declared("number")], [declared("number", line_types=(CalledLine.MOBILE,))], False),
+        ([declared("number")], [declared("number", line_types=tuple(CalledLine))], True),
     ],
 )
 def test_declarations_take_values_as_before_where_nothing_was_narrowed(
