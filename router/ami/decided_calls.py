@@ -20,11 +20,15 @@ class DecidedCalls:
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
-                if not each.done():  # whoever waited may have gone
+                if not each.done():  # whoever waited may be going
                     each.set_result(unique_id)
 
     async def next(self) -> str:
         """The next one that is decided."""
         waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting = [*(each for each in self._waiting if not each.done()), waiting]
-        return await waiting
+        self._waiting.append(waiting)
+        try:
+            return await waiting
+        finally:
+            if waiting in self._waiting:  # whoever waited is going
+                self._waiting.remove(waiting)

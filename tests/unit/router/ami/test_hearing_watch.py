@@ -252,6 +252,8 @@ async def test_sessions_that_come_and_go_leave_nothing_behind() -> None:
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiting
-    assert len(decided._waiting) == 1
+        assert decided._waiting == []
+    waiting = asyncio.create_task(decided.next())
+    await asyncio.sleep(0)
     decided.add("1.1")
-    assert decided._waiting == []
+    assert (await waiting, decided._waiting) == ("1.1", [])
