@@ -73,6 +73,7 @@ REDIS_PASSWORD_MAX_BYTES = 4096  # a line of redis.conf has less
 REDIS_CONNECTIONS_MAX = 16  # of one router; a callback uses one for about a millisecond
 REDIS_LOCK_SECONDS = 15.0  # a writer that died holds up the next one so long; a living one renews it
 REDIS_LOCK_LOOK_SECONDS = 0.005  # how often a writer looks whether it is its turn
+REDIS_SCAN_ROWS = 400  # rows in one reply: 100 KB, each 64 of which the event loop takes in beside busy threads
 REDIS_GETS_MAX = 2_000  # single rows that a check asks for; beyond, all of their kind are fetched (4 s for a million)
 REDIS_STAGED_SECONDS = 600.0  # what a writer that died had sent ahead is let go after that
 REDIS_REFUSED_SECONDS = 60.0  # a full reading that did not add up is tried again then: a million rows take 5 s

@@ -26,6 +26,7 @@ from router.config.limits import (
     REDIS_LOG_GRACE_SECONDS,
     REDIS_LOG_ROWS_MAX,
     REDIS_REFUSED_SECONDS,
+    REDIS_SCAN_ROWS,
     REDIS_STAGED_SECONDS,
     STORE_BATCH_ROWS,
     STORE_BUSY_SECONDS,
@@ -287,7 +288,7 @@ class RedisStore:
         cursor = b"0"
         while True:
             server, (cursor, page) = await self._link.script(
-                scripts.SCAN, (self._rows[code - 1],), cursor, STORE_BATCH_ROWS
+                scripts.SCAN, (self._rows[code - 1],), cursor, min(REDIS_SCAN_ROWS, STORE_BATCH_ROWS)
             )
             if served_by not in (None, server):
                 raise self._error("another server took over while it was read; read it again")

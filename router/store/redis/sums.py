@@ -82,12 +82,18 @@ class Tally:
         digests.append(digest)
 
     def sums(self) -> Sums:
-        """What all of it adds up to."""
-        return tuple(_added([part.sum() for part in parts]) for parts in self._parts)
+        """What all of it adds up to. It is let go of piece by piece, and is of no use afterwards."""
+        return tuple(map(_added, self._parts))
 
 
-def _added(sums: Sequence[Sum]) -> Sum:
-    return Sum(sum(each.rows for each in sums), sum(each.digest for each in sums) % _DIGEST_END)
+def _added(parts: list[_Part]) -> Sum:
+    """Of all parts, each of which is freed before the next: all at once they would hold up calls."""
+    rows = digest = 0
+    while parts:
+        one = parts.pop().sum()
+        rows += one.rows
+        digest += one.digest
+    return Sum(rows, digest % _DIGEST_END)
 
 
 def difference(said: Sequence[Sum], found: Sequence[Sum]) -> tuple[int, Sum, Sum] | None:
