@@ -27,6 +27,8 @@ _FORMS = {
     "Hangup": {_HUNG_UP, (*_HUNG_UP, "TechCause")},  # the latter: where the technology said something
 }
 _FIELDS = frozenset(name for forms in _FORMS.values() for form in forms for name in form)
+# How each of them begins: a caller's text has no room for so much.
+_HEADS = frozenset({(*_HEAD, *_CHANNEL[:4]), (*_HEAD, *_DEST_CHANNEL[:4])})
 _PREFIXES = tuple(f"Event: {kind}\r\n".encode() for kind in _FORMS)
 # The last line of each; of DialEnd where somebody forwards it also Forward.
 _LAST = frozenset({b"DialString", b"DialStatus", b"Forward", b"Cause-txt", b"TechCause"})
@@ -51,8 +53,14 @@ class EventReader:
         event = _fields(message.decode("utf-8", "replace"))
         if event is None:
             self.refused += 1
-            self._cut = not _is_end(message)
+            self._cut = _has_head(message) and not _is_end(message)
         return event
+
+
+def _has_head(message: bytes) -> bool:
+    """Whether it begins as one of the four does; else it is the rest of another event, and ends where that does."""
+    names = [line.partition(b": ")[0].decode("utf-8", "replace") for line in message.split(b"\r\n")]
+    return tuple([name for name in names if name in _FIELDS][: len(_HEAD) + 4]) in _HEADS
 
 
 def _is_end(message: bytes) -> bool:
